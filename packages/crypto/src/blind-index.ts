@@ -1,0 +1,38 @@
+/**
+ * Blind index token v1: the first 16 bytes of `HMAC-SHA256(index key, normalised value)`, base64url
+ * without padding (22 characters). HMAC as in RFC 2104, truncated as its §5 allows.
+ */
+import { createHmac } from 'node:crypto';
+import { lengthPrefixed } from './length-prefix.js';
+import type { IndexKey } from './vault-key.js';
+
+export const TOKEN_BYTES = 16;
+export const TOKEN_CHARACTERS = 22;
+
+/**
+ * @param normalised the value after {@link normaliseValue} or {@link joinNormalised}; UTF-8 or bytes
+ * @returns 22 characters of base64url
+ */
+export function blindIndexToken(key: IndexKey, normalised: string | Uint8Array): string {
+  return createHmac('sha256', key.secret)
+    .update(normalised)
+    .digest()
+    .toString('base64url', 0, TOKEN_BYTES);
+}
+
+/** How a value is made comparable before it is hashed. */
+export type Normalisation = 'text' | 'none';
+
+/**
+ * `text`: `String(value)`, Unicode NFKC, lower case: lookups ignore case and compatibility forms.
+ * `none`: `String(value)` as it is, for bearer tokens and hashes.
+ */
+export function normaliseValue(value: unknown, normalisation: Normalisation = 'text'): string {
+  const text = String(value);
+  return normalisation === 'none' ? text : text.normalize('NFKC').toLowerCase();
+}
+
+/** The value of a compound index: each normalised field length-prefixed, so that ("ab","c") and ("a","bc") differ. @throws RangeError when a field is over 65 535 bytes */
+export function joinNormalised(fields: readonly string[]): Buffer {
+  return Buffer.concat(fields.map(lengthPrefixed));
+}

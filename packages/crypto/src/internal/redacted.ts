@@ -1,0 +1,2 @@
+/** What key material prints as, everywhere. */
+export const REDACTED = '[redacted]';
