@@ -1,0 +1,201 @@
+/**
+ * Every limit of the server's faces: one table from which come configuration, documentation and the
+ * values in force. Each has a test that goes past it.
+ */
+
+/** What a number counts. */
+export type LimitUnit = 'bytes' | 'ms' | 'count' | 'KiB';
+
+export interface LimitRow {
+  readonly default: number;
+  readonly unit: LimitUnit;
+  readonly min: number;
+  readonly max: number;
+  /** One line for configuration file and documents. */
+  readonly description: string;
+}
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+const SECOND_MS = 1000;
+const MINUTE_MS = 60 * SECOND_MS;
+const HOUR_MS = 60 * MINUTE_MS;
+
+export const LIMITS = {
+  messageBeforeSignInBytes: {
+    default: 64 * KIB,
+    unit: 'bytes',
+    min: KIB,
+    max: 100 * MIB,
+    description: 'largest WebSocket message before sign-in',
+  },
+  messageBytes: {
+    default: 16 * MIB,
+    unit: 'bytes',
+    min: KIB,
+    max: 100 * MIB,
+    description: 'largest WebSocket message after sign-in',
+  },
+  answerBytes: {
+    default: 64 * MIB,
+    unit: 'bytes',
+    min: KIB,
+    // xo-cli refuses messages over 100 MiB.
+    max: 100 * MIB,
+    description: 'largest answer to one call',
+  },
+  batchCalls: {
+    default: 20,
+    unit: 'count',
+    min: 1,
+    max: 1000,
+    description: 'most calls in one JSON-RPC batch',
+  },
+  callsInFlight: {
+    default: 256,
+    unit: 'count',
+    min: 1,
+    max: 65_536,
+    description: 'calls of one socket that run at once; the socket is not read meanwhile',
+  },
+  sockets: {
+    default: 2000,
+    unit: 'count',
+    min: 1,
+    max: 1_000_000,
+    description: 'open WebSockets; more are answered 503',
+  },
+  unsentBytes: {
+    default: 128 * MIB,
+    unit: 'bytes',
+    min: 64 * KIB,
+    max: GIB,
+    description: 'answers and notifications that wait for a slow client before it is cut off',
+  },
+  signInDeadlineMs: {
+    default: 5 * MINUTE_MS,
+    unit: 'ms',
+    min: SECOND_MS,
+    max: 24 * HOUR_MS,
+    description: 'a socket that never signed in is closed after',
+  },
+  rightsRecheckMs: {
+    default: 5 * SECOND_MS,
+    unit: 'ms',
+    min: 100,
+    max: MINUTE_MS,
+    description: 'a user or token that was taken away loses its sockets within',
+  },
+  throttlingDelayMs: {
+    default: 2 * SECOND_MS,
+    unit: 'ms',
+    min: 0,
+    max: HOUR_MS,
+    description: 'time between a failed password sign-in and the next of the same name',
+  },
+  passwordChecksAtOnce: {
+    default: 2,
+    unit: 'count',
+    min: 1,
+    max: 64,
+    description: 'password checks (Argon2id) that run at once',
+  },
+  passwordChecksWaiting: {
+    default: 32,
+    unit: 'count',
+    min: 0,
+    max: 10_000,
+    description: 'password checks that wait; more are refused with code 28',
+  },
+  passwordMemoryKiB: {
+    default: 19 * KIB,
+    unit: 'KiB',
+    min: 8 * KIB,
+    max: GIB / KIB,
+    description: 'memory of one password check (Argon2id m)',
+  },
+  passwordBytes: {
+    default: 1024,
+    unit: 'bytes',
+    min: 64,
+    max: 64 * KIB,
+    description: 'longest password',
+  },
+  tokensPerUser: {
+    default: 1000,
+    unit: 'count',
+    min: 1,
+    max: 100_000,
+    description: 'tokens that one user can have',
+  },
+  defaultTokenValidityMs: {
+    default: 30 * 24 * HOUR_MS,
+    unit: 'ms',
+    min: MINUTE_MS,
+    max: 10 * 365.25 * 24 * HOUR_MS,
+    description: 'validity of a token that was created without expiresIn',
+  },
+  maxTokenValidityMs: {
+    default: 0.5 * 365.25 * 24 * HOUR_MS,
+    unit: 'ms',
+    min: MINUTE_MS,
+    max: 10 * 365.25 * 24 * HOUR_MS,
+    description: 'longest expiresIn of a token',
+  },
+  transferLifetimeMs: {
+    default: 5 * MINUTE_MS,
+    unit: 'ms',
+    min: SECOND_MS,
+    max: 24 * HOUR_MS,
+    description: 'a one-time transfer URL lives',
+  },
+  transfersOpen: {
+    default: 100,
+    unit: 'count',
+    min: 1,
+    max: 100_000,
+    description: 'one-time transfer URLs that wait to be used',
+  },
+  uploadBytes: {
+    default: 4 * GIB,
+    unit: 'bytes',
+    min: KIB,
+    max: 1024 * GIB,
+    description: 'largest upload',
+  },
+  uploadDurationMs: {
+    default: HOUR_MS,
+    unit: 'ms',
+    min: SECOND_MS,
+    max: 24 * HOUR_MS,
+    description: 'longest time that one upload may take',
+  },
+  httpBodyBytes: {
+    default: 64 * KIB,
+    unit: 'bytes',
+    min: KIB,
+    max: 16 * MIB,
+    description: 'largest body of any other HTTP request',
+  },
+} as const satisfies Record<string, LimitRow>;
+
+export type LimitName = keyof typeof LIMITS;
+/** Values in force; the unit is in the name. */
+export type Limits = Readonly<Record<LimitName, number>>;
+
+/**
+ * The table's defaults with some values replaced.
+ * @throws RangeError naming the limit, its bounds and its unit
+ */
+export function resolveLimits(overrides: Partial<Limits> = {}): Limits {
+  const rows = Object.entries(LIMITS) as [LimitName, LimitRow][];
+  const values = rows.map(([name, { default: standard, min, max, unit }]) => {
+    const value = overrides[name] ?? standard;
+    if (!Number.isInteger(value) || value < min || value > max) {
+      throw new RangeError(`limit ${name}: expected an integer from ${min} to ${max} ${unit}`);
+    }
+    return [name, value] as const;
+  });
+  return Object.fromEntries(values) as Limits;
+}
