@@ -1,0 +1,257 @@
+/** One partition of a collection: one hash tag, one slot, the unit of atomicity. It knows keys and bytes, nothing of encryption. */
+import { createHash } from 'node:crypto';
+import type { CollectionDefinition } from './collection-definition.js';
+import { RedisRefusedError, StateStaleError } from './errors.js';
+import type { FiledEntry } from './filed-entry.js';
+import { KeyNames } from './key-names.js';
+import type { Argument, RedisLink, Reply } from './redis-link.js';
+
+/** One change of one record with its index entries. */
+export interface WriteOp {
+  readonly id: string;
+  /** Bytes that must be stored now; `null`: no record. */
+  readonly expected: Buffer | null;
+  /** Bytes to store; `null`: remove the record. */
+  readonly value: Buffer | null;
+  /** Entries to make sure of, and to take away; no entry is in both. */
+  readonly add: readonly FiledEntry[];
+  readonly remove: readonly FiledEntry[];
+}
+
+export type WriteResult =
+  | { readonly status: 'done' }
+  /** the stored bytes are neither the expected nor the new ones */
+  | { readonly status: 'changed' }
+  | { readonly status: 'unique'; readonly index: string; readonly holderId: string };
+
+/** What is filed under a value: records in no order, `undefined` where an entry points at no record. */
+export type Found = ReadonlyMap<string, Buffer | undefined>;
+
+/** Bounds of one script call: Redis does nothing else meanwhile. */
+export const CALL_MAX_RECORDS = 256;
+export const CALL_MAX_BYTES = 1024 * 1024;
+/** Ids asked for in one step where an index entry holds very many. */
+const SSCAN_COUNT = 1000;
+
+const DONE: WriteResult = { status: 'done' };
+const CHANGED: WriteResult = { status: 'changed' };
+
+export class Partition {
+  readonly collection: string;
+  /** The hash tag. */
+  readonly name: string;
+  readonly #link: RedisLink;
+  readonly #fenceKey: string;
+  readonly #idsKey: string;
+
+  constructor(link: RedisLink, collection: string, name: string) {
+    this.#link = link;
+    this.collection = collection;
+    this.name = name;
+    this.#fenceKey = link.names.fence(name);
+    this.#idsKey = link.names.ids(name);
+  }
+
+  /**
+   * Applies changes in calls of at most {@link CALL_MAX_RECORDS} and {@link CALL_MAX_BYTES}; each
+   * record with its entries changes as a whole or not at all.
+   * @param fence the bytes that this process holds for this partition
+   * @returns one result an operation, in order
+   * @throws {StateStaleError} when another fence stands; operations of earlier calls may have been applied
+   */
+  async apply(fence: string, ops: readonly WriteOp[]): Promise<WriteResult[]> {
+    const results = await Promise.all(chunks(ops).map((chunk) => this.#applyChunk(fence, chunk)));
+    return results.flat();
+  }
+
+  async #applyChunk(fence: string, ops: readonly WriteOp[]): Promise<WriteResult[]> {
+    const keys: string[] = [this.#fenceKey, this.#idsKey];
+    const args: Argument[] = [fence, ops.length];
+    for (const { id, expected, value, add, remove } of ops) {
+      keys.push(this.#link.names.record(this.name, id));
+      args.push(
+        id,
+        expected === null ? 0 : 1,
+        expected ?? '',
+        value === null ? 0 : 1,
+        value ?? '',
+        add.length,
+        remove.length,
+      );
+      for (const entry of [...add, ...remove]) {
+        keys.push(this.entryKey(entry));
+        args.push(entry.kind === 'unique' ? 'u' : 'i');
+      }
+    }
+    const reply = texts(await this.#link.script('vaultWrite', keys, args));
+    this.#checkReply(reply[0]);
+    return reply.map((text, i) => {
+      if (text === 'done') return DONE;
+      if (text === 'changed') return CHANGED;
+      const [, number, holderId = ''] = text.split(' ');
+      return { status: 'unique', index: ops[i]?.add[Number(number) - 1]?.index ?? '', holderId };
+    });
+  }
+
+  /**
+   * The records filed under any of the tokens of one index, in one round trip where they are few.
+   * @throws {StateStaleError} when another fence stands: the tokens may be of an old key
+   */
+  async find(
+    fence: string,
+    kind: FiledEntry['kind'],
+    index: string,
+    tokens: readonly string[],
+  ): Promise<Found> {
+    const entryKeys = tokens.map((token) => this.entryKey({ kind, index, token }));
+    const args = [
+      fence,
+      kind === 'unique' ? 'u' : 'i',
+      this.#link.names.recordPrefix(this.name),
+      CALL_MAX_RECORDS,
+      CALL_MAX_BYTES,
+    ];
+    const reply = await this.#link.script('vaultFind', [this.#fenceKey, ...entryKeys], args);
+    if (!Array.isArray(reply))
+      throw new RedisRefusedError('ERR', 'a script gave an unexpected reply');
+    const [head, ...rest] = reply as Reply[];
+    const status = String(head);
+    this.#checkReply(status);
+    if (status === 'MANY') return this.#findMany(fence, entryKeys);
+    const found = new Map<string, Buffer | undefined>();
+    for (let i = 0; i < rest.length; i += 2) {
+      const bytes = rest[i + 1];
+      found.set(String(rest[i]), Buffer.isBuffer(bytes) ? bytes : undefined);
+    }
+    return found;
+  }
+
+  /** As {@link find}, step by step; the fence must stand before and after. */
+  async #findMany(fence: string, entryKeys: readonly string[]): Promise<Found> {
+    const found = new Map<string, Buffer | undefined>();
+    for (const key of entryKeys) {
+      let cursor = '0';
+      do {
+        // oxlint-disable no-await-in-loop -- a cursor is followed step by step
+        const reply = await this.#link.command('SSCAN', key, cursor, 'COUNT', SSCAN_COUNT);
+        const [next, members] = Array.isArray(reply) ? (reply as [Reply, Reply]) : ['0', []];
+        cursor = String(next);
+        const ids = texts(members).filter((id) => !found.has(id));
+        const values = await this.readMany(ids);
+        // oxlint-enable no-await-in-loop
+        ids.forEach((id, i) => found.set(id, values[i]));
+      } while (cursor !== '0');
+    }
+    if ((await this.readFence()) !== fence) throw new StateStaleError();
+    return found;
+  }
+
+  /** The fence bytes that stand in Redis. */
+  async readFence(): Promise<string | undefined> {
+    return (await this.#link.get(this.#fenceKey))?.toString();
+  }
+
+  /** Puts `next` where `expected` stands (`undefined`: nothing). @returns whether `next` stands there now */
+  async swapFence(expected: string | undefined, next: string): Promise<boolean> {
+    const args = [expected === undefined ? 0 : 1, expected ?? '', next];
+    const reply = await this.#link.script('vaultSwapFence', [this.#fenceKey], args);
+    if (reply === -1) this.#checkReply(`TYPE ${this.#fenceKey}`);
+    return reply === 1;
+  }
+
+  /** Up to `limit` ids that come after `after` (empty: from the first), in the order of their bytes. */
+  pageIds(after: string, limit: number): Promise<string[]> {
+    return this.#link.pageMembers(this.#idsKey, after, limit);
+  }
+
+  /** Whether each id stands in the id list. */
+  async areListed(ids: readonly string[]): Promise<boolean[]> {
+    if (ids.length === 0) return [];
+    const reply = await this.#link.command('ZMSCORE', this.#idsKey, ...ids);
+    return (Array.isArray(reply) ? (reply as Reply[]) : []).map((score) => score !== null);
+  }
+
+  read(id: string): Promise<Buffer | undefined> {
+    return this.#link.get(this.#link.names.record(this.name, id));
+  }
+
+  /** The stored bytes, aligned with `ids`. */
+  readMany(ids: readonly string[]): Promise<(Buffer | undefined)[]> {
+    return this.#link.getMany(ids.map((id) => this.#link.names.record(this.name, id)));
+  }
+
+  /** Whether each record is filed under its entry, aligned with `filed`. */
+  async hasEntries(
+    filed: readonly { readonly id: string; readonly entry: FiledEntry }[],
+  ): Promise<boolean[]> {
+    return Promise.all(
+      filed.map(async ({ id, entry }) => {
+        const key = this.entryKey(entry);
+        if (entry.kind === 'unique') return (await this.#link.get(key))?.toString() === id;
+        return (await this.#link.command('SISMEMBER', key, id)) === 1;
+      }),
+    );
+  }
+
+  /** How many ids the partition lists. */
+  async count(): Promise<number> {
+    return Number(await this.#link.command('ZCARD', this.#idsKey));
+  }
+
+  entryKey({ kind, index, token }: FiledEntry): string {
+    const { names } = this.#link;
+    return kind === 'unique'
+      ? names.unique(this.name, index, token)
+      : names.exact(this.name, index, token);
+  }
+
+  #checkReply(status: string | undefined): void {
+    if (status === 'STALE') throw new StateStaleError();
+    if (status?.startsWith('TYPE ') === true) {
+      throw new RedisRefusedError(
+        'WRONGTYPE',
+        `the key ${status.slice(5)} holds another type; run vault-server verify`,
+      );
+    }
+  }
+}
+
+/** All partitions of a collection, in order. */
+export function partitionsOf(
+  link: RedisLink,
+  collection: string,
+  definition: CollectionDefinition,
+): Partition[] {
+  const count = definition.partitions ?? 1;
+  return Array.from(
+    { length: count },
+    (_, i) => new Partition(link, collection, KeyNames.partition(collection, i, count)),
+  );
+}
+
+/** Number of the partition that a record lives in: the first 4 bytes of SHA-256(id), modulo `count`. */
+export function partitionNumber(id: string, count: number): number {
+  if (count === 1) return 0;
+  return createHash('sha256').update(id).digest().readUInt32BE(0) % count;
+}
+
+function texts(reply: Reply): string[] {
+  return Array.isArray(reply) ? (reply as Reply[]).map(String) : [];
+}
+
+function chunks(ops: readonly WriteOp[]): WriteOp[][] {
+  const all: WriteOp[][] = [];
+  let bytes = 0;
+  for (const op of ops) {
+    const size = (op.value?.length ?? 0) + (op.expected?.length ?? 0);
+    const last = all.at(-1);
+    if (last === undefined || last.length === CALL_MAX_RECORDS || bytes + size > CALL_MAX_BYTES) {
+      all.push([op]);
+      bytes = size;
+    } else {
+      last.push(op);
+      bytes += size;
+    }
+  }
+  return all;
+}

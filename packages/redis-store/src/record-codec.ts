@@ -1,0 +1,179 @@
+/** From a record to what is stored and back, strict by state: what a state does not allow is an error, never a silent pass-through. */
+import { createHash } from 'node:crypto';
+import {
+  blindIndexToken,
+  decodeIndexEntries,
+  encodeIndexEntries,
+  envelopeKeyId,
+  isEnvelope,
+  joinNormalised,
+  lengthPrefixed,
+  normaliseValue,
+  openEnvelope,
+  padJson,
+  parseEnvelope,
+  sealEnvelope,
+  TOKEN_BYTES,
+  unpadJson,
+} from '@vault/crypto';
+import type { KeyId, VaultKey } from '@vault/crypto';
+import { TRANSFORMS } from './collection-definition.js';
+import type { CollectionDefinition, IndexDefinition } from './collection-definition.js';
+import { RecordUnreadableError } from './errors.js';
+import type { UnreadableReason } from './errors.js';
+import type { FiledEntry } from './filed-entry.js';
+import { decodeRecord } from './json-record.js';
+import type { CredentialRecord, JsonValue } from './json-record.js';
+
+/** What may be read now: which forms, and which keys open. */
+export interface OpeningRules {
+  readonly mayBePlaintext: boolean;
+  readonly mayBeEnvelope: boolean;
+  /** @returns `undefined` for a key that may open nothing now */
+  byId(id: KeyId): VaultKey | undefined;
+}
+
+const PLAIN_LABEL = 'vault/v1/plain-index';
+const BRACE = 0x7b;
+
+export class RecordCodec {
+  readonly collection: string;
+  readonly definition: CollectionDefinition;
+  readonly #indexes: readonly (readonly [string, IndexDefinition])[];
+
+  constructor(collection: string, definition: CollectionDefinition) {
+    this.collection = collection;
+    this.definition = definition;
+    this.#indexes = Object.entries(definition.indexes);
+  }
+
+  /**
+   * The entries that a record is filed under.
+   * @param key `undefined` in plaintext: the token is then an unkeyed hash, so that a key name never shows a value
+   */
+  entries(record: CredentialRecord, key: VaultKey | undefined): FiledEntry[] {
+    const filed: FiledEntry[] = [];
+    for (const [index, definition] of this.#indexes) {
+      const value = indexedValue(definition, record);
+      if (value !== undefined) {
+        filed.push({ kind: definition.kind, index, token: this.token(index, value, key) });
+      }
+    }
+    return filed;
+  }
+
+  /** The token of a value that was made by {@link indexedValue} or {@link queriedValue}. */
+  token(index: string, value: string | Buffer, key: VaultKey | undefined): string {
+    if (key !== undefined) return blindIndexToken(key.indexKey(this.collection, index), value);
+    return createHash('sha256')
+      .update(PLAIN_LABEL)
+      .update(lengthPrefixed(this.collection))
+      .update(lengthPrefixed(index))
+      .update(value)
+      .digest()
+      .toString('base64url', 0, TOKEN_BYTES);
+  }
+
+  /** The bytes to store: an envelope with its entries in the clear header, or in plaintext the JSON itself. */
+  encode(
+    key: VaultKey | undefined,
+    id: string,
+    json: Buffer,
+    entries: readonly FiledEntry[],
+  ): Buffer {
+    if (key === undefined) return json;
+    const padded = padJson(json, this.definition.paddingBytes ?? 1);
+    return sealEnvelope(key.recordKey(this.collection), id, padded, encodeIndexEntries(entries));
+  }
+
+  /**
+   * @returns the JSON bytes, just as they were written
+   * @throws {RecordUnreadableError} with the reason for operators
+   */
+  open(rules: OpeningRules, id: string, stored: Buffer): Buffer {
+    if (stored[0] === BRACE) {
+      if (!rules.mayBePlaintext) throw this.#unreadable(id, 'plaintext');
+      return stored;
+    }
+    if (!isEnvelope(stored))
+      throw this.#unreadable(id, stored.length === 0 ? 'truncated' : 'unknown-version');
+    if (!rules.mayBeEnvelope) throw this.#unreadable(id, 'encrypted');
+    const keyId = envelopeKeyId(stored);
+    if (keyId === undefined || parseEnvelope(stored) === undefined)
+      throw this.#unreadable(id, 'truncated');
+    const key = rules.byId(keyId);
+    if (key === undefined) throw this.#unreadable(id, 'unknown-key');
+    try {
+      return unpadJson(openEnvelope(key.recordKey(this.collection), id, stored));
+    } catch {
+      throw this.#unreadable(id, 'tampered');
+    }
+  }
+
+  /** As {@link open}, parsed. */
+  read(rules: OpeningRules, id: string, stored: Buffer): CredentialRecord {
+    const record = decodeRecord(this.open(rules, id, stored));
+    if (record === undefined) throw this.#unreadable(id, 'not-json');
+    return record;
+  }
+
+  /**
+   * The entries that stored bytes say they are filed under: from the clear header without
+   * decrypting, or computed from plaintext. An index that is no longer defined, or changed its
+   * kind, is given as both kinds, so that nothing is left behind.
+   * @returns none where the bytes cannot be read so far
+   */
+  filedIn(stored: Buffer): FiledEntry[] {
+    if (stored[0] === BRACE) {
+      const record = decodeRecord(stored);
+      return record === undefined ? [] : this.entries(record, undefined);
+    }
+    const parts = parseEnvelope(stored);
+    const entries = parts === undefined ? undefined : decodeIndexEntries(parts.clearHeader);
+    return (entries ?? []).flatMap(({ index, token }) => {
+      const kind = Object.hasOwn(this.definition.indexes, index)
+        ? this.definition.indexes[index]?.kind
+        : undefined;
+      if (kind !== undefined) return [{ kind, index, token }];
+      return [
+        { kind: 'exact' as const, index, token },
+        { kind: 'unique' as const, index, token },
+      ];
+    });
+  }
+
+  #unreadable(id: string, reason: UnreadableReason): RecordUnreadableError {
+    return new RecordUnreadableError(this.collection, id, reason);
+  }
+}
+
+/** The normalised value of a record in an index; `undefined` when the record is not in it. */
+export function indexedValue(
+  definition: IndexDefinition,
+  record: CredentialRecord,
+): string | Buffer | undefined {
+  const parts: string[] = [];
+  for (const field of definition.fields) {
+    const value = record[field];
+    if (value === undefined || value === null) return undefined;
+    const part = transformed(definition, value);
+    if (part === undefined) return undefined;
+    parts.push(normaliseValue(part, definition.normalisation));
+  }
+  return definition.fields.length === 1 ? parts[0] : joinNormalised(parts);
+}
+
+/** The normalised value of a query: as {@link indexedValue}, for values that are transformed already. */
+export function queriedValue(
+  definition: IndexDefinition,
+  values: readonly JsonValue[],
+): string | Buffer {
+  const parts = values.map((value) => normaliseValue(value, definition.normalisation));
+  return definition.fields.length === 1 ? (parts[0] ?? '') : joinNormalised(parts);
+}
+
+function transformed(definition: IndexDefinition, value: JsonValue): JsonValue | undefined {
+  return definition.transform === undefined
+    ? value
+    : TRANSFORMS[definition.transform](String(value));
+}
