@@ -2,22 +2,26 @@
  * Blind index token v1: the first 16 bytes of `HMAC-SHA256(index key, normalised value)`, base64url
  * without padding (22 characters). HMAC as in RFC 2104, truncated as its §5 allows.
  */
-import { createHmac } from 'node:crypto';
+import type { IndexKey } from './index-key.js';
 import { lengthPrefixed } from './length-prefix.js';
-import type { IndexKey } from './vault-key.js';
 
 export const TOKEN_BYTES = 16;
 export const TOKEN_CHARACTERS = 22;
+/** 16 bytes leave 2 bits for the last character, so it is one of four: each token is written in one way. */
+const TOKEN = /^[A-Za-z0-9_-]{21}[AQgw]$/;
+
+/** Whether `value` has the form of a token. */
+export function isToken(value: unknown): value is string {
+  return typeof value === 'string' && TOKEN.test(value);
+}
 
 /**
  * @param normalised the value after {@link normaliseValue} or {@link joinNormalised}; UTF-8 or bytes
  * @returns 22 characters of base64url
+ * @throws {KeyDestroyedError}
  */
 export function blindIndexToken(key: IndexKey, normalised: string | Uint8Array): string {
-  return createHmac('sha256', key.secret)
-    .update(normalised)
-    .digest()
-    .toString('base64url', 0, TOKEN_BYTES);
+  return key.digestBase64url(normalised, TOKEN_BYTES);
 }
 
 /** How a value is made comparable before it is hashed. */

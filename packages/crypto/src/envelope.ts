@@ -11,16 +11,17 @@
  *
  * AES-256-GCM as in NIST SP 800-38D, 96-bit nonce, 128-bit tag.
  */
-import { createCipheriv, createDecipheriv } from 'node:crypto';
 import { EnvelopeNotOpenedError } from './errors.js';
-import { NONCE_BYTES, writeNonce } from './internal/nonce-pool.js';
-import { LENGTH_PREFIX_BYTES, LENGTH_PREFIX_MAX, lengthPrefixed } from './length-prefix.js';
-import { KEY_ID_BYTES } from './vault-key.js';
-import type { KeyId, RecordKey } from './vault-key.js';
+import { decryptGcm, encryptGcm, NONCE_BYTES, TAG_BYTES } from './internal/aes-256-gcm.js';
+import { writeNonce } from './internal/nonce-pool.js';
+import type { NonceWriter } from './internal/nonce-pool.js';
+import { KEY_ID_BYTES } from './key-id.js';
+import type { KeyId } from './key-id.js';
+import { LENGTH_PREFIX_BYTES, LENGTH_PREFIX_MAX } from './length-prefix.js';
+import type { RecordKey } from './record-key.js';
 
 export const ENVELOPE_VERSION = 0x01;
-export const TAG_BYTES = 16;
-export { NONCE_BYTES };
+export { NONCE_BYTES, TAG_BYTES };
 
 const HEADER_LENGTH_AT = 1 + KEY_ID_BYTES;
 const HEADER_AT = HEADER_LENGTH_AT + LENGTH_PREFIX_BYTES;
@@ -29,8 +30,8 @@ export const ENVELOPE_OVERHEAD_BYTES = HEADER_AT + NONCE_BYTES + TAG_BYTES;
 
 const AAD_LABEL = Buffer.from('vault/v1\0');
 const NO_HEADER = Buffer.alloc(0);
-const ALGORITHM = 'aes-256-gcm';
-const TAG_OPTION = { authTagLength: TAG_BYTES } as const;
+/** A lone surrogate is written as U+FFFD in UTF-8: two ids would share one associated data. */
+const LONE_SURROGATE = /\p{Surrogate}/u;
 
 /** The parts of an envelope, as views on its bytes; nothing in it is authenticated yet. */
 export interface EnvelopeParts {
@@ -41,9 +42,27 @@ export interface EnvelopeParts {
   readonly tag: Buffer;
 }
 
-function associatedData(prefix: Buffer, key: RecordKey, id: string): Buffer {
-  // prefix is keyId ‖ lp(clear header), which stands in the envelope just so.
-  return Buffer.concat([AAD_LABEL, prefix, key.collectionPrefixed, lengthPrefixed(id)]);
+/**
+ * @param named the bytes `key id ‖ lp(clear header)`, which stand in the envelope just so
+ * @throws RangeError when the id is over 65 535 bytes or no well-formed Unicode
+ */
+function associatedData(named: Buffer, key: RecordKey, id: string): Buffer {
+  const idBytes = Buffer.byteLength(id);
+  if (idBytes > LENGTH_PREFIX_MAX || LONE_SURROGATE.test(id)) {
+    throw new RangeError(
+      `expected a record id of at most ${LENGTH_PREFIX_MAX} bytes of well-formed Unicode, met ${idBytes} bytes`,
+    );
+  }
+  const { collectionPrefixed } = key;
+  const collectionAt = AAD_LABEL.length + named.length;
+  const idAt = collectionAt + collectionPrefixed.length;
+  const out = Buffer.allocUnsafe(idAt + LENGTH_PREFIX_BYTES + idBytes);
+  out.set(AAD_LABEL, 0);
+  out.set(named, AAD_LABEL.length);
+  out.set(collectionPrefixed, collectionAt);
+  out.writeUInt16BE(idBytes, idAt);
+  out.write(id, idAt + LENGTH_PREFIX_BYTES, 'utf8');
+  return out;
 }
 
 /**
@@ -53,13 +72,25 @@ function associatedData(prefix: Buffer, key: RecordKey, id: string): Buffer {
  * @param id the record id, at most 65 535 bytes of UTF-8
  * @param plaintext the record; its length shows in the envelope unless it was padded ({@link padJson})
  * @param clearHeader authenticated, not encrypted; at most 65 535 bytes
- * @throws RangeError when id or header are too long
+ * @throws RangeError when id or header are too long, or the id is no well-formed Unicode
+ * @throws {KeyDestroyedError}
  */
 export function sealEnvelope(
   key: RecordKey,
   id: string,
   plaintext: Uint8Array,
   clearHeader: Uint8Array = NO_HEADER,
+): Buffer {
+  return sealEnvelopeWithNonce(writeNonce, key, id, plaintext, clearHeader);
+}
+
+/** {@link sealEnvelope} with the nonces handed in. @internal only for it and for frozen vectors: a nonce used twice gives the key stream away */
+export function sealEnvelopeWithNonce(
+  nonceWriter: NonceWriter,
+  key: RecordKey,
+  id: string,
+  plaintext: Uint8Array,
+  clearHeader: Uint8Array,
 ): Buffer {
   const headerBytes = clearHeader.byteLength;
   if (headerBytes > LENGTH_PREFIX_MAX) {
@@ -69,19 +100,20 @@ export function sealEnvelope(
   }
   const nonceAt = HEADER_AT + headerBytes;
   const cipherAt = nonceAt + NONCE_BYTES;
-  const tagAt = cipherAt + plaintext.byteLength;
-  const out = Buffer.allocUnsafe(tagAt + TAG_BYTES);
+  const out = Buffer.allocUnsafe(cipherAt + plaintext.byteLength + TAG_BYTES);
   out[0] = ENVELOPE_VERSION;
   out.set(key.keyIdBytes, 1);
   out.writeUInt16BE(headerBytes, HEADER_LENGTH_AT);
   out.set(clearHeader, HEADER_AT);
-  writeNonce(out, nonceAt);
-
-  const cipher = createCipheriv(ALGORITHM, key.secret, out.subarray(nonceAt, cipherAt), TAG_OPTION);
-  cipher.setAAD(associatedData(out.subarray(1, nonceAt), key, id));
-  out.set(cipher.update(plaintext), cipherAt);
-  cipher.final();
-  out.set(cipher.getAuthTag(), tagAt);
+  nonceWriter(out, nonceAt);
+  encryptGcm(
+    key.secret,
+    out.subarray(nonceAt, cipherAt),
+    associatedData(out.subarray(1, nonceAt), key, id),
+    plaintext,
+    out,
+    cipherAt,
+  );
   key.countEncryption();
   return out;
 }
@@ -120,42 +152,17 @@ export function envelopeKeyId(stored: Buffer): KeyId | undefined {
  * Opens an envelope.
  * @returns the plaintext, a new buffer
  * @throws {EnvelopeNotOpenedError} whatever the reason: there is one face to a caller
+ * @throws {KeyDestroyedError} when the key was destroyed, which says nothing of the envelope
  */
 export function openEnvelope(key: RecordKey, id: string, stored: Buffer): Buffer {
+  const { secret } = key;
   const parts = parseEnvelope(stored);
   if (parts === undefined || parts.keyId !== key.keyId) throw new EnvelopeNotOpenedError();
+  const { clearHeader, nonce, ciphertext, tag } = parts;
   try {
-    const decipher = createDecipheriv(ALGORITHM, key.secret, parts.nonce, TAG_OPTION);
-    decipher.setAAD(
-      associatedData(stored.subarray(1, HEADER_AT + parts.clearHeader.length), key, id),
-    );
-    decipher.setAuthTag(parts.tag);
-    const plaintext = decipher.update(parts.ciphertext);
-    decipher.final();
-    return plaintext;
+    const named = stored.subarray(1, HEADER_AT + clearHeader.length);
+    return decryptGcm(secret, nonce, associatedData(named, key, id), ciphertext, tag);
   } catch {
     throw new EnvelopeNotOpenedError();
   }
-}
-
-/**
- * Pads JSON text with trailing spaces (which JSON allows, so a reader needs no flag) up to a multiple
- * of `block` bytes: records of one block length cannot be told apart by their length.
- * @param block 1 (no padding) to 65 536 bytes
- */
-export function padJson(json: Uint8Array, block: number): Buffer {
-  if (!Number.isInteger(block) || block < 1 || block > 65_536) {
-    throw new RangeError('expected a padding block of 1 to 65536 bytes');
-  }
-  const length = Math.ceil(json.byteLength / block) * block;
-  const out = Buffer.alloc(length, 0x20);
-  out.set(json);
-  return out;
-}
-
-/** Takes the padding off again: the bytes without trailing spaces. */
-export function unpadJson(padded: Buffer): Buffer {
-  let end = padded.length;
-  while (end > 0 && padded[end - 1] === 0x20) end--;
-  return padded.subarray(0, end);
 }

@@ -5,9 +5,9 @@
  * ( lp(index name) ‖ token (16) ) repeated
  * ```
  */
-import { LENGTH_PREFIX_BYTES, lengthPrefixed } from './length-prefix.js';
-import { TOKEN_BYTES, TOKEN_CHARACTERS } from './blind-index.js';
-import { isName } from './names.js';
+import { isToken, TOKEN_BYTES, TOKEN_CHARACTERS } from './blind-index.js';
+import { LENGTH_PREFIX_BYTES } from './length-prefix.js';
+import { assertName, isName } from './names.js';
 
 /** One entry: the record is filed in `index` under `token` (22 characters of base64url). */
 export interface IndexEntry {
@@ -15,19 +15,25 @@ export interface IndexEntry {
   readonly token: string;
 }
 
-/** @throws RangeError when a token is not 22 characters of base64url */
+/** @throws RangeError when an index has no name that may stand here, or a token is not 22 characters of base64url in canonical form */
 export function encodeIndexEntries(entries: readonly IndexEntry[]): Buffer {
-  const parts: Buffer[] = [];
+  let bytes = 0;
   for (const { index, token } of entries) {
-    const bytes = Buffer.from(token, 'base64url');
-    if (token.length !== TOKEN_CHARACTERS || bytes.length !== TOKEN_BYTES) {
-      throw new RangeError(
-        `expected a token of ${TOKEN_CHARACTERS} characters, met ${token.length}`,
-      );
+    assertName(index, 'index');
+    if (!isToken(token)) {
+      throw new RangeError(`expected a token of ${TOKEN_CHARACTERS} characters of base64url`);
     }
-    parts.push(lengthPrefixed(index), bytes);
+    // A name is ASCII: as many bytes as characters.
+    bytes += LENGTH_PREFIX_BYTES + index.length + TOKEN_BYTES;
   }
-  return Buffer.concat(parts);
+  const out = Buffer.allocUnsafe(bytes);
+  let at = 0;
+  for (const { index, token } of entries) {
+    at = out.writeUInt16BE(index.length, at);
+    at += out.write(index, at, 'latin1');
+    at += out.write(token, at, 'base64url');
+  }
+  return out;
 }
 
 /** @returns `undefined` when the bytes are not a whole list of entries */
@@ -40,7 +46,7 @@ export function decodeIndexEntries(header: Buffer): readonly IndexEntry[] | unde
     const tokenAt = nameAt + header.readUInt16BE(at);
     const end = tokenAt + TOKEN_BYTES;
     if (end > header.length) return undefined;
-    const index = header.toString('utf8', nameAt, tokenAt);
+    const index = header.toString('latin1', nameAt, tokenAt);
     if (!isName(index)) return undefined;
     entries.push({ index, token: header.toString('base64url', tokenAt, end) });
     at = end;

@@ -1,5 +1,6 @@
 export {
   blindIndexToken,
+  isToken,
   joinNormalised,
   normaliseValue,
   TOKEN_BYTES,
@@ -13,11 +14,9 @@ export {
   isEnvelope,
   NONCE_BYTES,
   openEnvelope,
-  padJson,
   parseEnvelope,
   sealEnvelope,
   TAG_BYTES,
-  unpadJson,
 } from './envelope.js';
 export type { EnvelopeParts } from './envelope.js';
 export {
@@ -29,14 +28,13 @@ export {
 export type { CryptoErrorCode } from './errors.js';
 export { decodeIndexEntries, encodeIndexEntries } from './index-entries.js';
 export type { IndexEntry } from './index-entries.js';
+export type { IndexKey } from './index-key.js';
 export { KEY_HALF_BYTES, KeyHalf } from './key-half.js';
+export { isKeyId, KEY_ID_BYTES } from './key-id.js';
+export type { KeyId } from './key-id.js';
 export { LENGTH_PREFIX_MAX, lengthPrefixed } from './length-prefix.js';
 export { assertName, isName } from './names.js';
-export {
-  ENCRYPTIONS_BEFORE_ROTATION,
-  isKeyId,
-  KEY_ID_BYTES,
-  MAC_BYTES,
-  VaultKey,
-} from './vault-key.js';
-export type { IndexKey, KeyId, MacPurpose, RecordKey } from './vault-key.js';
+export { padJson, unpadJson } from './padding.js';
+export type { RecordKey } from './record-key.js';
+export { ENCRYPTIONS_BEFORE_ROTATION, MAC_BYTES, VaultKey } from './vault-key.js';
+export type { MacPurpose } from './vault-key.js';

@@ -19,24 +19,36 @@ export class KeyHalf {
 
   /**
    * @param bytes exactly 32 bytes; copied
-   * @throws {KeyHalfInvalidError} on any other length
+   * @throws {KeyHalfInvalidError} on any other length, and on 32 zero bytes: what a lost disk block reads as
    */
   static fromBytes(bytes: Uint8Array): KeyHalf {
     if (bytes.byteLength !== KEY_HALF_BYTES) {
       throw new KeyHalfInvalidError(`${KEY_HALF_BYTES} bytes`, `${bytes.byteLength} bytes`);
     }
-    return new KeyHalf(Buffer.from(bytes));
+    if (bytes.every((byte) => byte === 0)) {
+      throw new KeyHalfInvalidError('a random secret', `${KEY_HALF_BYTES} zero bytes`);
+    }
+    // Memory of its own: `Buffer.from` would put the secret into the pool that all small buffers share.
+    const copy = Buffer.alloc(KEY_HALF_BYTES);
+    copy.set(bytes);
+    return new KeyHalf(copy);
   }
 
   /**
    * @param hex exactly 64 hexadecimal digits
-   * @throws {KeyHalfInvalidError} on anything else
+   * @throws {KeyHalfInvalidError} on anything else, and on 64 zeros
    */
   static fromHex(hex: string): KeyHalf {
     if (!HEX.test(hex)) {
       throw new KeyHalfInvalidError('64 hexadecimal digits', `${hex.length} characters`);
     }
-    return new KeyHalf(Buffer.from(hex, 'hex'));
+    const bytes = Buffer.alloc(KEY_HALF_BYTES);
+    bytes.write(hex, 'hex');
+    try {
+      return KeyHalf.fromBytes(bytes);
+    } finally {
+      bytes.fill(0);
+    }
   }
 
   /** A fresh half from the operating system's random generator. */

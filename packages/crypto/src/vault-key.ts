@@ -1,58 +1,30 @@
-import { createHmac, createSecretKey, hkdfSync, timingSafeEqual } from 'node:crypto';
+import { createSecretKey, timingSafeEqual } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { inspect } from 'node:util';
 import { KeyDestroyedError } from './errors.js';
+import { IndexKey } from './index-key.js';
+import { hkdfSha256 } from './internal/hkdf.js';
+import { HMAC_BYTES, HmacSha256 } from './internal/hmac-sha256.js';
 import { REDACTED } from './internal/redacted.js';
 import { KEY_HALF_BYTES } from './key-half.js';
 import type { KeyHalf } from './key-half.js';
+import { KEY_ID_BYTES } from './key-id.js';
+import type { KeyId } from './key-id.js';
 import { lengthPrefixed } from './length-prefix.js';
 import { assertName } from './names.js';
+import { RecordKey } from './record-key.js';
 
-declare const keyIdBrand: unique symbol;
-/** 16 lower case hexadecimal digits: 8 bytes derived from both halves. Not a secret. */
-export type KeyId = string & { readonly [keyIdBrand]: true };
-
-export const KEY_ID_BYTES = 8;
-const KEY_ID = /^[0-9a-f]{16}$/;
-
-/** Whether `value` has the form of a key id. */
-export function isKeyId(value: unknown): value is KeyId {
-  return typeof value === 'string' && KEY_ID.test(value);
-}
-
+const MAC_PURPOSES = ['seal', 'audit', 'manifest', 'process', 'fence'] as const;
 /** What a MAC key of a {@link VaultKey} is for. */
-export type MacPurpose = 'seal' | 'audit' | 'manifest' | 'process' | 'fence';
+export type MacPurpose = (typeof MAC_PURPOSES)[number];
 
 /** HMAC-SHA256 output. */
-export const MAC_BYTES = 32;
+export const MAC_BYTES = HMAC_BYTES;
+const MAC_PARTS_MAX = 0xff;
 
 const DERIVED_KEY_BYTES = 32;
 /** NIST SP 800-38D §8.3: with random 96-bit nonces, at most 2^32 encryptions under one key; we say so at half of it. */
 export const ENCRYPTIONS_BEFORE_ROTATION = 2 ** 31;
-
-/** AES-256-GCM key of one collection under one key. Made by {@link VaultKey.recordKey}. */
-export interface RecordKey {
-  readonly kind: 'record';
-  readonly keyId: KeyId;
-  readonly keyIdBytes: Buffer;
-  readonly collection: string;
-  /** `lp(collection)`, part of the associated data. */
-  readonly collectionPrefixed: Buffer;
-  /** @internal the secret; a `KeyObject` prints no bytes */
-  readonly secret: KeyObject;
-  /** @internal counts an encryption */
-  countEncryption(): void;
-}
-
-/** HMAC-SHA256 key of one index of one collection under one key. Made by {@link VaultKey.indexKey}. */
-export interface IndexKey {
-  readonly kind: 'index';
-  readonly keyId: KeyId;
-  readonly collection: string;
-  readonly index: string;
-  /** @internal */
-  readonly secret: KeyObject;
-}
 
 /**
  * All that one pair of halves gives: HKDF-SHA256 (RFC 5869) over `halfA ‖ halfB`, empty salt.
@@ -71,8 +43,7 @@ export class VaultKey {
   #material: KeyObject | undefined;
   readonly #recordKeys = new Map<string, RecordKey>();
   readonly #indexKeys = new Map<string, IndexKey>();
-  readonly #macKeys = new Map<MacPurpose, KeyObject>();
-  #encryptions = 0;
+  readonly #macKeys = new Map<MacPurpose, HmacSha256>();
 
   private constructor(material: KeyObject) {
     this.#material = material;
@@ -80,7 +51,7 @@ export class VaultKey {
     this.id = this.idBytes.toString('hex') as KeyId;
   }
 
-  /** Derives the key of a pair. The halves stay the caller's, to keep or to destroy. */
+  /** Derives the key of a pair. The halves stay the caller's, to keep or to destroy. @throws {KeyDestroyedError} when a half was destroyed */
   static derive(halfA: KeyHalf, halfB: KeyHalf): VaultKey {
     const material = Buffer.alloc(2 * KEY_HALF_BYTES);
     try {
@@ -92,34 +63,27 @@ export class VaultKey {
     }
   }
 
-  /** Encryptions made with this key by this object since it was derived. */
+  /** Encryptions made with this key, all its collections together, by this object since it was derived. */
   get encryptions(): number {
-    return this.#encryptions;
+    let sum = 0;
+    for (const key of this.#recordKeys.values()) sum += key.encryptions;
+    return sum;
   }
 
-  /** The AES-256-GCM key of a collection; derived once, then cached. @throws RangeError on a bad name */
+  /** The AES-256-GCM key of a collection; derived once, then cached. @throws RangeError on a bad name @throws {KeyDestroyedError} */
   recordKey(collection: string): RecordKey {
     this.#assertAlive();
     let key = this.#recordKeys.get(collection);
     if (key === undefined) {
       assertName(collection, 'collection');
-      key = Object.freeze({
-        kind: 'record',
-        keyId: this.id,
-        keyIdBytes: this.idBytes,
-        collection,
-        collectionPrefixed: lengthPrefixed(collection),
-        secret: this.#expandSecret('vault/v1/record', [collection]),
-        countEncryption: () => {
-          this.#encryptions++;
-        },
-      });
+      const secret = this.#withExpanded('vault/v1/record', [collection], createSecretKey);
+      key = new RecordKey(this.idBytes, collection, secret);
       this.#recordKeys.set(collection, key);
     }
     return key;
   }
 
-  /** The HMAC-SHA256 key of an index of a collection; derived once, then cached. @throws RangeError on a bad name */
+  /** The HMAC-SHA256 key of an index of a collection; derived once, then cached. @throws RangeError on a bad name @throws {KeyDestroyedError} */
   indexKey(collection: string, index: string): IndexKey {
     this.#assertAlive();
     const name = `${collection}/${index}`;
@@ -127,33 +91,32 @@ export class VaultKey {
     if (key === undefined) {
       assertName(collection, 'collection');
       assertName(index, 'index');
-      key = Object.freeze({
-        kind: 'index',
-        keyId: this.id,
-        collection,
-        index,
-        secret: this.#expandSecret('vault/v1/index', [collection, index]),
-      });
+      const hmac = this.#withExpanded('vault/v1/index', [collection, index], toHmac);
+      key = new IndexKey(this.id, collection, index, hmac);
       this.#indexKeys.set(name, key);
     }
     return key;
   }
 
   /**
-   * HMAC-SHA256 over `lp(part) ‖ lp(part) …`, so that parts cannot run into each other; the last
-   * part is not prefixed and may be of any length.
+   * HMAC-SHA256 over `u8 number of parts ‖ lp(part) … ‖ last part`: no list of parts gives the bytes
+   * of another list. Every part but the last is at most 65 535 bytes; the last is of any length.
    * @returns 32 bytes
+   * @throws RangeError on an unknown purpose, over 255 parts, or a part that is too long
+   * @throws {KeyDestroyedError}
    */
   mac(purpose: MacPurpose, ...parts: readonly (string | Uint8Array)[]): Buffer {
     this.#assertAlive();
-    let key = this.#macKeys.get(purpose);
-    if (key === undefined) {
-      key = this.#expandSecret(`vault/v1/${purpose}`, []);
-      this.#macKeys.set(purpose, key);
-    }
-    const hmac = createHmac('sha256', key);
-    for (let i = 0; i < parts.length - 1; i++) hmac.update(lengthPrefixed(parts[i] ?? ''));
-    return hmac.update(parts.at(-1) ?? '').digest();
+    if (parts.length > MAC_PARTS_MAX)
+      throw new RangeError(`expected at most ${MAC_PARTS_MAX} parts`);
+    const last = parts.at(-1) ?? '';
+    return this.#macKey(purpose).digest(
+      Buffer.concat([
+        Buffer.of(parts.length),
+        ...parts.slice(0, -1).map(lengthPrefixed),
+        typeof last === 'string' ? Buffer.from(last) : last,
+      ]),
+    );
   }
 
   /** Whether `mac` is {@link mac} of the parts, compared in constant time. */
@@ -162,12 +125,16 @@ export class VaultKey {
     return mac.byteLength === MAC_BYTES && timingSafeEqual(mac, expected);
   }
 
-  /** Forgets the key material; every later use throws {@link KeyDestroyedError}. The runtime clears a released `KeyObject`. */
+  /**
+   * Forgets the key material; every later use of this key, and of record and index keys made by it,
+   * throws {@link KeyDestroyedError}. HMAC keys are zeroed here; OpenSSL's copy of an AES key is
+   * zeroed by Node when the `KeyObject` is collected.
+   */
   destroy(): void {
     this.#material = undefined;
-    this.#recordKeys.clear();
-    this.#indexKeys.clear();
-    this.#macKeys.clear();
+    for (const keys of [this.#recordKeys, this.#indexKeys, this.#macKeys]) {
+      for (const key of keys.values()) key.destroy();
+    }
   }
 
   #assertAlive(): KeyObject {
@@ -175,15 +142,29 @@ export class VaultKey {
     return this.#material;
   }
 
-  #expand(label: string, names: readonly string[], length: number): Buffer {
-    const info = Buffer.concat([Buffer.from(label), ...names.map(lengthPrefixed)]);
-    return Buffer.from(hkdfSync('sha256', this.#assertAlive(), Buffer.alloc(0), info, length));
+  #macKey(purpose: MacPurpose): HmacSha256 {
+    let key = this.#macKeys.get(purpose);
+    if (key === undefined) {
+      // Checked at run time too: another label would derive a key that serves another purpose.
+      if (!MAC_PURPOSES.includes(purpose)) {
+        throw new RangeError(`the purpose of a MAC is one of ${MAC_PURPOSES.join(', ')}`);
+      }
+      key = this.#withExpanded(`vault/v1/${purpose}`, [], toHmac);
+      this.#macKeys.set(purpose, key);
+    }
+    return key;
   }
 
-  #expandSecret(label: string, names: readonly string[]): KeyObject {
+  #expand(label: string, names: readonly string[], length: number): Buffer {
+    const info = Buffer.concat([Buffer.from(label), ...names.map(lengthPrefixed)]);
+    return hkdfSha256(this.#assertAlive(), info, length);
+  }
+
+  /** Gives 32 derived bytes to `use`, then zeroes them. */
+  #withExpanded<Key>(label: string, names: readonly string[], use: (bytes: Buffer) => Key): Key {
     const bytes = this.#expand(label, names, DERIVED_KEY_BYTES);
     try {
-      return createSecretKey(bytes);
+      return use(bytes);
     } finally {
       bytes.fill(0);
     }
@@ -198,4 +179,8 @@ export class VaultKey {
   [inspect.custom](): string {
     return `VaultKey ${this.id} ${REDACTED}`;
   }
+}
+
+function toHmac(bytes: Buffer): HmacSha256 {
+  return new HmacSha256(bytes);
 }
