@@ -1,6 +1,6 @@
 -- Writes up to 256 records of one partition with their index entries: all of a record or nothing of it.
 -- Nothing is written before everything was checked: fence, types, old values, unique claims.
--- A record that already has its new value counts as done, so a resent command is harmless.
+-- A record that already has its new value counts as done where acceptsNew says so: a resent command is then harmless.
 --
 -- KEYS[1] fence: string, the partition's meta
 -- KEYS[2] ids: sorted set of the partition's record ids
@@ -8,7 +8,8 @@
 -- ARGV[1] fence: bytes that the caller holds
 -- ARGV[2] count: operations
 -- ARGV[3..] per operation: id, hasExpected (0 absent, 1 present), expected bytes, hasValue (0 delete, 1 put), new bytes,
---           number of entries to add, number to remove, then the kind of each (i exact, u unique), adds first
+--           acceptsNew (0, 1), number of entries to add, number to remove, then the kind of each, adds first
+--           (i exact, u unique, c unique and only checked: no other record may hold it)
 -- Returns: array of strings, one an operation: "done", "changed", or "unique <n> <id>" (the n-th added entry, from 1, is
 --          held by that record); or the one string "STALE"; or "TYPE <key>" where a key holds another type
 local fence = redis.pcall('GET', KEYS[1])
@@ -22,19 +23,19 @@ local plans = {}
 local k, a = 3, 3
 for op = 1, tonumber(ARGV[2]) do
   local id, hasExpected, hasValue = ARGV[a], ARGV[a + 1] == '1', ARGV[a + 3] == '1'
-  local adds, removes = tonumber(ARGV[a + 5]), tonumber(ARGV[a + 6])
-  local recordKey, entryKeys, kinds = KEYS[k], k + 1, a + 7
+  local acceptsNew, adds, removes = ARGV[a + 5] == '1', tonumber(ARGV[a + 6]), tonumber(ARGV[a + 7])
+  local recordKey, entryKeys, kinds = KEYS[k], k + 1, a + 8
   local stored = redis.pcall('GET', recordKey)
   if type(stored) == 'table' then return { 'TYPE ' .. recordKey } end
   local isNew = (hasValue and stored == ARGV[a + 4]) or (not hasValue and not stored)
   local isExpected = (hasExpected and stored == ARGV[a + 2]) or (not hasExpected and not stored)
   local result = 'done'
-  if not isNew and not isExpected then
+  if not isExpected and not (isNew and acceptsNew) then
     result = 'changed'
-  elseif not isNew then
+  elseif isExpected then
     for e = 0, adds + removes - 1 do
       local key = KEYS[entryKeys + e]
-      if ARGV[kinds + e] == 'u' then
+      if ARGV[kinds + e] ~= 'i' then
         local holder = redis.pcall('GET', key)
         if type(holder) == 'table' then return { 'TYPE ' .. key } end
         holder = claimed[key] or holder
@@ -77,7 +78,12 @@ for _, plan in ipairs(plans) do
   end
   for e = 0, adds - 1 do
     local key = KEYS[entryKeys + e]
-    if ARGV[kinds + e] == 'u' then redis.call('SET', key, id) else redis.call('SADD', key, id) end
+    local kind = ARGV[kinds + e]
+    if kind == 'u' then
+      redis.call('SET', key, id)
+    elseif kind == 'i' then
+      redis.call('SADD', key, id)
+    end
   end
 end
 return results

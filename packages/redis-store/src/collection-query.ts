@@ -7,6 +7,11 @@ import { isSameJson } from './json-record.js';
 import type { CredentialRecord, JsonValue } from './json-record.js';
 import { indexedValue, queriedValue } from './record-codec.js';
 
+/** A unique index comes before any other. */
+function rank({ kind, fields }: IndexDefinition): number {
+  return (kind === 'unique' ? 1000 : 0) + fields.length;
+}
+
 /** Field, or name of an index with a transform, → value. */
 export type QueryFields = { readonly [name: string]: JsonValue };
 
@@ -65,8 +70,6 @@ export class RecordQuery {
     const usable = Object.entries(this.#definition.indexes).filter(([index, definition]) =>
       this.#isUsable(index, definition),
     );
-    const rank = ({ kind, fields }: IndexDefinition): number =>
-      (kind === 'unique' ? 1000 : 0) + fields.length;
     const best = usable.toSorted(([, a], [, b]) => rank(b) - rank(a))[0];
     if (best === undefined) return undefined;
     const [index, definition] = best;

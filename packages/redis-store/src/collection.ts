@@ -19,6 +19,7 @@ import {
 } from './errors.js';
 import { fenceBytes } from './fence.js';
 import { entriesWithout } from './filed-entry.js';
+import type { FiledEntry } from './filed-entry.js';
 import { ReadBatcher } from './internal/read-batcher.js';
 import { decodeRecord, encodeRecord } from './json-record.js';
 import type { CredentialRecord } from './json-record.js';
@@ -100,7 +101,7 @@ export class Collection {
     const id = options.id ?? randomUUID();
     this.#checkId(id);
     const json = encodeRecord(this.name, this.definition, record);
-    const result = await this.#write(id, (view) => {
+    const result = await this.#write(id, record, (view) => {
       const entries = this.#codec.entries(record, view.activeKey);
       return {
         id,
@@ -182,7 +183,7 @@ export class Collection {
         remove: this.#codec.filedIn(stored),
       };
       // oxlint-disable-next-line no-await-in-loop
-      const result = await this.#write(id, () => op);
+      const result = await this.#write(id, undefined, () => op);
       if (result.status === 'done') return true;
       if (options.revision !== undefined) throw new RevisionConflictError(this.name, id);
     }
@@ -303,7 +304,7 @@ export class Collection {
       if (record === undefined) return before;
       const json = encodeRecord(this.name, this.definition, record);
       let value: Buffer = before.revision;
-      const result = await this.#write(id, (view) => {
+      const result = await this.#write(id, record, (view) => {
         const entries = this.#codec.entries(record, view.activeKey);
         const filed = this.#codec.filedIn(before.revision);
         value = this.#encode(view, id, json, entries);
@@ -313,6 +314,8 @@ export class Collection {
           value,
           add: entries,
           remove: entriesWithout(filed, entries),
+          // Two writers can make the same plaintext; an envelope has its own nonce.
+          onSame: view.activeKey === undefined ? 'changed' : 'done',
         };
       });
       // oxlint-enable no-await-in-loop
@@ -331,12 +334,26 @@ export class Collection {
   }
 
   /** Makes the operation from the current view and applies it; from a fresh one where that was stale. */
-  async #write(id: string, makeOp: (view: DatabaseView) => WriteOp): Promise<WriteResult> {
+  async #write(
+    id: string,
+    record: CredentialRecord | undefined,
+    makeOp: (view: DatabaseView) => WriteOp,
+  ): Promise<WriteResult> {
     const number = this.#number(id);
     return this.#withView(async (view, fences) => {
-      const [result] = await this.#partitionAt(number).apply(fences[number] ?? '', [makeOp(view)]);
+      const op = { ...makeOp(view), claim: this.#claims(view, record) };
+      const [result] = await this.#partitionAt(number).apply(fences[number] ?? '', [op]);
       return result ?? { status: 'changed' };
     });
+  }
+
+  /** While a rekey runs, a unique value may still be held under the old key. */
+  #claims(
+    { activeKey, previousKey }: DatabaseView,
+    record: CredentialRecord | undefined,
+  ): FiledEntry[] {
+    if (record === undefined || previousKey === undefined || previousKey === activeKey) return [];
+    return this.#codec.entries(record, previousKey).filter(({ kind }) => kind === 'unique');
   }
 
   async #withView<T>(

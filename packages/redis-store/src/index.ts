@@ -1,1 +1,47 @@
-export {};
+export { Collection, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX } from './collection.js';
+export type { Page, Revision, Stored } from './collection.js';
+export {
+  canonicalDefinitions,
+  checkDefinitions,
+  definitionsHash,
+  FIELD_TYPES,
+  PARTITIONS_MAX,
+  TRANSFORMS,
+} from './collection-definition.js';
+export type {
+  CollectionDefinition,
+  CollectionDefinitions,
+  FieldDefinition,
+  FieldType,
+  IndexDefinition,
+  TransformName,
+} from './collection-definition.js';
+export type { QueryFields } from './collection-query.js';
+export type { CustodyReport, HalfReport, HalvesState, KeyCustody, KeyRing } from './custody.js';
+export { DATABASE_STATES } from './database-state.js';
+export type { DatabaseState } from './database-state.js';
+export {
+  DEGRADED_MESSAGES,
+  DegradedError,
+  OperationRefusedError,
+  QueryInvalidError,
+  RecordExistsError,
+  RecordInvalidError,
+  RecordNotFoundError,
+  RecordUnreadableError,
+  RedisRefusedError,
+  RedisUnavailableError,
+  RevisionConflictError,
+  STORE_ERRORS,
+  StateStaleError,
+  StoreError,
+  UniqueConflictError,
+  UNREADABLE_REASONS,
+} from './errors.js';
+export type { DegradedDetails, DegradedReason, StoreErrorCode, UnreadableReason } from './errors.js';
+export { encodeRecord, JSON_MAX_DEPTH, RECORD_MAX_BYTES } from './json-record.js';
+export type { CredentialRecord, JsonValue } from './json-record.js';
+export { checkRedisOptions } from './redis-options.js';
+export type { RedisOptions, RedisTlsOptions } from './redis-options.js';
+export { SILENT_LOGGER } from './store-logger.js';
+export type { StoreLogger } from './store-logger.js';

@@ -16,6 +16,13 @@ export interface WriteOp {
   /** Entries to make sure of, and to take away; no entry is in both. */
   readonly add: readonly FiledEntry[];
   readonly remove: readonly FiledEntry[];
+  /** Unique entries under the key that a rekey replaces: not written, but no other record may hold them. */
+  readonly claim?: readonly FiledEntry[];
+  /**
+   * What it means that the new bytes stand there already. `done` (default): this very command was
+   * sent twice. `changed`: another writer may have made the same bytes, as plaintext ones can be.
+   */
+  readonly onSame?: 'done' | 'changed';
 }
 
 export type WriteResult =
@@ -67,21 +74,12 @@ export class Partition {
   async #applyChunk(fence: string, ops: readonly WriteOp[]): Promise<WriteResult[]> {
     const keys: string[] = [this.#fenceKey, this.#idsKey];
     const args: Argument[] = [fence, ops.length];
-    for (const { id, expected, value, add, remove } of ops) {
+    for (const { id, expected, value, add, remove, claim = [], onSame = 'done' } of ops) {
       keys.push(this.#link.names.record(this.name, id));
-      args.push(
-        id,
-        expected === null ? 0 : 1,
-        expected ?? '',
-        value === null ? 0 : 1,
-        value ?? '',
-        add.length,
-        remove.length,
-      );
-      for (const entry of [...add, ...remove]) {
-        keys.push(this.entryKey(entry));
-        args.push(entry.kind === 'unique' ? 'u' : 'i');
-      }
+      args.push(id, expected === null ? 0 : 1, expected ?? '', value === null ? 0 : 1, value ?? '');
+      args.push(onSame === 'done' ? 1 : 0, add.length + claim.length, remove.length);
+      for (const entry of [...add, ...claim, ...remove]) keys.push(this.entryKey(entry));
+      args.push(...add.map(kindLetter), ...claim.map(() => 'c'), ...remove.map(kindLetter));
     }
     const reply = texts(await this.#link.script('vaultWrite', keys, args));
     this.#checkReply(reply[0]);
@@ -89,7 +87,7 @@ export class Partition {
       if (text === 'done') return DONE;
       if (text === 'changed') return CHANGED;
       const [, number, holderId = ''] = text.split(' ');
-      return { status: 'unique', index: ops[i]?.add[Number(number) - 1]?.index ?? '', holderId };
+      return { status: 'unique', index: claimedIndex(ops[i], Number(number)), holderId };
     });
   }
 
@@ -233,6 +231,14 @@ export function partitionsOf(
 export function partitionNumber(id: string, count: number): number {
   if (count === 1) return 0;
   return createHash('sha256').update(id).digest().readUInt32BE(0) % count;
+}
+
+function kindLetter({ kind }: FiledEntry): string {
+  return kind === 'unique' ? 'u' : 'i';
+}
+
+function claimedIndex(op: WriteOp | undefined, number: number): string {
+  return [...(op?.add ?? []), ...(op?.claim ?? [])][number - 1]?.index ?? '';
 }
 
 function texts(reply: Reply): string[] {

@@ -173,7 +173,6 @@ export function queriedValue(
 }
 
 function transformed(definition: IndexDefinition, value: JsonValue): JsonValue | undefined {
-  return definition.transform === undefined
-    ? value
-    : TRANSFORMS[definition.transform](String(value));
+  if (definition.transform === undefined) return value;
+  return typeof value === 'string' ? TRANSFORMS[definition.transform](value) : undefined;
 }

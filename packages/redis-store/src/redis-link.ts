@@ -166,10 +166,12 @@ export class RedisNode {
   }
 }
 
+function retryDelay(attempt: number): number {
+  return Math.min(RETRY_FIRST_MS * 2 ** (attempt - 1), RETRY_MAX_MS);
+}
+
 function makeClient(options: RedisOptions): Client {
   const maxRetriesPerRequest = options.maxRetriesPerRequest ?? DEFAULT_RETRIES;
-  const retryDelay = (attempt: number): number =>
-    Math.min(RETRY_FIRST_MS * 2 ** (attempt - 1), RETRY_MAX_MS);
   const common = {
     lazyConnect: true,
     maxRetriesPerRequest,

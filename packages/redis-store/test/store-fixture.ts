@@ -1,0 +1,136 @@
+/** A collection on a real Redis, with a view that the test sets. */
+import { KeyHalf, VaultKey } from '@vault/crypto';
+import { RedisServer } from '../../../test/harness/redis.js';
+import { Collection } from '../src/collection.js';
+import { checkDefinitions, definitionsHash } from '../src/collection-definition.js';
+import type { CollectionDefinition } from '../src/collection-definition.js';
+import type { DatabaseView, ViewSource } from '../src/database-state.js';
+import { fenceBytes } from '../src/fence.js';
+import { KeyNames } from '../src/key-names.js';
+import { partitionsOf } from '../src/partition.js';
+import { RedisLink } from '../src/redis-link.js';
+import type { StoreLogger } from '../src/store-logger.js';
+
+export const SERVER: CollectionDefinition = {
+  fields: {
+    host: { type: 'string', optional: false },
+    label: { type: 'string' },
+    username: { type: 'string' },
+    email: { type: 'string' },
+    port: { type: 'number' },
+    enabled: { type: 'boolean' },
+    tags: { type: 'json' },
+    password: { type: 'secret' },
+  },
+  indexes: {
+    host: { kind: 'unique', fields: ['host'] },
+    username: { kind: 'exact', fields: ['username'] },
+    byAccount: { kind: 'exact', fields: ['host', 'username'] },
+    emailDomain: { kind: 'exact', fields: ['email'], transform: 'emailDomain' },
+  },
+};
+
+export function newKey(): VaultKey {
+  return VaultKey.derive(KeyHalf.generate(), KeyHalf.generate());
+}
+
+/** Tells lines of the log apart in a test. */
+export class RecordingLogger implements StoreLogger {
+  readonly lines: { level: string; message: string; data: Readonly<Record<string, unknown>> }[] =
+    [];
+  debug(message: string, data = {}): void {
+    this.lines.push({ level: 'debug', message, data });
+  }
+  info(message: string, data = {}): void {
+    this.lines.push({ level: 'info', message, data });
+  }
+  warn(message: string, data = {}): void {
+    this.lines.push({ level: 'warn', message, data });
+  }
+  error(message: string, data = {}): void {
+    this.lines.push({ level: 'error', message, data });
+  }
+}
+
+/** A view that a test changes by hand; `reload` gives what `next` was set to. */
+export class TestViews implements ViewSource {
+  view: DatabaseView;
+  next: DatabaseView | undefined;
+  reloads = 0;
+  constructor(view: DatabaseView) {
+    this.view = view;
+  }
+  current(): DatabaseView {
+    return this.view;
+  }
+  async reload(): Promise<DatabaseView> {
+    this.reloads++;
+    this.view = this.next ?? this.view;
+    return Promise.resolve(this.view);
+  }
+}
+
+export function viewOf(
+  activeKey: VaultKey | undefined,
+  definition: CollectionDefinition,
+  changes: Partial<DatabaseView> = {},
+): DatabaseView {
+  return {
+    databaseId: '00000000-0000-4000-8000-000000000000',
+    epoch: 1,
+    state: activeKey === undefined ? 'plaintext' : 'encrypted',
+    activeKey,
+    previousKey: undefined,
+    definitionsHash: definitionsHash({ server: definition }),
+    previousDefinitionsHash: undefined,
+    ...changes,
+  };
+}
+
+export interface StoreFixture {
+  readonly redis: RedisServer;
+  readonly link: RedisLink;
+  readonly views: TestViews;
+  readonly logger: RecordingLogger;
+  readonly servers: Collection;
+  readonly definition: CollectionDefinition;
+  /** Puts the fence of a view in every partition. */
+  raiseFences(view: DatabaseView): Promise<void>;
+  stop(): Promise<void>;
+}
+
+export async function openStore(
+  activeKey: VaultKey | undefined,
+  definition: CollectionDefinition = SERVER,
+): Promise<StoreFixture> {
+  checkDefinitions({ server: definition });
+  const redis = await RedisServer.start();
+  const names = new KeyNames('vault');
+  const link = await RedisLink.connect({ socketPath: redis.socketPath ?? '' }, names);
+  const views = new TestViews(viewOf(activeKey, definition));
+  const logger = new RecordingLogger();
+  const servers = new Collection(link, 'server', definition, views, logger);
+  const raiseFences = async (view: DatabaseView): Promise<void> => {
+    for (const partition of partitionsOf(link, 'server', definition)) {
+      // oxlint-disable-next-line no-await-in-loop -- a handful of partitions
+      await partition.swapFence(
+        await partition.readFence(),
+        fenceBytes(view, 'vault', partition.name),
+      );
+    }
+  };
+  await raiseFences(views.view);
+  return {
+    redis,
+    link,
+    views,
+    logger,
+    servers,
+    definition,
+    raiseFences,
+    stop: async () => {
+      await link.close();
+      await redis.stop();
+    },
+  };
+}
