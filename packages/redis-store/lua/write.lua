@@ -10,8 +10,9 @@
 -- ARGV[3..] per operation: id, hasExpected (0 absent, 1 present), expected bytes, hasValue (0 delete, 1 put), new bytes,
 --           acceptsNew (0, 1), number of entries to add, number to remove, then the kind of each, adds first
 --           (i exact, u unique, c unique and only checked: no other record may hold it)
--- Returns: array of strings, one an operation: "done", "changed", or "unique <n> <id>" (the n-th added entry, from 1, is
---          held by that record); or the one string "STALE"; or "TYPE <key>" where a key holds another type
+-- Returns: array of strings, one an operation: "done"; "changed" (also where an operation before it writes the record);
+--          "unique <n> <id>" (the n-th added entry, from 1, is held by that record). Or one string: "STALE"; "TYPE <key>"
+--          where a key holds another type
 local fence = redis.pcall('GET', KEYS[1])
 if type(fence) == 'table' then return { 'TYPE ' .. KEYS[1] } end
 if fence ~= ARGV[1] then return { 'STALE' } end
@@ -19,6 +20,7 @@ if type(redis.pcall('ZCARD', KEYS[2])) == 'table' then return { 'TYPE ' .. KEYS[
 
 local results = {}
 local claimed = {}
+local planned = {}
 local plans = {}
 local k, a = 3, 3
 for op = 1, tonumber(ARGV[2]) do
@@ -30,7 +32,7 @@ for op = 1, tonumber(ARGV[2]) do
   local isNew = (hasValue and stored == ARGV[a + 4]) or (not hasValue and not stored)
   local isExpected = (hasExpected and stored == ARGV[a + 2]) or (not hasExpected and not stored)
   local result = 'done'
-  if not isExpected and not (isNew and acceptsNew) then
+  if planned[recordKey] or (not isExpected and not (isNew and acceptsNew)) then
     result = 'changed'
   elseif isExpected then
     for e = 0, adds + removes - 1 do
@@ -48,6 +50,7 @@ for op = 1, tonumber(ARGV[2]) do
       end
     end
     if result == 'done' then
+      planned[recordKey] = true
       for e = 0, adds - 1 do
         if ARGV[kinds + e] == 'u' then claimed[KEYS[entryKeys + e]] = id end
       end

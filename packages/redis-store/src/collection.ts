@@ -20,7 +20,7 @@ import {
 import { fenceBytes } from './fence.js';
 import { entriesWithout } from './filed-entry.js';
 import type { FiledEntry } from './filed-entry.js';
-import { ReadBatcher } from './internal/read-batcher.js';
+import { PartitionFront } from './internal/partition-front.js';
 import { decodeRecord, encodeRecord } from './json-record.js';
 import type { CredentialRecord } from './json-record.js';
 import { partitionNumber, partitionsOf } from './partition.js';
@@ -65,7 +65,7 @@ export class Collection {
   readonly #views: ViewSource;
   readonly #codec: RecordCodec;
   readonly #partitions: readonly Partition[];
-  readonly #readers: readonly ReadBatcher[];
+  readonly #fronts: readonly PartitionFront[];
   readonly #prefix: string;
   readonly #logger: StoreLogger;
   #rules:
@@ -84,9 +84,7 @@ export class Collection {
     this.#views = views;
     this.#codec = new RecordCodec(name, definition);
     this.#partitions = partitionsOf(link, name, definition);
-    this.#readers = this.#partitions.map(
-      (partition) => new ReadBatcher((ids) => partition.readMany(ids)),
-    );
+    this.#fronts = this.#partitions.map((partition) => new PartitionFront(partition));
     this.#prefix = link.names.prefix;
     this.#logger = logger;
   }
@@ -121,7 +119,7 @@ export class Collection {
    * @throws {RecordUnreadableError} when what is stored cannot be read
    */
   async get(id: string): Promise<Stored | undefined> {
-    const stored = await this.#reader(id).read(id);
+    const stored = await this.#front(id).read(id);
     return stored === undefined ? undefined : this.#openFresh(id, stored);
   }
 
@@ -170,10 +168,10 @@ export class Collection {
    * @throws {RevisionConflictError} when `revision` is given and the record was changed since
    */
   async remove(id: string, options: { readonly revision?: Revision } = {}): Promise<boolean> {
-    const partition = this.#partition(id);
+    const front = this.#front(id);
     for (let attempt = 0; attempt < CONFLICT_ATTEMPTS; attempt++) {
       // oxlint-disable-next-line no-await-in-loop -- each attempt follows the failure of the one before
-      const stored = options.revision ?? (await partition.read(id));
+      const stored = options.revision ?? (await front.read(id));
       if (stored === undefined) return false;
       const op = {
         id,
@@ -211,8 +209,8 @@ export class Collection {
       if (view.previousKey !== undefined)
         tokens.add(this.#codec.token(index, value, view.previousKey));
       return Promise.all(
-        this.#partitions.map((partition, i) =>
-          partition.find(fences[i] ?? '', kind, index, [...tokens]),
+        this.#fronts.map((front, i) =>
+          front.find(fences[i] ?? '', { kind, index, tokens: [...tokens] }),
         ),
       );
     });
@@ -328,7 +326,7 @@ export class Collection {
   }
 
   async #readForChange(id: string, revision: Revision | undefined): Promise<Stored> {
-    const stored = revision ?? (await this.#partition(id).read(id));
+    const stored = revision ?? (await this.#front(id).read(id));
     if (stored === undefined) throw new RecordNotFoundError(this.name, id);
     return this.#openFresh(id, stored);
   }
@@ -342,8 +340,7 @@ export class Collection {
     const number = this.#number(id);
     return this.#withView(async (view, fences) => {
       const op = { ...makeOp(view), claim: this.#claims(view, record) };
-      const [result] = await this.#partitionAt(number).apply(fences[number] ?? '', [op]);
-      return result ?? { status: 'changed' };
+      return this.#front(id).write(fences[number] ?? '', op);
     });
   }
 
@@ -379,7 +376,7 @@ export class Collection {
     } catch (error) {
       if (!(error instanceof RecordUnreadableError)) throw error;
       await this.#views.reload('a record is of an unknown form or key');
-      const again = (await this.#partition(id).read(id)) ?? stored;
+      const again = (await this.#front(id).read(id)) ?? stored;
       return this.#open(id, again);
     }
   }
@@ -455,18 +452,11 @@ export class Collection {
   #number(id: string): number {
     return partitionNumber(id, this.#partitions.length);
   }
-  #partition(id: string): Partition {
-    return this.#partitionAt(this.#number(id));
-  }
-  #partitionAt(number: number): Partition {
-    const partition = this.#partitions[number];
-    if (partition === undefined) throw new RangeError(`no partition ${number}`);
-    return partition;
-  }
-  #reader(id: string): ReadBatcher {
-    const reader = this.#readers[this.#number(id)];
-    if (reader === undefined) throw new RangeError('no partition');
-    return reader;
+  #front(id: string): PartitionFront {
+    const number = this.#number(id);
+    const front = this.#fronts[number];
+    if (front === undefined) throw new RangeError(`no partition ${number}`);
+    return front;
   }
 }
 

@@ -31,6 +31,13 @@ export type WriteResult =
   | { readonly status: 'changed' }
   | { readonly status: 'unique'; readonly index: string; readonly holderId: string };
 
+/** A value looked up in one index: its token under each key in use. */
+export interface Lookup {
+  readonly kind: FiledEntry['kind'];
+  readonly index: string;
+  readonly tokens: readonly string[];
+}
+
 /** What is filed under a value: records in no order, `undefined` where an entry points at no record. */
 export type Found = ReadonlyMap<string, Buffer | undefined>;
 
@@ -50,6 +57,7 @@ export class Partition {
   readonly #link: RedisLink;
   readonly #fenceKey: string;
   readonly #idsKey: string;
+  readonly #recordPrefix: string;
 
   constructor(link: RedisLink, collection: string, name: string) {
     this.#link = link;
@@ -57,6 +65,7 @@ export class Partition {
     this.name = name;
     this.#fenceKey = link.names.fence(name);
     this.#idsKey = link.names.ids(name);
+    this.#recordPrefix = link.names.recordPrefix(name);
   }
 
   /**
@@ -75,7 +84,7 @@ export class Partition {
     const keys: string[] = [this.#fenceKey, this.#idsKey];
     const args: Argument[] = [fence, ops.length];
     for (const { id, expected, value, add, remove, claim = [], onSame = 'done' } of ops) {
-      keys.push(this.#link.names.record(this.name, id));
+      keys.push(this.#recordPrefix + id);
       args.push(id, expected === null ? 0 : 1, expected ?? '', value === null ? 0 : 1, value ?? '');
       args.push(onSame === 'done' ? 1 : 0, add.length + claim.length, remove.length);
       for (const entry of [...add, ...claim, ...remove]) keys.push(this.entryKey(entry));
@@ -92,39 +101,42 @@ export class Partition {
   }
 
   /**
-   * The records filed under any of the tokens of one index, in one round trip where they are few.
+   * The records filed under the tokens of each lookup: all lookups in one round trip where the
+   * records are few.
+   * @returns aligned with `lookups`
    * @throws {StateStaleError} when another fence stands: the tokens may be of an old key
    */
-  async find(
-    fence: string,
-    kind: FiledEntry['kind'],
-    index: string,
-    tokens: readonly string[],
-  ): Promise<Found> {
-    const entryKeys = tokens.map((token) => this.entryKey({ kind, index, token }));
-    const args = [
-      fence,
-      kind === 'unique' ? 'u' : 'i',
-      this.#link.names.recordPrefix(this.name),
-      CALL_MAX_RECORDS,
-      CALL_MAX_BYTES,
-    ];
-    const reply = await this.#link.script('vaultFind', [this.#fenceKey, ...entryKeys], args);
-    if (!Array.isArray(reply))
-      throw new RedisRefusedError('ERR', 'a script gave an unexpected reply');
-    const [head, ...rest] = reply as Reply[];
-    const status = String(head);
-    this.#checkReply(status);
-    if (status === 'MANY') return this.#findMany(fence, entryKeys);
-    const found = new Map<string, Buffer | undefined>();
-    for (let i = 0; i < rest.length; i += 2) {
-      const bytes = rest[i + 1];
-      found.set(String(rest[i]), Buffer.isBuffer(bytes) ? bytes : undefined);
+  async findAll(fence: string, lookups: readonly Lookup[]): Promise<Found[]> {
+    const keys = [this.#fenceKey];
+    const args: Argument[] = [fence, this.#recordPrefix, CALL_MAX_RECORDS, CALL_MAX_BYTES];
+    for (const { kind, index, tokens } of lookups) {
+      for (const token of tokens) keys.push(this.entryKey({ kind, index, token }));
+      args.push(kind === 'unique' ? 'u' : 'i', tokens.length);
     }
-    return found;
+    const reply = await this.#link.script('vaultFind', keys, args);
+    const [head, ...found] = Array.isArray(reply) ? (reply as Reply[]) : [];
+    this.#checkReply(String(head));
+    return Promise.all(
+      lookups.map(
+        (lookup, i) => foundRecords(found[i]) ?? this.#findOne(fence, lookup, lookups.length === 1),
+      ),
+    );
   }
 
-  /** As {@link find}, step by step; the fence must stand before and after. */
+  /** A lookup that did not fit the call of many gets one of its own, then goes step by step. */
+  async #findOne(fence: string, lookup: Lookup, wasAlone: boolean): Promise<Found> {
+    if (wasAlone) {
+      const { kind, index, tokens } = lookup;
+      return this.#findMany(
+        fence,
+        tokens.map((token) => this.entryKey({ kind, index, token })),
+      );
+    }
+    const [found] = await this.findAll(fence, [lookup]);
+    return found ?? new Map<string, Buffer | undefined>();
+  }
+
+  /** As {@link findAll} for one lookup, step by step; the fence must stand before and after. */
   async #findMany(fence: string, entryKeys: readonly string[]): Promise<Found> {
     const found = new Map<string, Buffer | undefined>();
     for (const key of entryKeys) {
@@ -170,12 +182,12 @@ export class Partition {
   }
 
   read(id: string): Promise<Buffer | undefined> {
-    return this.#link.get(this.#link.names.record(this.name, id));
+    return this.#link.get(this.#recordPrefix + id);
   }
 
   /** The stored bytes, aligned with `ids`. */
   readMany(ids: readonly string[]): Promise<(Buffer | undefined)[]> {
-    return this.#link.getMany(ids.map((id) => this.#link.names.record(this.name, id)));
+    return this.#link.getMany(ids.map((id) => this.#recordPrefix + id));
   }
 
   /** Whether each record is filed under its entry, aligned with `filed`. */
@@ -231,6 +243,18 @@ export function partitionsOf(
 export function partitionNumber(id: string, count: number): number {
   if (count === 1) return 0;
   return createHash('sha256').update(id).digest().readUInt32BE(0) % count;
+}
+
+/** @returns `undefined` where a bound was met */
+function foundRecords(reply: Reply): Found | undefined {
+  const parts = Array.isArray(reply) ? (reply as Reply[]) : [];
+  if (parts.length === 1) return undefined;
+  const found = new Map<string, Buffer | undefined>();
+  for (let i = 0; i < parts.length; i += 2) {
+    const bytes = parts[i + 1];
+    found.set(String(parts[i]), Buffer.isBuffer(bytes) ? bytes : undefined);
+  }
+  return found;
 }
 
 function kindLetter({ kind }: FiledEntry): string {
