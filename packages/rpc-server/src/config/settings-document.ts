@@ -30,7 +30,7 @@ indexes = { service = "exact", byOwner = { fields = ["owner", "service"] } }
 \`\`\`
 
 | key | what |
-|---|---|
+| --- | --- |
 | \`fields\` | name → type: \`string\`, \`number\`, \`boolean\`, \`json\`, \`secret\` (masked, never indexed), or a table with \`type\` and \`optional\` (default \`true\`) |
 | \`indexes\` | name → \`exact\` or \`unique\` (of the field of that name), or a table with \`kind\`, \`fields\`, \`normalisation\` (\`text\`, \`none\`), \`transform\` (\`emailDomain\`, \`lastFour\`) |
 | \`partitions\` | 1 to 1024, default 1: spreads a large collection over a Redis Cluster; no \`unique\` index then |
@@ -39,7 +39,7 @@ indexes = { service = "exact", byOwner = { fields = ["owner", "service"] } }
 ## Variables that are no settings
 
 | variable | what |
-|---|---|
+| --- | --- |
 | \`VAULT_ADMIN_EMAIL\`, \`VAULT_ADMIN_PASSWORD\` | name and password of the first administrator, for an unattended first start |
 | \`VAULT_MASTER_KEY\`, \`VAULT_MASTER_KEY_PREVIOUS\` | what the half source \`env\` reads |
 | \`DEBUG\` | \`vault:*\`: debug lines of the log, by namespace |
@@ -54,7 +54,7 @@ export function settingsDocument(): string {
   }
   const texts = [...sections].map(([section, paths]) => {
     const title = section === '' ? '## Top level' : `## [${section}]`;
-    return `${title}\n\n| setting | default | variable | what |\n|---|---|---|---|\n${paths.map(row).join('\n')}\n`;
+    return `${title}\n\n| setting | default | variable | what |\n| --- | --- | --- | --- |\n${paths.map(row).join('\n')}\n`;
   });
   return HEAD + [...texts, TAIL].join('\n');
 }
