@@ -11,7 +11,6 @@ const BUS_OFFSET = 10_000;
 export async function findFreePort(): Promise<number> {
   for (;;) {
     const port = FIRST_PORT + Math.floor(Math.random() * (LAST_PORT - FIRST_PORT));
-    // oxlint-disable-next-line no-await-in-loop -- one candidate at a time
     if ((await isFree(port)) && (await isFree(port + BUS_OFFSET))) return port;
   }
 }

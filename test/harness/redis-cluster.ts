@@ -83,7 +83,6 @@ export class RedisCluster implements Stoppable {
       await source.call('MIGRATE', ...command);
     }
     for (const client of [target, source]) {
-      // oxlint-disable-next-line no-await-in-loop -- the target must know first, or the slot is nobody's
       await client.call('CLUSTER', 'SETSLOT', String(slot), 'NODE', targetId);
     }
   }
@@ -110,7 +109,6 @@ export class RedisCluster implements Stoppable {
       }),
     );
     for (const node of this.#nodes().slice(1)) {
-      // oxlint-disable-next-line no-await-in-loop -- six quick commands to one node
       await first.client().call('CLUSTER', 'MEET', '127.0.0.1', String(node.port));
     }
     const everyNode = this.#nodes();
@@ -135,13 +133,11 @@ export class RedisCluster implements Stoppable {
 
   async #until(what: string, holds: (node: RedisServer) => Promise<boolean>): Promise<void> {
     const endMs = Date.now() + READY_LIMIT_MS;
-    // oxlint-disable no-await-in-loop -- Redis has no event for it: ask, wait, ask again
     for (;;) {
       const answers = await Promise.all(this.#nodes().map((node) => holds(node)));
       if (answers.every(Boolean)) return;
       if (Date.now() > endMs) throw new Error(`not so after ${READY_LIMIT_MS} ms: ${what}`);
       await delay(POLL_MS);
     }
-    // oxlint-enable no-await-in-loop
   }
 }

@@ -108,14 +108,12 @@ export class RedisSentinel implements Stoppable {
     const clients = this.sentinelPorts.map((port) => new Redis({ host: '127.0.0.1', port }));
     for (const client of clients) client.on('error', () => undefined);
     try {
-      // oxlint-disable no-await-in-loop -- asks until it is so
       for (;;) {
         const infos = await Promise.all(clients.map((client) => client.info('sentinel')));
         if (infos.every((info) => info.includes(`status=ok`) && isComplete(info))) return;
         if (Date.now() > endMs) throw new Error(`sentinels are not ready: ${infos.join('')}`);
         await delay(POLL_MS);
       }
-      // oxlint-enable no-await-in-loop
     } finally {
       for (const client of clients) client.disconnect();
     }

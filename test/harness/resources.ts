@@ -26,7 +26,6 @@ export class Resources implements Stoppable {
     for (const resource of this.#all.splice(0).toReversed()) {
       try {
         // In turn: a client closes before its server, a server before its folder goes.
-        // oxlint-disable-next-line no-await-in-loop
         await resource.stop();
       } catch (error) {
         errors.push(error);

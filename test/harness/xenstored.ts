@@ -93,14 +93,12 @@ export class Xenstored implements Stoppable {
     this.#program = program;
     // It prints nothing; it listens before its store exists, and makes /tool/xenstored last.
     const endMs = Date.now() + START_LIMIT_MS;
-    // oxlint-disable no-await-in-loop -- one question after the other
     while ((await this.cli('exists', ['/tool/xenstored'])).status !== 0) {
       if (!program.isRunning || Date.now() > endMs) {
         throw new Error(`xenstored did not start\n${program.stdout}${program.stderr}`);
       }
       await delay(POLL_MS);
     }
-    // oxlint-enable no-await-in-loop
   }
 }
 
