@@ -20,6 +20,8 @@ const RETRY_FIRST_MS = 50;
 const RETRY_MAX_MS = 1000;
 const DEFAULT_RETRIES = 5;
 const DEFAULT_CONNECT_TIMEOUT_MS = 5000;
+/** A Redis that hangs is told apart from a slow one: no command of ours takes a second. */
+const DEFAULT_COMMAND_TIMEOUT_MS = 30_000;
 
 /** Error replies that an operator can act on: first word → what to do. */
 const REPLY_ADVICE: Readonly<Record<string, string>> = {
@@ -47,6 +49,8 @@ export class RedisLink {
   readonly names: KeyNames;
   readonly isCluster: boolean;
   readonly #client: Client;
+  /** Why the last connection failed; the command that waited for it is only told that it is closed. */
+  #lastFailure: unknown;
 
   private constructor(client: Client, names: KeyNames) {
     this.#client = client;
@@ -56,7 +60,7 @@ export class RedisLink {
       client.defineCommand(name, { lua: loadScript(name) });
     }
     // Without a listener the client prints lost connections itself; each command reports its own failure.
-    client.on('error', () => undefined);
+    client.on('error', (error: unknown) => (this.#lastFailure = error));
   }
 
   /**
@@ -69,12 +73,12 @@ export class RedisLink {
     checkRedisOptions(options);
     const link = new RedisLink(makeClient(options), names);
     try {
-      await translated(link.#client.connect());
-      await link.command('PING');
+      await link.#client.connect();
+      await link.#client.ping();
       return link;
     } catch (error) {
       link.#client.disconnect();
-      throw error;
+      throw translateError(link.#lastFailure ?? error);
     }
   }
 
@@ -176,6 +180,7 @@ function makeClient(options: RedisOptions): Client {
     lazyConnect: true,
     maxRetriesPerRequest,
     connectTimeout: options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
+    commandTimeout: options.commandTimeoutMs ?? DEFAULT_COMMAND_TIMEOUT_MS,
     // The first connection fails as a whole when its attempts are used up; later ones go on for ever.
     retryStrategy: retryDelay,
     // A failover leaves us on a demoted master: connect anew, and send the command again.
@@ -221,18 +226,30 @@ async function translated<T>(reply: Promise<T>): Promise<T> {
 /** @returns the error of ours for a failure of the client; its message holds no argument of the command */
 export function translateError(error: unknown): Error {
   if (error instanceof StoreError) return error;
-  const name = error instanceof Error ? error.name : '';
-  const message = error instanceof Error ? error.message : '';
+  // Not `instanceof`: the client's errors may come from another realm (a worker, a test's own context).
+  const { name, message, code } = errorFacts(error);
   const word = /^(?:ERR )?([A-Z]+)\b/.exec(message)?.[1];
   if (word !== undefined && Object.hasOwn(REPLY_ADVICE, word)) {
     return new RedisRefusedError(word, REPLY_ADVICE[word] ?? '');
   }
   if (name === 'ReplyError') return new RedisRefusedError(word ?? 'ERR', 'see its log');
-  const code =
-    error instanceof Error && 'code' in error && typeof error.code === 'string'
-      ? ` (${error.code})`
-      : '';
+  const why = code === undefined ? '' : ` (${code})`;
   return new RedisUnavailableError(
-    `Redis cannot be reached${code}: check that it runs and the [redis] section of the configuration`,
+    `Redis cannot be reached${why}: check that it runs and the [redis] section of the configuration`,
   );
+}
+
+interface ErrorFacts {
+  readonly name: string;
+  readonly message: string;
+  readonly code: string | undefined;
+}
+
+function errorFacts(error: unknown): ErrorFacts {
+  if (typeof error !== 'object' || error === null || !('message' in error)) {
+    return { name: '', message: '', code: undefined };
+  }
+  const name = 'name' in error ? String(error.name) : '';
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+  return { name, message: String(error.message), code };
 }

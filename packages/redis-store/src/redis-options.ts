@@ -23,6 +23,8 @@ export interface RedisOptions {
   readonly maxRetriesPerRequest?: number;
   /** Time for one connection to be made, in ms: default 5 000. */
   readonly connectTimeoutMs?: number;
+  /** Time that one command may take before it counts as failed, in ms: default 30 000. */
+  readonly commandTimeoutMs?: number;
 }
 
 export interface RedisTlsOptions {

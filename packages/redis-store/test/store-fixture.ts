@@ -9,6 +9,7 @@ import { fenceBytes } from '../src/fence.js';
 import { KeyNames } from '../src/key-names.js';
 import { partitionsOf } from '../src/partition.js';
 import { RedisLink } from '../src/redis-link.js';
+import type { RedisOptions } from '../src/redis-options.js';
 import type { StoreLogger } from '../src/store-logger.js';
 
 export const SERVER: CollectionDefinition = {
@@ -87,8 +88,7 @@ export function viewOf(
   };
 }
 
-export interface StoreFixture {
-  readonly redis: RedisServer;
+export interface LinkedStore {
   readonly link: RedisLink;
   readonly views: TestViews;
   readonly logger: RecordingLogger;
@@ -99,14 +99,19 @@ export interface StoreFixture {
   stop(): Promise<void>;
 }
 
-export async function openStore(
-  activeKey: VaultKey | undefined,
+export interface StoreFixture extends LinkedStore {
+  readonly redis: RedisServer;
+}
+
+/** A collection on a Redis that the test has started. */
+export async function linkStore(
+  redis: RedisOptions,
+  activeKey: VaultKey | undefined = newKey(),
   definition: CollectionDefinition = SERVER,
-): Promise<StoreFixture> {
+  prefix = 'vault',
+): Promise<LinkedStore> {
   checkDefinitions({ server: definition });
-  const redis = await RedisServer.start();
-  const names = new KeyNames('vault');
-  const link = await RedisLink.connect({ socketPath: redis.socketPath ?? '' }, names);
+  const link = await RedisLink.connect(redis, new KeyNames(prefix));
   const views = new TestViews(viewOf(activeKey, definition));
   const logger = new RecordingLogger();
   const servers = new Collection(link, 'server', definition, views, logger);
@@ -114,23 +119,25 @@ export async function openStore(
     for (const partition of partitionsOf(link, 'server', definition)) {
       // oxlint-disable-next-line no-await-in-loop -- a handful of partitions
       await partition.swapFence(
+        // oxlint-disable-next-line no-await-in-loop
         await partition.readFence(),
-        fenceBytes(view, 'vault', partition.name),
+        fenceBytes(view, prefix, partition.name),
       );
     }
   };
   await raiseFences(views.view);
-  return {
-    redis,
-    link,
-    views,
-    logger,
-    servers,
-    definition,
-    raiseFences,
-    stop: async () => {
-      await link.close();
-      await redis.stop();
-    },
+  return { link, views, logger, servers, definition, raiseFences, stop: () => link.close() };
+}
+
+export async function openStore(
+  activeKey: VaultKey | undefined,
+  definition: CollectionDefinition = SERVER,
+): Promise<StoreFixture> {
+  const redis = await RedisServer.start();
+  const linked = await linkStore({ socketPath: redis.socketPath ?? '' }, activeKey, definition);
+  const stop = async (): Promise<void> => {
+    await linked.stop();
+    await redis.stop();
   };
+  return { ...linked, redis, stop };
 }
