@@ -1,0 +1,176 @@
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { runOrThrow, runProgram, type ProgramResult } from './harness/program.js';
+import { Resources } from './harness/resources.js';
+import { TemporaryFolder } from './harness/temporary-folder.js';
+
+jest.setTimeout(60_000);
+const resources = new Resources();
+afterEach(() => resources.stop());
+
+const CHECKS = join(import.meta.dirname, '../scripts/checks');
+
+type Files = Readonly<Record<string, string>>;
+
+/** A repository in small in which every check finds nothing. */
+const SOUND: Files = {
+  'packages/crypto/package.json': '{ "name": "@vault/crypto" }',
+  'packages/crypto/src/index.ts': "export { seal } from './seal.js';\n",
+  'packages/crypto/src/seal.ts': "import { randomBytes } from 'node:crypto';\n",
+  'packages/redis-store/package.json':
+    '{ "name": "@vault/redis-store", "dependencies": { "@vault/crypto": "0.1.0" } }',
+  'packages/redis-store/src/scripts.ts': "export const SCRIPT_FILES = { vaultGet: 'get.lua' };\n",
+  'packages/redis-store/src/store.ts':
+    "import { seal } from '@vault/crypto';\nlink.script('vaultGet', [key], [seal, 1]);\n",
+  'packages/redis-store/lua/get.lua':
+    '-- Reads a value.\n--\n-- KEYS[1] value: string\n-- ARGV[1] seal: bytes\n-- ARGV[2..] flags: 0 or 1\n' +
+    "-- Returns: the value\nlocal last = ARGV[#ARGV]\nreturn redis.call('GET', KEYS[1]) .. ARGV[1]\n",
+  'packages/vault-cli/package.json': '{ "name": "vault-cli" }',
+  'packages/vault-cli/src/main.ts': 'process.exit(process.env.STATUS);\n',
+  'package-lock.json': '{ "packages": { "": {}, "node_modules/a": { "integrity": "sha512-x" } } }',
+};
+
+async function check(name: string, changes: Files): Promise<ProgramResult> {
+  const folder = resources.use(new TemporaryFolder('vault-check'));
+  for (const [path, text] of Object.entries({ ...SOUND, ...changes })) {
+    mkdirSync(dirname(folder.join(path)), { recursive: true });
+    writeFileSync(folder.join(path), text);
+  }
+  await runOrThrow('git', ['init', '--quiet'], { cwd: folder.path });
+  return runProgram('node', [join(CHECKS, `check-${name}.mjs`)], { cwd: folder.path });
+}
+
+describe('the checks of the repository', () => {
+  test.each(['arrows', 'layout', 'lock', 'lua', 'portable'])(
+    '%s finds nothing in sound code',
+    async (name) => {
+      expect(await check(name, {})).toMatchObject({ status: 0, stderr: '' });
+    },
+  );
+
+  const lua = SOUND['packages/redis-store/lua/get.lua'] as string;
+  const changedLua = (from: string, to: string): Files => ({
+    'packages/redis-store/lua/get.lua': lua.replace(from, to),
+  });
+
+  test.each<[string, string, Files, RegExp]>([
+    [
+      'arrows',
+      'an arrow that turns back',
+      { 'packages/crypto/src/seal.ts': "import { x } from '@vault/redis-store';\n" },
+      /crypto may not import @vault\/redis-store/,
+    ],
+    [
+      'arrows',
+      'an import of several lines out of the package',
+      {
+        'packages/redis-store/src/store.ts':
+          "import {\n  a,\n  b,\n} from '../../crypto/src/seal.js';\n",
+      },
+      /leaves src/,
+    ],
+    [
+      'arrows',
+      'code of the server in the client',
+      { 'packages/vault-cli/src/main.ts': "import { x } from '@vault/rpc-server/protocol';\n" },
+      /is not a dependency/,
+    ],
+    [
+      'arrows',
+      'a dependency that the manifest does not name',
+      { 'packages/crypto/src/seal.ts': "const ws = await import('ws');\n" },
+      /ws is not a dependency/,
+    ],
+    [
+      'arrows',
+      'files that import each other',
+      { 'packages/crypto/src/seal.ts': "export * from './index.js';\n" },
+      /import cycle: .*index\.ts → .*seal\.ts → .*index\.ts/,
+    ],
+    [
+      'layout',
+      'a name that says nothing',
+      { 'packages/crypto/src/utils.ts': '' },
+      /name the concept/,
+    ],
+    [
+      'layout',
+      'the environment read outside main.ts',
+      { 'packages/crypto/src/seal.ts': 'export const home = process.env.HOME;\n' },
+      /reads the environment/,
+    ],
+    [
+      'layout',
+      'a very long file without a reason',
+      { 'packages/crypto/src/seal.ts': '\n'.repeat(500) },
+      /501 lines, and no reason/,
+    ],
+    [
+      'lock',
+      'a recorded download address',
+      {
+        'package-lock.json':
+          '{ "packages": { "node_modules/a": { "integrity": "x", "resolved": "https://a.example/a.tgz" } } }',
+      },
+      /records https/,
+    ],
+    [
+      'portable',
+      "a path of somebody's machine",
+      { 'README.md': 'Run it in `/home/alice/vault`.\n' },
+      /README\.md:1: a path of one machine/,
+    ],
+    [
+      'lua',
+      'an argument that is not described',
+      changedLua('.. ARGV[1]', '.. ARGV[1] .. KEYS[2]'),
+      /KEYS\[2\] is not in the header/,
+    ],
+    [
+      'lua',
+      'an argument that is not used',
+      changedLua('.. ARGV[1]', ''),
+      /ARGV\[1\] of the header is not used/,
+    ],
+    [
+      'lua',
+      'a gap in the numbers',
+      changedLua('-- ARGV[1]', '-- ARGV[3]'),
+      /ARGV\[3\] is out of order/,
+    ],
+    [
+      'lua',
+      'a key name written out',
+      changedLua("'GET', KEYS[1]", "'GET', 'vault:x'"),
+      /a key name is written out/,
+    ],
+    ['lua', 'no returns', changedLua('-- Returns: the value\n', ''), /no "-- Returns:"/],
+    [
+      'lua',
+      'a caller with too many keys',
+      { 'packages/redis-store/src/store.ts': "link.script('vaultGet', [key, other], [seal]);\n" },
+      /vaultGet gets 2 KEYS, get\.lua describes 1/,
+    ],
+    [
+      'lua',
+      'a caller with too few arguments, in a constant',
+      {
+        'packages/redis-store/src/store.ts':
+          "const args: string[] = [];\nlink.script('vaultGet', [key], args);\n",
+      },
+      /vaultGet gets 0 ARGV, get\.lua describes 1/,
+    ],
+    [
+      'lua',
+      'a script that nothing calls',
+      { 'packages/redis-store/src/store.ts': '' },
+      /nothing calls vaultGet/,
+    ],
+  ])('%s finds %s', async (name, _what, changes, message) => {
+    expect(await check(name, changes)).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(message),
+    });
+  });
+});
