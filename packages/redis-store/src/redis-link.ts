@@ -178,6 +178,8 @@ function makeClient(options: RedisOptions): Client {
   const maxRetriesPerRequest = options.maxRetriesPerRequest ?? DEFAULT_RETRIES;
   const common = {
     lazyConnect: true,
+    // A timer that outlives a closed connection by this much; the default of 2 s keeps a finished process waiting.
+    disconnectTimeout: 100,
     maxRetriesPerRequest,
     connectTimeout: options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
     commandTimeout: options.commandTimeoutMs ?? DEFAULT_COMMAND_TIMEOUT_MS,
