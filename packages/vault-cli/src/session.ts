@@ -1,0 +1,95 @@
+import type { CliContext } from './cli-context.js';
+import type { GlobalArguments } from './commands/command.js';
+import { ConfigFile } from './config-file.js';
+import { CallRefusedError, NotRegisteredError } from './errors.js';
+import { SecretInput } from './secret-input.js';
+import { parseServerAddress } from './server-address.js';
+import { VaultClient, type Credentials, type Notification } from './vault-client.js';
+
+/** Which server a command talks to, and as whom. */
+export interface Target {
+  readonly url: string;
+  /** `undefined`: nobody; public methods work without a sign-in. */
+  readonly token: string | undefined;
+  readonly allowUnauthorized: boolean;
+}
+
+/** A connection that a command works with. */
+export interface Session {
+  readonly client: VaultClient;
+  readonly target: Target;
+  /** The one reader of standard input: the first lines may be secrets, the rest a file. */
+  readonly secrets: SecretInput;
+}
+
+/**
+ * `--url` before `VAULT_URL` before the registered server. The token: that of the URL, else
+ * `VAULT_CLI_TOKEN`, else the registered one, which never goes to another server than its own.
+ *
+ * @throws NotRegisteredError when none of them names a server.
+ */
+export async function resolveTarget(args: GlobalArguments, context: CliContext): Promise<Target> {
+  const { environment } = context;
+  const named = args.url ?? environment.url;
+  if (named !== undefined) {
+    return {
+      url: named,
+      token: parseServerAddress(named).token ?? environment.token,
+      allowUnauthorized: args.allowUnauthorized,
+    };
+  }
+  const config = await new ConfigFile(environment.configHome).read();
+  if (config.server === undefined) throw new NotRegisteredError();
+  return {
+    url: config.server,
+    token: environment.token ?? config.token,
+    allowUnauthorized: args.allowUnauthorized || config.allowUnauthorized === true,
+  };
+}
+
+/**
+ * Opens a connection, signs in, works, and closes it whatever happens.
+ *
+ * @param onNotification hears from before the sign-in on, so that nothing behind its answer is missed.
+ */
+export async function withSession<T>(
+  args: GlobalArguments,
+  context: CliContext,
+  work: (session: Session) => Promise<T>,
+  onNotification: (notification: Notification) => void = () => {},
+): Promise<T> {
+  const target = await resolveTarget(args, context);
+  const secrets = new SecretInput(context.stdin, context.stderr);
+  const credentials = await chooseCredentials(args, target, secrets);
+  const client = await VaultClient.connect(target.url, {
+    allowUnauthorized: target.allowUnauthorized,
+    signal: context.signal,
+  });
+  client.onNotification(onNotification);
+  try {
+    if (credentials !== undefined) await client.signIn(credentials);
+    return await work({ client, target, secrets });
+  } catch (error) {
+    throw credentials === undefined ? explainMissingSignIn(error) : error;
+  } finally {
+    await client.close();
+  }
+}
+
+async function chooseCredentials(
+  args: GlobalArguments,
+  target: Target,
+  secrets: SecretInput,
+): Promise<Credentials | undefined> {
+  if (args.user !== undefined) {
+    return { email: args.user, password: await secrets.askOrReadLine('password') };
+  }
+  return target.token === undefined ? undefined : { token: target.token };
+}
+
+/** Code 2 from a server that we did not sign in to is no lack of permission. */
+function explainMissingSignIn(error: unknown): unknown {
+  const isUnauthorized = error instanceof CallRefusedError && error.rpcCode === 2;
+  if (!isUnauthorized) return error;
+  return new CallRefusedError(3, 'this call needs a sign-in, and no token was given', error.data);
+}
