@@ -1,0 +1,71 @@
+/**
+ * What this package gives to a user of keys. The shapes are those of the ports that
+ * `@vault/redis-store` declares; the two packages do not know each other, so they are written twice,
+ * and a type test of the server, which knows both, proves that they fit.
+ */
+import type { KeyId, VaultKey } from '@vault/crypto';
+
+/** The keys that were loaded and paired. Which of them is active is said by the seal, not by the ring. */
+export interface KeyRing {
+  /** Ids of all whole keys, oldest first. */
+  readonly ids: readonly KeyId[];
+  /** @returns `undefined` when no whole key of that id was loaded */
+  byId(id: KeyId): VaultKey | undefined;
+}
+
+/** Whether the two halves, taken together, gave keys. */
+export type HalvesState =
+  /** both sources answered and hold nothing */
+  | 'none'
+  /** one source holds something, the other provably nothing */
+  | 'one'
+  /** both hold something, but no line of one belongs to a line of the other, or what is there is corrupt */
+  | 'unpaired'
+  /** at least one whole key */
+  | 'paired'
+  /** a source could not be asked (no permission, daemon down, tools missing): nothing is known of it */
+  | 'unreadable';
+
+/** What one half source holds, for an operator: no secret in it. */
+export interface HalfReport {
+  readonly half: 'A' | 'B';
+  /** `xenstore`, `file`, … */
+  readonly source: string;
+  /** Where it is kept, as an operator would name it. */
+  readonly place: string;
+  readonly status: 'missing' | 'found' | 'corrupt' | 'unreadable';
+  /** Ids that its lines are labelled with; a bare line has none. */
+  readonly keyIds: readonly KeyId[];
+  /** Why it is corrupt or unreadable: one sentence, no stored value in it. */
+  readonly reason?: string;
+}
+
+/** What loading found. */
+export interface CustodyReport {
+  readonly state: HalvesState;
+  readonly ring: KeyRing;
+  readonly halves: readonly [HalfReport, HalfReport];
+  /** One sentence a key or half that does not fit: which is missing, corrupt or of another key, by key id, and which would fit. */
+  readonly diagnosis: readonly string[];
+  /** Warnings about where the halves live (both in one artefact, and a better pair). */
+  readonly custodyWarnings: readonly string[];
+}
+
+/** Keeper of both halves. */
+export interface KeyCustody {
+  /** Reads both sources afresh. Never throws for a missing, corrupt or unreadable half: it reports. */
+  load(): Promise<CustodyReport>;
+  /** Why no new pair can be written, or `undefined` when it can. */
+  appendRefusal(): Promise<string | undefined>;
+  /**
+   * Generates a new pair, appends one line to each writable source (what is there stays; a corrupt
+   * value is copied aside first), atomically and durably, reads both back.
+   * @throws KeystoreError when a source cannot be written or reads back something else; a line already written stays
+   */
+  append(): Promise<VaultKey>;
+  /**
+   * Removes the lines of that key from both sources; a key that is not there is no error.
+   * @throws KeystoreError when a source cannot be read or written, or holds the key in a corrupt value
+   */
+  remove(id: KeyId): Promise<void>;
+}

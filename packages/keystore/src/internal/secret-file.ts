@@ -1,0 +1,273 @@
+/**
+ * Reading and writing small secret files so that nobody else reads them, nobody else can have put
+ * them there, and a crash at any instant leaves the old or the new content, whole.
+ */
+// oxlint-disable no-await-in-loop -- file operations whose order is their point
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import * as nodeFileSystem from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { errnoOf, KeystoreError } from '../errors.js';
+import type { RawReading } from '../value-place.js';
+
+/** The operations that are used, so that a test can make each of them fail. */
+export type FileSystem = Pick<
+  typeof nodeFileSystem,
+  'access' | 'link' | 'open' | 'readdir' | 'realpath' | 'rename' | 'stat' | 'statfs' | 'unlink'
+>;
+
+/** Who this process is, and with what it touches files. */
+export interface FileOwner {
+  /** Effective user id; `undefined` where there are none: then owners are not checked. */
+  readonly userId: number | undefined;
+  /** Effective group id. */
+  readonly groupId: number | undefined;
+  /** Default: `node:fs/promises`. */
+  readonly fileSystem?: FileSystem;
+}
+
+const SECRET_MODE = 0o400;
+const GROUP_AND_OTHERS = 0o077;
+const GROUP_WRITE = 0o020;
+const OTHERS_WRITE = 0o002;
+const STICKY = 0o1000;
+/** Of the corrupt copies of one file; more would mean that something corrupts it on purpose. */
+const COPIES_MAX = 1000;
+
+export class SecretFile {
+  readonly path: string;
+  readonly #owner: FileOwner;
+  readonly #fs: FileSystem;
+  readonly #maxBytes: number;
+
+  /** @param path absolute; `maxBytes` more is corrupt */
+  constructor(path: string, owner: FileOwner, maxBytes: number) {
+    this.path = path;
+    this.#owner = owner;
+    this.#fs = owner.fileSystem ?? nodeFileSystem;
+    this.#maxBytes = maxBytes;
+  }
+
+  /** Never throws for what the file system can answer. */
+  async read(): Promise<RawReading> {
+    let handle: FileHandle;
+    try {
+      const problem = await this.#folderProblem();
+      if (problem !== undefined) return { status: 'unreadable', reason: problem };
+      // O_NONBLOCK: a FIFO put there must not make the open wait for ever.
+      const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+      handle = await this.#fs.open(this.path, flags);
+    } catch (error) {
+      return openFailure(error);
+    }
+    try {
+      return await this.#readHandle(handle);
+    } catch (error) {
+      return { status: 'unreadable', reason: `reading it failed: ${errnoOf(error)}` };
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** Why the file cannot be replaced, by permissions alone; `undefined` when it can. */
+  async writeRefusal(): Promise<string | undefined> {
+    try {
+      const problem = await this.#folderProblem();
+      if (problem !== undefined) return problem;
+      await this.#fs.access(dirname(this.path), constants.W_OK | constants.X_OK);
+      return undefined;
+    } catch (error) {
+      return `its folder cannot be written: ${errnoOf(error)}`;
+    }
+  }
+
+  /** Writes beside it, fsyncs, renames over it, fsyncs the folder. @throws KeystoreError `HALF_WRITE_FAILED`: the old content stays */
+  async replace(value: Uint8Array): Promise<void> {
+    await this.#guarded('replacing it', async () => {
+      await this.#removeLeftovers();
+      const temporary = await this.#writeTemporary(value);
+      try {
+        await this.#fs.rename(temporary, this.path);
+      } catch (error) {
+        await this.#unlinkQuietly(temporary);
+        throw error;
+      }
+      await this.#syncFolder();
+    });
+  }
+
+  /** Like {@link replace}, but never over something that is there. @returns false when something is */
+  async create(value: Uint8Array): Promise<boolean> {
+    return this.#guarded('creating it', () => this.#createAt(this.path, value));
+  }
+
+  /** Copies content to `<path>.corrupt-<n>`, the first number that is free. @returns the path of the copy */
+  async keepCopy(content: Uint8Array): Promise<string> {
+    return this.#guarded('copying the corrupt value aside', async () => {
+      for (let n = 1; n <= COPIES_MAX; n++) {
+        const copy = `${this.path}.corrupt-${n}`;
+        if (await this.#createAt(copy, content)) return copy;
+      }
+      throw new KeystoreError('HALF_WRITE_FAILED', `${this.path} has ${COPIES_MAX} corrupt copies`);
+    });
+  }
+
+  /** Removes the file and what a killed write left beside it. */
+  async delete(): Promise<void> {
+    await this.#guarded('deleting it', async () => {
+      await this.#removeLeftovers();
+      await this.#fs.unlink(this.path);
+      await this.#syncFolder();
+    });
+  }
+
+  async #readHandle(handle: FileHandle): Promise<RawReading> {
+    const stat = await handle.stat();
+    if (!stat.isFile()) return { status: 'corrupt', reason: 'it is not a regular file' };
+    if (!this.#isTrusted(stat.uid)) {
+      const reason = `it belongs to user ${stat.uid}, expected this user (${this.#owner.userId}) or root`;
+      return { status: 'unreadable', reason };
+    }
+    if ((stat.mode & GROUP_AND_OTHERS) !== 0) {
+      const mode = (stat.mode & 0o777).toString(8);
+      const reason = `its mode is ${mode}, which is open to group or others: chmod 400 it, and treat the half as disclosed`;
+      return { status: 'unreadable', reason };
+    }
+    if (stat.size > this.#maxBytes) {
+      return { status: 'corrupt', reason: `expected at most ${this.#maxBytes} bytes, met more` };
+    }
+    return { status: 'value', value: await readWhole(handle, this.#maxBytes) };
+  }
+
+  /**
+   * The folder that holds the file must belong to us or root and be closed to others' writing (a
+   * group of our own, as Debian gives each user, may write); further up, nobody else may be able to
+   * put another folder in its place, which is what a world-writable folder without the sticky bit allows.
+   * A user who owns a folder further up gains nothing: a file that is not ours or root's is refused.
+   */
+  async #folderProblem(): Promise<string | undefined> {
+    const folder = await this.#fs.realpath(dirname(this.path));
+    for (let at = folder; ; at = dirname(at)) {
+      const { mode, uid, gid } = await this.#fs.stat(at);
+      const isSticky = (mode & STICKY) !== 0;
+      if ((mode & OTHERS_WRITE) !== 0 && !isSticky)
+        return `everybody can write in the folder ${at}`;
+      if (at === folder) {
+        if (!this.#isTrusted(uid)) return `the folder ${at} belongs to user ${uid}`;
+        if ((mode & GROUP_WRITE) !== 0 && !isSticky && !this.#isPrivateGroup(gid)) {
+          return `group ${gid} can write in the folder ${at}`;
+        }
+      }
+      if (at === dirname(at)) return undefined;
+    }
+  }
+
+  #isTrusted(uid: number): boolean {
+    return this.#owner.userId === undefined || uid === 0 || uid === this.#owner.userId;
+  }
+
+  #isPrivateGroup(gid: number): boolean {
+    return gid === this.#owner.groupId && gid === this.#owner.userId;
+  }
+
+  async #writeTemporary(value: Uint8Array): Promise<string> {
+    const path = `${this.path}.tmp-${randomBytes(8).toString('hex')}`;
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+    const handle = await this.#fs.open(path, flags, SECRET_MODE);
+    try {
+      try {
+        await handle.chmod(SECRET_MODE);
+        await handle.writeFile(value);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+    } catch (error) {
+      await this.#unlinkQuietly(path);
+      throw error;
+    }
+    return path;
+  }
+
+  /** `link` is the one call that makes a whole file appear and fails where one is. */
+  async #createAt(path: string, value: Uint8Array): Promise<boolean> {
+    const temporary = await this.#writeTemporary(value);
+    try {
+      await this.#fs.link(temporary, path);
+    } catch (error) {
+      if (errnoOf(error) === 'EEXIST') return false;
+      throw error;
+    } finally {
+      await this.#unlinkQuietly(temporary);
+    }
+    await this.#syncFolder();
+    return true;
+  }
+
+  /** A write that was killed before its rename leaves a temporary file with secrets in it. */
+  async #removeLeftovers(): Promise<void> {
+    const folder = dirname(this.path);
+    const prefix = `${basename(this.path)}.tmp-`;
+    for (const name of await this.#fs.readdir(folder)) {
+      if (name.startsWith(prefix)) await this.#fs.unlink(join(folder, name));
+    }
+  }
+
+  /** For a clean-up after the failure that is reported: a second failure would only hide it. */
+  async #unlinkQuietly(path: string): Promise<void> {
+    await this.#fs.unlink(path).catch(() => undefined);
+  }
+
+  async #syncFolder(): Promise<void> {
+    const handle = await this.#fs.open(dirname(this.path), constants.O_RDONLY);
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async #guarded<T>(what: string, operation: () => Promise<T>): Promise<T> {
+    try {
+      return await operation();
+    } catch (error) {
+      if (error instanceof KeystoreError) throw error;
+      throw new KeystoreError(
+        'HALF_WRITE_FAILED',
+        `file ${this.path}: ${what} failed: ${errnoOf(error)}`,
+      );
+    }
+  }
+}
+
+function openFailure(error: unknown): RawReading {
+  const errno = errnoOf(error);
+  switch (errno) {
+    case 'ENOENT':
+      return { status: 'missing' };
+    case 'ELOOP':
+      return { status: 'unreadable', reason: 'it is a symbolic link, which is not followed' };
+    case 'EACCES':
+    case 'EPERM':
+      return { status: 'unreadable', reason: `this user has no permission to read it (${errno})` };
+    default:
+      return { status: 'unreadable', reason: `it cannot be opened: ${errno}` };
+  }
+}
+
+/** Reads into one buffer, so that no other copy of the secret is left behind. */
+async function readWhole(handle: FileHandle, maxBytes: number): Promise<Buffer> {
+  const buffer = Buffer.alloc(maxBytes);
+  try {
+    let length = 0;
+    while (length < maxBytes) {
+      const { bytesRead } = await handle.read(buffer, length, maxBytes - length, null);
+      if (bytesRead === 0) break;
+      length += bytesRead;
+    }
+    return Buffer.from(buffer.subarray(0, length));
+  } finally {
+    buffer.fill(0);
+  }
+}

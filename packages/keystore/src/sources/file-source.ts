@@ -1,0 +1,105 @@
+/** `file`: one value in one file of mode 0400. */
+import { HALF_VALUE_MAX_BYTES } from '../half-value.js';
+import type { ValueEdit } from '../half-value.js';
+import { KeystoreError } from '../errors.js';
+import type { Artefact } from '../half-source.js';
+import { diskArtefacts } from '../internal/disk-artefacts.js';
+import { SecretFile } from '../internal/secret-file.js';
+import type { FileOwner } from '../internal/secret-file.js';
+import type { RawReading, ValuePlace } from '../value-place.js';
+
+export interface FileSourceOptions {
+  /** Absolute. */
+  readonly path: string;
+  /** Whether the file is on storage that all the server's machines mount. Default: false. */
+  readonly isShared?: boolean;
+  readonly owner: FileOwner;
+}
+
+const LINE_END = Buffer.from('\n');
+
+export class FilePlace implements ValuePlace {
+  readonly source = 'file';
+  readonly isWritable = true;
+  readonly isShared: boolean;
+  readonly canCopyAside = true;
+  readonly place: string;
+  readonly parseOptions = { allowRaw: true } as const;
+  readonly #file: SecretFile;
+  readonly #owner: FileOwner;
+
+  constructor(options: FileSourceOptions) {
+    this.place = options.path;
+    this.isShared = options.isShared ?? false;
+    this.#owner = options.owner;
+    this.#file = new SecretFile(options.path, options.owner, HALF_VALUE_MAX_BYTES);
+  }
+
+  artefacts(): Promise<readonly Artefact[]> {
+    return diskArtefacts(this.place, this.#owner.fileSystem);
+  }
+
+  read(): Promise<RawReading> {
+    return this.#file.read();
+  }
+
+  async writeRefusal(): Promise<string | undefined> {
+    const raw = await this.#file.read();
+    if (raw.status === 'value') raw.value.fill(0);
+    if (raw.status === 'unreadable') return raw.reason;
+    if (raw.status === 'corrupt') return raw.reason;
+    return this.#file.writeRefusal();
+  }
+
+  /**
+   * Two processes that change the file at the same instant are kept apart by the migration lock in
+   * Redis, not by this file: the value is compared once more just before the rename, which narrows
+   * the gap without closing it, and the keystore reads back what it wrote.
+   */
+  async change(edit: (current: Buffer | undefined) => ValueEdit): Promise<void> {
+    const current = await this.#readForChange();
+    let next: ValueEdit | undefined;
+    try {
+      next = edit(current);
+      if (next.action === 'keep') return;
+      if (next.action === 'replace' && next.isCorrupt) {
+        await this.#file.keepCopy(current ?? Buffer.alloc(0));
+      }
+      await this.#assertUnchanged(current);
+      if (next.action === 'delete') await this.#file.delete();
+      else await this.#replace(next.value);
+    } finally {
+      current?.fill(0);
+      if (next?.action === 'replace') next.value.fill(0);
+    }
+  }
+
+  async #replace(value: Buffer): Promise<void> {
+    const content = Buffer.concat([value, LINE_END]);
+    try {
+      await this.#file.replace(content);
+    } finally {
+      content.fill(0);
+    }
+  }
+
+  async #readForChange(): Promise<Buffer | undefined> {
+    const raw = await this.#file.read();
+    if (raw.status === 'missing') return undefined;
+    if (raw.status === 'value') return raw.value;
+    const code = raw.status === 'corrupt' ? 'HALF_CORRUPT' : 'HALF_UNREADABLE';
+    throw new KeystoreError(code, `file ${this.place}: ${raw.reason}`);
+  }
+
+  async #assertUnchanged(before: Buffer | undefined): Promise<void> {
+    const now = await this.#readForChange();
+    const isSame = now === undefined || before === undefined ? now === before : now.equals(before);
+    now?.fill(0);
+    if (!isSame) {
+      throw new KeystoreError(
+        'HALF_CONFLICT',
+        `file ${this.place} was changed by somebody else meanwhile`,
+      );
+    }
+  }
+}
