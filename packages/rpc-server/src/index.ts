@@ -1,1 +1,20 @@
-export {};
+/** Public names, for whoever embeds the server's faces in a program of their own. */
+export { BUILTIN_COLLECTIONS, SERVER_COLLECTIONS } from './builtin-collections.js';
+export { createApi } from './http/api-server.js';
+export type { Api, ApiOptions } from './http/api-server.js';
+export type { ApiState } from './http/api-state.js';
+export { LIMITS, resolveLimits } from './limits.js';
+export type { LimitName, LimitRow, Limits, LimitUnit } from './limits.js';
+export * from './protocol.js';
+export { ApiError } from './rpc/api-error.js';
+export type {
+  Database,
+  RecordCollection,
+  RecordFields,
+  StoredRecord,
+} from './rpc/database-port.js';
+export { ensureFirstAdministrator } from './session/first-administrator.js';
+export type {
+  FirstAdministrator,
+  FirstAdministratorOptions,
+} from './session/first-administrator.js';

@@ -1,0 +1,187 @@
+/**
+ * The faces of the server on one port: WebSocket at `/api/`, one-time transfers below it, health,
+ * metrics and the console. Up from the first moment; what it can do is told by {@link Api.setState}.
+ */
+import { fastify } from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { CollectionDefinitions, StoreLogger } from '@vault/redis-store';
+import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import { resolveLimits } from '../limits.js';
+import type { Limits } from '../limits.js';
+import { API_METHODS, collectionMethods } from '../methods/index.js';
+import { API_PATH } from '../protocol.js';
+import { MethodTable } from '../rpc/method-table.js';
+import { Dispatcher } from '../rpc/dispatcher.js';
+import { notServingError, readinessOf } from './api-state.js';
+import type { ApiState } from './api-state.js';
+import { ApiMetrics } from './metrics.js';
+import { RequestGuard } from './request-guard.js';
+import { SECURITY_HEADERS } from './security-headers.js';
+import { Serving } from './serving.js';
+import { SocketEndpoint } from './socket-endpoint.js';
+
+export interface ApiOptions {
+  readonly listen: { readonly host: string; /** 0: a free one. */ readonly port: number };
+  /** PEM. Default: plain HTTP. */
+  readonly tls?: { readonly cert: Buffer | string; readonly key: Buffer | string };
+  /** Host names that the server answers to, beside `localhost` and literal addresses. */
+  readonly allowedHosts?: readonly string[];
+  /** Origins of browsers' pages that may call, beside the server's own. */
+  readonly allowedOrigins?: readonly string[];
+  readonly limits?: Partial<Limits>;
+  /** All collections, built-in ones included: the methods are made from them. */
+  readonly collections: CollectionDefinitions;
+  readonly logger: StoreLogger;
+  /** Version of the package. */
+  readonly version: string;
+  /** Milliseconds since the epoch. Default `Date.now`. */
+  readonly now?: () => number;
+}
+
+export interface Api {
+  /** For routes that are not the API's own. Only before {@link Api.listen}. */
+  readonly app: FastifyInstance;
+  readonly metrics: ApiMetrics;
+  /** The table that the methods come from, for documents. */
+  readonly methods: MethodTable;
+  readonly state: ApiState;
+  /** What a serving state is served with; `undefined` in any other. */
+  readonly serving: Serving | undefined;
+  /** @returns the URL, `http://127.0.0.1:7400` */
+  listen(): Promise<string>;
+  setState(state: ApiState): void;
+  /** Waits for calls under way, then closes sockets and port. */
+  close(): Promise<void>;
+}
+
+/** Time for a client that sends its headers slowly; the body has its own limit. */
+const HEADERS_TIMEOUT_MS = 30_000;
+
+function createFastify(tls: ApiOptions['tls'], limits: Limits): FastifyInstance {
+  return fastify({
+    logger: false,
+    bodyLimit: limits.httpBodyBytes,
+    forceCloseConnections: true,
+    serverFactory: (handler) => {
+      const timeouts = {
+        headersTimeout: HEADERS_TIMEOUT_MS,
+        requestTimeout: Math.max(limits.uploadDurationMs, HEADERS_TIMEOUT_MS),
+      };
+      return tls === undefined
+        ? createServer(timeouts, handler)
+        : createTlsServer({ ...timeouts, ...tls }, handler);
+    },
+  });
+}
+
+export function createApi(options: ApiOptions): Api {
+  const { logger, version, listen, now = Date.now } = options;
+  const limits = resolveLimits(options.limits);
+  const guard = new RequestGuard({
+    allowedHosts: [...(options.allowedHosts ?? []), listen.host],
+    allowedOrigins: options.allowedOrigins ?? [],
+  });
+  const metrics = new ApiMetrics(() => sockets.size);
+  const methods = new MethodTable([...API_METHODS, ...collectionMethods(options.collections)]);
+  const startedAtMs = now();
+  let state: ApiState = { mode: 'starting' };
+  let serving: Serving | undefined;
+  metrics.readiness(readinessOf(state));
+
+  const dispatcher = new Dispatcher({
+    methods,
+    limits,
+    metrics,
+    services: () => {
+      if (serving !== undefined) return serving.services;
+      if (state.mode === 'serving') throw new TypeError('a serving state has no services');
+      throw notServingError(state);
+    },
+    ensureFresh: async (session) => serving?.rights.ensureFresh(session),
+    onUnexpected: (method, error) => logger.error('unexpected error', { method, cause: error }),
+  });
+  const sockets = new SocketEndpoint({
+    dispatcher,
+    guard,
+    limits,
+    now,
+    rights: () => serving?.rights,
+  });
+
+  const app = createFastify(options.tls, limits);
+  app.removeAllContentTypeParsers();
+  // Bodies are read by whoever needs them, as streams.
+  app.addContentTypeParser('*', (_request, _payload, done) => done(null));
+  app.addHook('onRequest', async (request, reply) => {
+    void reply.headers(SECURITY_HEADERS);
+    const isPage = request.method === 'GET' && request.url === '/';
+    const refusal = guard.refusal(request.headers, isPage);
+    if (refusal === undefined) return undefined;
+    return reply.code(refusal.status).header('Connection', 'close').send(`${refusal.reason}\n`);
+  });
+  app.setNotFoundHandler((_request, reply) =>
+    reply.code(404).header('Connection', 'close').send('not found\n'),
+  );
+
+  app.get('/healthz', () => ({ status: 'up' }));
+  app.get('/readyz', (_request, reply) => {
+    const readiness = readinessOf(state);
+    return reply
+      .code(readiness.mode === 'serving' ? 200 : 503)
+      .header('Cache-Control', 'no-store')
+      .send(readiness);
+  });
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(metrics.contentType).send(await metrics.text()),
+  );
+  app.all(`${API_PATH}:secret`, async (request: FastifyRequest, reply: FastifyReply) => {
+    if (serving === undefined) {
+      return reply.code(503).header('Connection', 'close').send('the server serves nothing now\n');
+    }
+    reply.hijack();
+    for (const [name, value] of Object.entries(SECURITY_HEADERS)) reply.raw.setHeader(name, value);
+    return serving.services.transfers.handle(request.raw, reply.raw);
+  });
+  app.server.on('upgrade', (request, socket, head) => sockets.upgrade(request, socket, head));
+
+  function setState(next: ApiState): void {
+    serving?.stop();
+    serving = undefined;
+    state = next;
+    if (next.mode === 'serving') {
+      const { database, backup } = next;
+      const common = { limits, logger, version, startedAtMs, now };
+      const onEnd = sockets.endSession.bind(sockets);
+      serving = new Serving({ ...common, database, backup, onEnd });
+      serving.services.changes.listen((params) => sockets.broadcast(params));
+    }
+    sockets.signOutAll();
+    metrics.readiness(readinessOf(next));
+  }
+
+  return {
+    app,
+    metrics,
+    methods,
+    get state() {
+      return state;
+    },
+    get serving() {
+      return serving;
+    },
+    setState,
+    listen: async () => {
+      await app.listen({ host: listen.host, port: listen.port });
+      const address = app.server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : listen.port;
+      const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
+      return `${options.tls === undefined ? 'http' : 'https'}://${host}:${port}`;
+    },
+    close: async () => {
+      await sockets.close();
+      serving?.stop();
+      await app.close();
+    },
+  };
+}

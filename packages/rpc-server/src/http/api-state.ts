@@ -1,0 +1,36 @@
+/** What the server can do at the moment: told to the API by whoever opens the database. */
+import type { ConfigBackup } from '../backup/port.js';
+import type { Readiness } from '../protocol.js';
+import { ApiError } from '../rpc/api-error.js';
+import type { Database, DatabaseProgress } from '../rpc/database-port.js';
+
+export type ApiState =
+  | { readonly mode: 'starting'; readonly progress?: DatabaseProgress }
+  | { readonly mode: 'serving'; readonly database: Database; readonly backup: ConfigBackup }
+  /** `reason`: class of the reason (`DegradedReason`), no details. */
+  | { readonly mode: 'degraded'; readonly reason: string };
+
+/** Body of `/readyz`. */
+export function readinessOf(state: ApiState): Readiness {
+  const { mode } = state;
+  if (mode === 'degraded') return { mode, reason: state.reason };
+  if (mode === 'serving' || state.progress === undefined) return { mode };
+  return { mode, progress: { ...state.progress } };
+}
+
+/** What every call gets while nothing is served, sign-in too. */
+export function notServingError(state: Exclude<ApiState, { mode: 'serving' }>): ApiError {
+  if (state.mode === 'starting') {
+    const data = state.progress === undefined ? {} : { ...state.progress };
+    return new ApiError(
+      'STARTING',
+      'the database is being opened or migrated: try again, /readyz says when it serves',
+      data,
+    );
+  }
+  return new ApiError(
+    'DEGRADED',
+    'the server runs in degraded mode and serves nothing: see its log, or run `vault-server status` on its machine',
+    { reason: state.reason },
+  );
+}

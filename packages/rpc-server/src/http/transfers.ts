@@ -1,0 +1,223 @@
+/**
+ * Files in and out by one-time URLs: `/api/<43 characters>`, whose 32 random bytes are the only
+ * credential. Dropped by the first request, whatever its method, or after some minutes.
+ */
+import { randomBytes } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Transform } from 'node:stream';
+import type { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { apiErrorOf, answerOf } from '../rpc/error-answer.js';
+import { ApiError } from '../rpc/api-error.js';
+import type { Limits } from '../limits.js';
+import { API_PATH } from '../protocol.js';
+import type { DownloadOffer, ErrorName, UploadOffer } from '../protocol.js';
+
+const SECRET_BYTES = 32;
+/** How long a refused upload may go on sending before it is cut: a client that is cut at once may not read why. */
+const DRAIN_MS = 2000;
+
+export interface Download {
+  readonly fileName: string;
+  readonly contentType: string;
+  /** Called once, when the URL is used. */
+  open(): Readable | Promise<Readable>;
+}
+
+export interface Upload {
+  /**
+   * Called once, when the URL is used.
+   * @returns what the client is shown
+   */
+  receive(body: Readable): Promise<string>;
+}
+
+interface Offer {
+  readonly kind: 'download' | 'upload';
+  /** Whether who made the offer may still use it. @throws {ApiError} */
+  readonly check: () => Promise<void>;
+  readonly run: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  readonly timer: NodeJS.Timeout;
+}
+
+export interface TransfersOptions {
+  readonly limits: Limits;
+  /** Told of failures that the client is told nothing of. */
+  readonly onUnexpected: (error: unknown) => void;
+}
+
+const METHOD_OF = { download: 'GET', upload: 'POST' } as const;
+
+/** HTTP status of a transfer that failed, by the name of its error; any other is 400. */
+const STATUS_OF: Partial<Record<ErrorName, number>> = {
+  RESULT_TOO_LARGE: 413,
+  UNAUTHORIZED: 403,
+  SERVICE_UNAVAILABLE: 503,
+  DEGRADED: 503,
+  STARTING: 503,
+};
+
+function statusOf(error: ApiError | undefined): number {
+  return error === undefined ? 500 : (STATUS_OF[error.code] ?? 400);
+}
+
+export class Transfers {
+  readonly #offers = new Map<string, Offer>();
+  readonly #options: TransfersOptions;
+
+  constructor(options: TransfersOptions) {
+    this.#options = options;
+  }
+
+  /** @throws {ApiError} SERVICE_UNAVAILABLE when too many URLs wait */
+  offerDownload(download: Download, check: () => Promise<void>): DownloadOffer {
+    return { $getFrom: this.#offer('download', check, (_, to) => this.#send(download, to)) };
+  }
+
+  /** @throws {ApiError} SERVICE_UNAVAILABLE when too many URLs wait */
+  offerUpload(upload: Upload, check: () => Promise<void>): UploadOffer {
+    const run = (from: IncomingMessage, to: ServerResponse) => this.#receive(upload, from, to);
+    return { $sendTo: this.#offer('upload', check, run) };
+  }
+
+  /** Forgets every offer: what they would read or change is not served any more. */
+  clear(): void {
+    for (const { timer } of this.#offers.values()) clearTimeout(timer);
+    this.#offers.clear();
+  }
+
+  /** Serves one request below `/api/`. Never rejects. */
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const secret = (request.url ?? '').slice(API_PATH.length);
+    const offer = this.#offers.get(secret);
+    response.setHeader('Cache-Control', 'no-store');
+    response.setHeader('Connection', 'close');
+    if (offer === undefined) {
+      await answerText(
+        request,
+        response,
+        404,
+        'no such transfer: the URL was used or is too old\n',
+      );
+      return;
+    }
+    this.#offers.delete(secret);
+    clearTimeout(offer.timer);
+    const method = METHOD_OF[offer.kind];
+    if (request.method !== method) {
+      response.setHeader('Allow', method);
+      await answerText(request, response, 405, `this URL was for ${method}; it is used up now\n`);
+      return;
+    }
+    try {
+      await offer.check();
+      await offer.run(request, response);
+    } catch (error) {
+      await this.#fail(request, response, error);
+    }
+  }
+
+  #offer(kind: Offer['kind'], check: Offer['check'], run: Offer['run']): string {
+    const { transfersOpen, transferLifetimeMs } = this.#options.limits;
+    if (this.#offers.size >= transfersOpen) {
+      throw new ApiError('SERVICE_UNAVAILABLE', 'too many transfers wait: try again', {
+        serviceName: 'transfers',
+      });
+    }
+    const secret = randomBytes(SECRET_BYTES).toString('base64url');
+    const timer = setTimeout(() => this.#offers.delete(secret), transferLifetimeMs);
+    timer.unref();
+    this.#offers.set(secret, { kind, check, run, timer });
+    return `${API_PATH}${secret}`;
+  }
+
+  async #send(download: Download, response: ServerResponse): Promise<void> {
+    const stream = await download.open();
+    response.setHeader('Content-Type', download.contentType);
+    response.setHeader('Content-Disposition', `attachment; filename="${download.fileName}"`);
+    // No Content-Length, so chunked: a stream that fails half way ends without the last chunk, and
+    // the client sees that the file is not whole.
+    await pipeline(stream, response);
+  }
+
+  async #receive(
+    upload: Upload,
+    request: IncomingMessage,
+    response: ServerResponse,
+  ): Promise<void> {
+    const { uploadBytes } = this.#options.limits;
+    if (Number(request.headers['content-length'] ?? 0) > uploadBytes) throw tooLarge(uploadBytes);
+    const counted = countBytes(uploadBytes);
+    // The source is not destroyed with the counter, so that the refusal can still be read.
+    request.pipe(counted);
+    request.once('error', (error) => counted.destroy(error));
+    request.once('close', () => {
+      if (!request.complete) counted.destroy(new Error('the upload was cut off'));
+    });
+    try {
+      const shown = await upload.receive(counted);
+      await answerText(request, response, 200, shown);
+    } finally {
+      request.unpipe(counted);
+      counted.destroy();
+    }
+  }
+
+  async #fail(request: IncomingMessage, response: ServerResponse, error: unknown): Promise<void> {
+    const known = apiErrorOf(error);
+    if (known === undefined) this.#options.onUnexpected(error);
+    if (response.headersSent || response.destroyed) {
+      response.destroy();
+      return;
+    }
+    response.removeHeader('Content-Disposition');
+    const body = { error: answerOf(error, false), id: 0, jsonrpc: '2.0' };
+    const text = `${JSON.stringify(body)}\n`;
+    await answerText(request, response, statusOf(known), text, 'application/json');
+  }
+}
+
+function tooLarge(maxBytes: number): ApiError {
+  return new ApiError('RESULT_TOO_LARGE', `an upload has at most ${maxBytes} bytes`);
+}
+
+/** Passes bytes on, and fails once there are too many. */
+function countBytes(maxBytes: number): Transform {
+  let bytes = 0;
+  return new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      bytes += chunk.length;
+      if (bytes > maxBytes) done(tooLarge(maxBytes));
+      else done(null, chunk);
+    },
+  });
+}
+
+/** Answers, and lets a client that is still sending finish or time out before the connection ends. */
+async function answerText(
+  request: IncomingMessage,
+  response: ServerResponse,
+  status: number,
+  text: string,
+  contentType = 'text/plain; charset=utf-8',
+): Promise<void> {
+  if (response.destroyed) return;
+  response.writeHead(status, {
+    'Content-Type': contentType,
+    'Content-Length': Buffer.byteLength(text),
+  });
+  response.write(text);
+  if (!request.readableEnded && !request.destroyed) {
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, DRAIN_MS);
+      for (const event of ['end', 'close', 'error']) {
+        request.once(event, () => {
+          clearTimeout(timer);
+          resolve();
+        });
+      }
+      request.resume();
+    });
+  }
+  response.end();
+}

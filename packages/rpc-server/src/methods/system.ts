@@ -1,0 +1,129 @@
+/** `system.*` and `rpc.discover`: the server itself. */
+import { noSuchObject } from '../rpc/api-error.js';
+import type { CallContext } from '../rpc/call-context.js';
+import { method } from '../rpc/method.js';
+import type { Method } from '../rpc/method.js';
+import { openRpcDocument } from '../rpc/open-rpc.js';
+
+/** Version of the protocol, which Xen Orchestra's API has been at since its beginning. */
+const API_VERSION = '0.1';
+
+const PASSPHRASE = {
+  type: 'string',
+  minLength: 0,
+  optional: true,
+  description: 'at least 12 characters; required while the database is encrypted',
+} as const;
+
+/** A transfer is used later: by then its user may have lost the right. */
+function stillAdministrator({ services, identity }: CallContext): () => Promise<void> {
+  const offered = identity();
+  return () => services.assertStill(offered, 'admin');
+}
+
+export const SYSTEM_METHODS: readonly Method[] = [
+  method({
+    name: 'system.getMethodsInfo',
+    description: 'gives description, parameters and permission of every method',
+    permission: null,
+    result: 'object by method name',
+    handler: (_, { methods }) => methods.info,
+  }),
+  method({
+    name: 'system.listMethods',
+    description: 'gives the names of all methods',
+    permission: null,
+    result: 'array of names',
+    handler: (_, { methods }) => [...methods.names],
+  }),
+  method({
+    name: 'system.methodSignature',
+    description: 'gives the parameters of one method',
+    params: { name: { type: 'string' } },
+    permission: null,
+    result: 'array of one object: parameters by name',
+    handler({ name }, { methods }) {
+      const entry = methods.get(name);
+      if (entry === undefined) throw noSuchObject(name, 'method');
+      return [{ ...entry.method.params }];
+    },
+  }),
+  method({
+    name: 'rpc.discover',
+    description: 'gives the OpenRPC document of this API',
+    permission: null,
+    result: 'OpenRPC document',
+    handler: (_, { methods, services }) => openRpcDocument(methods.methods, services.version),
+  }),
+  method({
+    name: 'system.getServerVersion',
+    description: 'gives the version of the server',
+    permission: null,
+    result: 'version',
+    handler: (_, { services }) => services.version,
+  }),
+  method({
+    name: 'system.getVersion',
+    description: 'gives the version of the protocol',
+    permission: null,
+    result: 'version',
+    handler: () => API_VERSION,
+  }),
+  method({
+    name: 'system.getStatus',
+    description: 'says how the server is: mode, version, uptime, collections',
+    permission: 'none',
+    result: 'object {mode, version, uptimeMs, collections}',
+    handler(_, { services }) {
+      const { version, startedAtMs, now, database } = services;
+      const uptimeMs = now() - startedAtMs;
+      return { mode: 'serving', version, uptimeMs, collections: [...database.collections] };
+    },
+  }),
+  method({
+    name: 'system.exportConfig',
+    aliases: ['xo.exportConfig'],
+    description: 'gives a backup of the configuration as a file: all records but tokens',
+    params: {
+      passphrase: PASSPHRASE,
+      entries: {
+        type: 'array',
+        items: { type: 'string' },
+        minItems: 1,
+        optional: true,
+        description: 'names of the collections; default all',
+      },
+      compress: { type: 'boolean', default: false, optional: true, description: 'with gzip' },
+    },
+    permission: 'admin',
+    result: '{$getFrom}: URL to download from, once',
+    handler(params, context) {
+      const { services, identity, address } = context;
+      const prepared = services.backup.export(params);
+      services.audit.record({ action: 'exportConfig', userId: identity().userId, address });
+      return services.transfers.offerDownload(prepared, stillAdministrator(context));
+    },
+  }),
+  method({
+    name: 'system.importConfig',
+    aliases: ['xo.importConfig'],
+    description: 'takes a backup of the configuration as a file; importing twice changes nothing',
+    params: { passphrase: PASSPHRASE },
+    permission: 'admin',
+    result: '{$sendTo}: URL to upload to, once',
+    handler(params, context) {
+      const { services, identity, address } = context;
+      const { userId } = identity();
+      return services.transfers.offerUpload(
+        {
+          async receive(body) {
+            const { records } = await services.backup.import(body, params);
+            services.audit.record({ action: 'importConfig', userId, address });
+            return `config successfully imported: ${records} records\n`;
+          },
+        },
+        stillAdministrator(context),
+      );
+    },
+  }),
+];

@@ -1,0 +1,181 @@
+/** `token.*`: bearer tokens for programs. Ids are those of the records; the bearer is shown once. */
+import { matchesPartially } from './partial-match.js';
+import type { JsonObject } from '../protocol.js';
+import { invalidParameters, noSuchObject, unauthorized } from '../rpc/api-error.js';
+import type { CallContext, Services } from '../rpc/call-context.js';
+import { method } from '../rpc/method.js';
+import type { Method } from '../rpc/method.js';
+import { parseDurationMs } from '../session/duration.js';
+import { tokenInfo } from '../session/tokens.js';
+import type { Token } from '../session/tokens.js';
+
+/** Shortest validity, as in Xen Orchestra. */
+const VALIDITY_MIN_MS = 60_000;
+
+const CLIENT_ID_MAX = 256;
+
+const DESCRIPTION = { type: 'string', maxLength: 1024 } as const;
+const IDS = {
+  type: 'array',
+  items: { type: 'string' },
+  minItems: 1,
+  maxItems: 1000,
+  optional: true,
+  description: 'ids of token.getAll, or bearer tokens',
+} as const;
+const PATTERN = {
+  type: 'object',
+  minProperties: 1,
+  optional: true,
+  description: 'all tokens whose properties have these values',
+} as const;
+
+function validityMs(expiresIn: string | number | undefined, { limits }: Services): number {
+  if (expiresIn === undefined) {
+    return Math.min(limits.defaultTokenValidityMs, limits.maxTokenValidityMs);
+  }
+  const value = parseDurationMs(expiresIn);
+  const problem =
+    value === undefined
+      ? 'must be a duration such as "2 days" or a number of milliseconds'
+      : value < VALIDITY_MIN_MS
+        ? `must be at least ${VALIDITY_MIN_MS} ms`
+        : value > limits.maxTokenValidityMs
+          ? `must be at most ${limits.maxTokenValidityMs} ms`
+          : undefined;
+  if (value !== undefined && problem === undefined) return value;
+  const errors = [{ instancePath: '/expiresIn', message: problem ?? 'is not valid' }];
+  throw invalidParameters(errors, `invalid parameters: expiresIn ${problem}`);
+}
+
+/** The named tokens; @throws {ApiError} NO_SUCH_OBJECT for one that is not among `isAllowed` */
+async function named(
+  { services }: CallContext,
+  ids: readonly string[],
+  isAllowed: (token: Token) => boolean,
+): Promise<Token[]> {
+  const found = await Promise.all(ids.map((id) => services.tokens.byIdOrBearer(id)));
+  return found.map((token) => {
+    // What was sent may be a bearer token: it is not sent back.
+    if (token === undefined || !isAllowed(token)) throw noSuchObject('', 'token');
+    return token;
+  });
+}
+
+async function removeAll(context: CallContext, tokens: readonly Token[]): Promise<void> {
+  const { services, address } = context;
+  const { userId } = context.identity();
+  for (const { id } of tokens) {
+    // oxlint-disable-next-line no-await-in-loop -- one at a time: each is one script call, and up to 1000 at once would flood the connection
+    await services.tokens.remove(id);
+    services.audit.record({ action: 'token.delete', userId, address, collection: 'token', id });
+  }
+  await services.recheckRights();
+}
+
+function selection(tokens: readonly string[] | undefined, pattern: JsonObject | undefined) {
+  if ((tokens === undefined) === (pattern === undefined)) {
+    throw invalidParameters([
+      { instancePath: '', message: 'must have exactly one of the properties tokens and pattern' },
+    ]);
+  }
+  return {
+    ids: tokens ?? [],
+    matches: (token: Token) => matchesPartially(tokenInfo(token), pattern),
+  };
+}
+
+export const TOKEN_METHODS: readonly Method[] = [
+  method({
+    name: 'token.create',
+    description:
+      'creates a bearer token for the signed-in user; a second one for the same client replaces the first',
+    params: {
+      client: {
+        type: 'object',
+        optional: true,
+        properties: { id: { type: 'string', minLength: 1, maxLength: CLIENT_ID_MAX } },
+        required: ['id'],
+      },
+      description: { ...DESCRIPTION, optional: true },
+      expiresIn: {
+        type: ['string', 'number'],
+        optional: true,
+        description: 'duration ("2 days") or milliseconds; default 30 days',
+      },
+    },
+    permission: 'none',
+    result: 'the bearer token: shown once, stored nowhere',
+    async handler({ client, description, expiresIn }, { services, identity, address }) {
+      const { userId } = identity();
+      const clientId = typeof client?.['id'] === 'string' ? client['id'] : undefined;
+      const wanted = expiresIn as string | number | undefined;
+      const token = { userId, validityMs: validityMs(wanted, services), description, clientId };
+      const bearer = await services.tokens.create(token);
+      services.audit.record({ action: 'token.create', userId, address });
+      return bearer;
+    },
+  }),
+  method({
+    name: 'token.set',
+    description: 'changes the description of a token, the own or (administrators) any',
+    params: { id: { type: 'string' }, description: { ...DESCRIPTION, minLength: 0 } },
+    permission: 'none',
+    result: 'true',
+    async handler({ id, description }, context) {
+      const { userId, permission } = context.identity();
+      const isAllowed = (token: Token) => token.userId === userId || permission === 'admin';
+      const [token] = await named(context, [id], isAllowed);
+      if (token === undefined) return;
+      await context.services.tokens.describe(token.id, description || undefined);
+    },
+  }),
+  method({
+    name: 'token.delete',
+    description: 'deletes tokens of any user',
+    params: { tokens: IDS, pattern: PATTERN },
+    permission: 'admin',
+    result: 'true',
+    async handler({ tokens, pattern }, context) {
+      const { ids, matches } = selection(tokens, pattern);
+      if (pattern === undefined) {
+        await removeAll(context, await named(context, ids, () => true));
+        return;
+      }
+      const found: Token[] = [];
+      for await (const token of context.services.tokens.all()) {
+        if (matches(token)) found.push(token);
+      }
+      await removeAll(context, found);
+    },
+  }),
+  method({
+    name: 'token.deleteOwn',
+    description: 'deletes tokens of the signed-in user',
+    params: { tokens: IDS, pattern: PATTERN },
+    permission: 'none',
+    result: 'true',
+    async handler({ tokens, pattern }, context) {
+      const { ids, matches } = selection(tokens, pattern);
+      const { userId } = context.identity();
+      const own =
+        pattern === undefined
+          ? await named(context, ids, (token) => token.userId === userId)
+          : (await context.services.tokens.ofUser(userId)).filter(matches);
+      await removeAll(context, own);
+    },
+  }),
+  method({
+    name: 'token.getAll',
+    description: 'gives the own tokens, or (administrators) those of a user',
+    params: { user: { type: 'string', optional: true, description: 'id of the user' } },
+    permission: 'none',
+    result: 'array of tokens, without the bearer tokens',
+    async handler({ user }, { services, identity }) {
+      const { userId, permission } = identity();
+      const whose = user ?? userId;
+      if (whose !== userId && permission !== 'admin') throw unauthorized('admin');
+      return (await services.tokens.ofUser(whose)).map(tokenInfo);
+    },
+  }),
+];

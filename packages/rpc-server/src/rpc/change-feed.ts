@@ -1,0 +1,69 @@
+/**
+ * The notification `all`: objects that appeared, changed or went, in rounds, to whoever may read.
+ * Only changes that this process makes are seen here.
+ */
+import type { JsonObject, Notifications } from '../protocol.js';
+
+/** Changes are gathered this long, so that an import is a few large notifications. */
+const ROUND_MS = 50;
+/** Objects in one notification. */
+const ITEMS_MAX = 500;
+
+type AllParams = Notifications['all'];
+export type ChangeListener = (params: AllParams) => void;
+
+function* slices<T>(entries: readonly (readonly [string, T])[]): Generator<Record<string, T>> {
+  for (let at = 0; at < entries.length; at += ITEMS_MAX) {
+    yield Object.fromEntries(entries.slice(at, at + ITEMS_MAX));
+  }
+}
+
+export class ChangeFeed {
+  readonly #listeners = new Set<ChangeListener>();
+  readonly #entered = new Map<string, JsonObject>();
+  readonly #left = new Set<string>();
+  #timer: NodeJS.Timeout | undefined;
+
+  /** @returns how to stop listening */
+  listen(listener: ChangeListener): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** @param object whole and masked */
+  enter(id: string, object: JsonObject): void {
+    if (this.#listeners.size === 0) return;
+    this.#left.delete(id);
+    this.#entered.set(id, object);
+    this.#schedule();
+  }
+
+  exit(id: string): void {
+    if (this.#listeners.size === 0) return;
+    this.#entered.delete(id);
+    this.#left.add(id);
+    this.#schedule();
+  }
+
+  /** Sends what was gathered at once: `enter` before `exit`. */
+  flush(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    const entered = [...this.#entered];
+    const left = [...this.#left].map((id) => [id, 0 as const] as const);
+    this.#entered.clear();
+    this.#left.clear();
+    for (const items of slices(entered)) this.#send({ type: 'enter', items });
+    for (const items of slices(left)) this.#send({ type: 'exit', items });
+  }
+
+  #schedule(): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => this.flush(), ROUND_MS);
+    this.#timer.unref();
+  }
+
+  #send(params: AllParams): void {
+    for (const listener of this.#listeners) listener(params);
+  }
+}

@@ -1,0 +1,116 @@
+/** One WebSocket: its session, its limits, and the order in which it ends. */
+import { once } from 'node:events';
+import type { RawData, WebSocket } from 'ws';
+import type { Limits } from '../limits.js';
+import type { Notifications } from '../protocol.js';
+import { hasPermission, Session } from '../session/session.js';
+import type { Caller, Dispatcher } from './dispatcher.js';
+import { setMessageLimit } from './message-limit.js';
+
+/** Close codes of RFC 6455 §7.4.1, and one of the private range. */
+const CLOSE_GOING_AWAY = 1001;
+const CLOSE_POLICY = 1008;
+const CLOSE_SIGNED_OUT = 4001;
+
+export interface ConnectionOptions {
+  readonly socket: WebSocket;
+  readonly address: string;
+  readonly dispatcher: Dispatcher;
+  readonly limits: Limits;
+  readonly now: () => number;
+  /** Told after each sign-in, sign-out or change of rights. */
+  readonly onSessionChange: (connection: Connection) => void;
+}
+
+export class Connection implements Caller {
+  readonly session: Session;
+  readonly address: string;
+  readonly #options: ConnectionOptions;
+  readonly #pending = new Set<Promise<void>>();
+  readonly #signInDeadline: NodeJS.Timeout;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    this.address = options.address;
+    this.session = new Session(() => this.#sessionChanged());
+    const { socket, limits } = options;
+    setMessageLimit(socket, limits.messageBeforeSignInBytes);
+    this.#signInDeadline = setTimeout(
+      () => socket.close(CLOSE_POLICY, 'no sign-in'),
+      limits.signInDeadlineMs,
+    );
+    this.#signInDeadline.unref();
+    socket.on('message', (data) => this.#receive(data));
+    socket.once('close', () => clearTimeout(this.#signInDeadline));
+    // The reason is in the close code that ws sends; an unheard 'error' would end the process.
+    socket.on('error', () => undefined);
+  }
+
+  get canRead(): boolean {
+    const { identity } = this.session;
+    return identity !== undefined && hasPermission(identity, 'read');
+  }
+
+  notify<N extends keyof Notifications>(method: N, params: Notifications[N]): void {
+    this.#send(JSON.stringify({ jsonrpc: '2.0', method, params }));
+  }
+
+  /** Ends it because user or token is gone. */
+  endSession(): void {
+    this.#options.socket.close(CLOSE_SIGNED_OUT, 'signed out by the server');
+  }
+
+  /** Waits for the calls under way, then closes, and waits for the client's Close. */
+  async close(): Promise<void> {
+    const { socket } = this.#options;
+    if (socket.readyState === socket.CLOSED) return;
+    const closed = once(socket, 'close');
+    socket.removeAllListeners('message');
+    await Promise.allSettled(this.#pending);
+    socket.close(CLOSE_GOING_AWAY, 'the server stops');
+    await closed;
+  }
+
+  #receive(data: RawData): void {
+    const { socket, limits, now } = this.#options;
+    const expiresAtMs = this.session.identity?.expiresAtMs;
+    if (expiresAtMs !== undefined && expiresAtMs <= now()) {
+      // As Xen Orchestra: the message that comes after the token's end is not answered.
+      this.endSession();
+      return;
+    }
+    const text = (
+      Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data as Buffer)
+    ).toString();
+    const answered = this.#answer(text).finally(() => {
+      this.#pending.delete(answered);
+      if (socket.isPaused && this.#pending.size < limits.callsInFlight) socket.resume();
+    });
+    this.#pending.add(answered);
+    if (this.#pending.size >= limits.callsInFlight) socket.pause();
+  }
+
+  async #answer(text: string): Promise<void> {
+    const answer = await this.#options.dispatcher.answer(text, this);
+    if (answer !== undefined) this.#send(answer);
+  }
+
+  #send(text: string): void {
+    const { socket, limits } = this.#options;
+    if (socket.readyState !== socket.OPEN) return;
+    if (socket.bufferedAmount > limits.unsentBytes) {
+      socket.terminate();
+      return;
+    }
+    socket.send(text);
+  }
+
+  #sessionChanged(): void {
+    const { socket, limits, onSessionChange } = this.#options;
+    const isSignedIn = this.session.identity !== undefined;
+    if (isSignedIn) clearTimeout(this.#signInDeadline);
+    const { messageBytes, messageBeforeSignInBytes } = limits;
+    setMessageLimit(socket, isSignedIn ? messageBytes : messageBeforeSignInBytes);
+    onSessionChange(this);
+  }
+}

@@ -1,0 +1,62 @@
+/**
+ * What the server's faces need of the database. `@vault/redis-store` fulfils it; the user of a port
+ * owns it.
+ */
+import type { CollectionDefinition } from '@vault/redis-store';
+import type { Json } from '../protocol.js';
+
+/** A record without its id. */
+export interface RecordFields {
+  readonly [field: string]: Json | undefined;
+}
+
+export interface StoredRecord {
+  readonly id: string;
+  readonly record: RecordFields;
+}
+
+export interface RecordCollection {
+  readonly name: string;
+  readonly definition: CollectionDefinition;
+  add(record: RecordFields, options?: { readonly id?: string }): Promise<string>;
+  get(id: string): Promise<StoredRecord | undefined>;
+  /** Aligned with `ids`; a record that cannot be read is the error. */
+  getMany(ids: readonly string[]): Promise<readonly (StoredRecord | Error | undefined)[]>;
+  /** Merges fields; `undefined` deletes one. */
+  set(id: string, changes: RecordFields): Promise<StoredRecord>;
+  /** Read, change, write, repeated while others write; `undefined` from `change` leaves the record. */
+  update(
+    id: string,
+    change: (record: RecordFields) => RecordFields | undefined,
+  ): Promise<StoredRecord>;
+  remove(id: string): Promise<boolean>;
+  find(
+    query: RecordFields,
+    options?: { readonly limit?: number; readonly after?: string },
+  ): Promise<readonly StoredRecord[]>;
+  list(options?: { readonly after?: string; readonly limit?: number }): Promise<{
+    readonly records: readonly StoredRecord[];
+    readonly unreadable: readonly Error[];
+    readonly next: string | undefined;
+  }>;
+  count(): Promise<number>;
+}
+
+export interface Database {
+  readonly collections: readonly string[];
+  /** @throws RangeError when no collection has that name */
+  collection(name: string): RecordCollection;
+  /** For operators: state, key ids, halves, warnings. JSON, no secret in it. */
+  status(): Promise<object>;
+  /** Reads everything, changes nothing. JSON, no stored value in it. */
+  verify(options?: { readonly onProgress?: (progress: DatabaseProgress) => void }): Promise<object>;
+  /** Whether the first administrator was made, kept in the authenticated seal. */
+  isBootstrapped(): Promise<boolean> | boolean;
+  markBootstrapped(): Promise<void>;
+}
+
+export interface DatabaseProgress {
+  readonly phase: string;
+  readonly done: number;
+  readonly total: number;
+}

@@ -1,0 +1,207 @@
+/**
+ * From one text frame to the text that answers it: JSON-RPC 2.0, with `json-rpc-2.0` doing the
+ * single call, and this file the batches (a batch of one is answered by an array, which the library
+ * does not do), the state of the server, permissions and limits.
+ */
+import { createJSONRPCErrorResponse, JSONRPCServer } from 'json-rpc-2.0';
+import type { JSONRPCID, JSONRPCRequest, JSONRPCResponse } from 'json-rpc-2.0';
+import type { ApiMetrics } from '../http/metrics.js';
+import type { Limits } from '../limits.js';
+import { ERROR_CODES } from '../protocol.js';
+import type { Json, Notifications } from '../protocol.js';
+import { hasPermission } from '../session/session.js';
+import type { Session } from '../session/session.js';
+import { ApiError, forbiddenOperation, unauthorized } from './api-error.js';
+import type { CallContext, Services } from './call-context.js';
+import { apiErrorOf, answerOf } from './error-answer.js';
+import type { ErrorAnswer } from './error-answer.js';
+import { exactIds, isInexact, withExactId } from './exact-id.js';
+import type { MethodTable, TableEntry } from './method-table.js';
+
+/** The connection that a message came from. */
+export interface Caller {
+  readonly session: Session;
+  readonly address: string;
+  notify<N extends keyof Notifications>(method: N, params: Notifications[N]): void;
+}
+
+export interface DispatcherOptions {
+  readonly methods: MethodTable;
+  /** @throws {ApiError} DEGRADED, STARTING: what every call gets while nothing is served */
+  readonly services: () => Services;
+  /** Compares the session's rights with the database when that was too long ago. */
+  readonly ensureFresh: (session: Session) => Promise<void>;
+  readonly limits: Limits;
+  readonly metrics: ApiMetrics;
+  /** Told of errors that no row of the border names. */
+  readonly onUnexpected: (method: string, error: unknown) => void;
+}
+
+interface Call {
+  readonly caller: Caller;
+  readonly isBatch: boolean;
+}
+
+/** Thrown to the library with the answer already made. */
+class AnsweredError extends Error {
+  readonly answer: ErrorAnswer;
+  constructor(answer: ErrorAnswer) {
+    super(answer.message);
+    this.name = 'AnsweredError';
+    this.answer = answer;
+  }
+}
+
+function errorResponse(id: JSONRPCID, { code, message, data }: ErrorAnswer): JSONRPCResponse {
+  return createJSONRPCErrorResponse(id, code, message, data);
+}
+
+function invalidRequest(message: string): JSONRPCResponse {
+  return createJSONRPCErrorResponse(null, ERROR_CODES.INVALID_REQUEST.code, message);
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** The answer of a client to a request of ours: never answered, else two peers would answer each other for ever. */
+function isAnswer(value: object): boolean {
+  return !('method' in value) && ('result' in value || 'error' in value);
+}
+
+export class Dispatcher {
+  readonly #options: DispatcherOptions;
+  readonly #server: JSONRPCServer<Call>;
+
+  constructor(options: DispatcherOptions) {
+    this.#options = options;
+    this.#server = new JSONRPCServer<Call>({ errorListener: () => undefined });
+    this.#server.mapErrorToJSONRPCErrorResponse = (id, error: unknown) =>
+      error instanceof AnsweredError
+        ? createJSONRPCErrorResponse(id, error.answer.code, error.message, error.answer.data)
+        : createJSONRPCErrorResponse(id, ERROR_CODES.INTERNAL.code, 'unknown error from the peer');
+    for (const name of options.methods.names) {
+      const entry = options.methods.get(name);
+      if (entry === undefined) continue;
+      this.#server.addMethod(name, (params: unknown, call) => this.#call(entry, params, call));
+    }
+    this.#server.applyMiddleware((next, request, call) => {
+      if (options.methods.get(request.method) !== undefined) return next(request, call);
+      return this.#methodNotFound(request);
+    });
+  }
+
+  /** @returns `undefined` when nothing is to be answered: notifications, and answers */
+  async answer(text: string, caller: Caller): Promise<string | undefined> {
+    let message: unknown;
+    try {
+      message = JSON.parse(text);
+    } catch {
+      return JSON.stringify(
+        createJSONRPCErrorResponse(null, ERROR_CODES.INVALID_JSON.code, 'invalid JSON'),
+      );
+    }
+    if (!Array.isArray(message)) {
+      const response = await this.#single(message, { caller, isBatch: false });
+      return response === undefined ? undefined : this.#write(response, text, 0);
+    }
+    const { batchCalls } = this.#options.limits;
+    if (message.length === 0) return JSON.stringify(invalidRequest('empty batch'));
+    if (message.length > batchCalls) {
+      return JSON.stringify(invalidRequest(`a batch has at most ${batchCalls} calls`));
+    }
+    const responses = await Promise.all(
+      message.map((item: unknown) => this.#single(item, { caller, isBatch: true })),
+    );
+    const written = responses.flatMap((response, at) =>
+      response === undefined ? [] : this.#write(response, text, at),
+    );
+    return written.length === 0 ? undefined : `[${written.join(',')}]`;
+  }
+
+  async #single(message: unknown, call: Call): Promise<JSONRPCResponse | undefined> {
+    if (!isObject(message)) return invalidRequest('invalid JSON-RPC request');
+    if (isAnswer(message)) return undefined;
+    // The library checks the form, and answers -32600 when it is not a request.
+    return (await this.#server.receive(message as JSONRPCRequest, call)) ?? undefined;
+  }
+
+  #write(response: JSONRPCResponse, text: string, at: number): string {
+    const digits = isInexact(response.id) ? exactIds(text)[at] : undefined;
+    const written = digits === undefined ? JSON.stringify(response) : withExactId(response, digits);
+    const { answerBytes } = this.#options.limits;
+    // UTF-8 has at most three bytes a UTF-16 unit, so most answers need no counting.
+    if (written.length * 3 <= answerBytes || Buffer.byteLength(written) <= answerBytes) {
+      return written;
+    }
+    const error = new ApiError(
+      'RESULT_TOO_LARGE',
+      `the answer is over ${answerBytes} bytes: ask for less with limit and after`,
+    );
+    return JSON.stringify(errorResponse(response.id, answerOf(error, false)));
+  }
+
+  async #methodNotFound({ id, method }: JSONRPCRequest): Promise<JSONRPCResponse | null> {
+    if (id === undefined) return null;
+    try {
+      this.#options.services();
+    } catch (error) {
+      return errorResponse(id, answerOf(error, false));
+    }
+    this.#options.metrics.call('unknown', 'METHOD_NOT_FOUND', 0);
+    const { code } = ERROR_CODES.METHOD_NOT_FOUND;
+    return createJSONRPCErrorResponse(id, code, `method not found: ${method}`, method);
+  }
+
+  /** Runs one call. @throws {AnsweredError} */
+  async #call(entry: TableEntry, sent: unknown, call: Call): Promise<Json | object> {
+    const { metrics, onUnexpected } = this.#options;
+    const { name } = entry.method;
+    const startedMs = performance.now();
+    try {
+      const result = await this.#run(entry, sent, call);
+      metrics.call(name, 'ok', performance.now() - startedMs);
+      return result === undefined ? true : result;
+    } catch (error) {
+      const known = apiErrorOf(error);
+      metrics.call(name, known?.code ?? 'INTERNAL', performance.now() - startedMs);
+      if (known === undefined) onUnexpected(name, error);
+      const isAdministrator = call.caller.session.identity?.permission === 'admin';
+      throw new AnsweredError(answerOf(error, isAdministrator));
+    }
+  }
+
+  async #run({ method, readParameters }: TableEntry, sent: unknown, { caller, isBatch }: Call) {
+    const { session } = caller;
+    const services = this.#options.services();
+    if (isBatch && method.notInBatch) {
+      throw forbiddenOperation(method.name, 'not inside a batch');
+    }
+    await this.#options.ensureFresh(session);
+    const { permission } = method;
+    if (permission !== null) {
+      const { identity } = session;
+      if (identity === undefined || !hasPermission(identity, permission)) {
+        throw unauthorized(permission);
+      }
+    }
+    const params = readParameters(sent);
+    return method.handle(params, this.#context(method.name, services, caller));
+  }
+
+  #context(operation: string, services: Services, caller: Caller): CallContext {
+    const { session, address } = caller;
+    return {
+      services,
+      methods: this.#options.methods,
+      session,
+      address,
+      identity: () => {
+        if (session.identity === undefined) throw unauthorized('none');
+        return session.identity;
+      },
+      progress: (phase, done, total) =>
+        caller.notify('progress', { operation, phase, done, total }),
+    };
+  }
+}

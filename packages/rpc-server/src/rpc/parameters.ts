@@ -1,0 +1,105 @@
+/**
+ * From what was sent as `params` to what a handler gets: Xen Orchestra's leniencies (`name?`, the
+ * namespace's name for `id`, defaults), parameters by position, then JSON schema.
+ */
+import { Ajv } from 'ajv';
+import type { ErrorObject, ValidateFunction } from 'ajv';
+import type { Json, JsonObject, ParameterInfo, ParameterProblem } from '../protocol.js';
+import { ApiError, invalidParameters } from './api-error.js';
+import type { Method, ParameterTable } from './method.js';
+
+/** Checks and completes what a client sent. @throws {ApiError} INVALID_PARAMETERS, with every problem and no value */
+export type ParameterReader = (sent: unknown) => JsonObject;
+
+/** The JSON schema of one parameter: without `optional`, and with Xen Orchestra's rule that a string is not empty. */
+export function schemaOf(info: ParameterInfo): Record<string, unknown> {
+  const { optional: _optional, ...schema } = info;
+  const mayBeEmpty = ['minLength', 'format', 'pattern', 'enum'].some((word) => word in schema);
+  return schema.type === 'string' && !mayBeEmpty ? { ...schema, minLength: 1 } : { ...schema };
+}
+
+export function isOptional(info: ParameterInfo): boolean {
+  return info.optional ?? info.default !== undefined;
+}
+
+/** JSON schema of all parameters of a method, taken by name. */
+export function parametersSchema(params: ParameterTable): Record<string, unknown> {
+  const entries = Object.entries(params);
+  return {
+    type: 'object',
+    properties: Object.fromEntries(entries.map(([name, info]) => [name, schemaOf(info)])),
+    required: entries.filter(([, info]) => !isOptional(info)).map(([name]) => name),
+    additionalProperties: false,
+  };
+}
+
+const FORBIDDEN = new Set(['__proto__', 'constructor', 'prototype']);
+
+function byName(sent: unknown, method: Method): Readonly<Record<string, unknown>> {
+  if (sent === undefined || sent === null) return {};
+  if (Array.isArray(sent)) {
+    const names = Object.keys(method.params);
+    const values = sent as readonly unknown[];
+    if (values.length > names.length) {
+      throw invalidParameters([
+        { instancePath: '', message: `must NOT have more than ${names.length} parameters` },
+      ]);
+    }
+    return Object.fromEntries(values.map((value, at) => [names[at] ?? '', value] as const));
+  }
+  if (typeof sent !== 'object') {
+    throw invalidParameters([{ instancePath: '', message: 'must be object' }]);
+  }
+  return sent as Record<string, unknown>;
+}
+
+/** `a?` is `a` where the method knows it, else it is dropped; `server.x server=<id>` is `id=<id>`. */
+function lenientName(name: string, method: Method): string | undefined {
+  const { params } = method;
+  if (name.endsWith('?')) {
+    const bare = name.slice(0, -1);
+    return Object.hasOwn(params, bare) ? bare : undefined;
+  }
+  const namespace = method.name.slice(0, method.name.indexOf('.'));
+  const meansId = name === namespace && 'id' in params && !Object.hasOwn(params, name);
+  return meansId ? 'id' : name;
+}
+
+function complete(sent: Readonly<Record<string, unknown>>, method: Method): JsonObject {
+  const values = new Map<string, unknown>();
+  for (const [name, value] of Object.entries(sent)) {
+    if (FORBIDDEN.has(name)) {
+      throw invalidParameters([{ instancePath: '', message: 'must NOT have that property name' }]);
+    }
+    const known = lenientName(name, method);
+    if (known === undefined) continue;
+    if (values.has(known)) {
+      throw new ApiError('INVALID_PARAMETERS', `conflicting keys: ${known} and ${known}?`, {});
+    }
+    values.set(known, value);
+  }
+  for (const [name, info] of Object.entries(method.params)) {
+    if (!values.has(name) && info.default !== undefined) values.set(name, info.default);
+  }
+  return Object.fromEntries(values) as JsonObject;
+}
+
+/** Of ajv's item only what carries no value that was sent. */
+function problemOf(error: ErrorObject): ParameterProblem {
+  const { instancePath, schemaPath, keyword, params, message = 'is not valid' } = error;
+  return { instancePath, schemaPath, keyword, params: params as Record<string, Json>, message };
+}
+
+/** Compiles schemas once, at start. */
+export class ParameterValidators {
+  readonly #ajv = new Ajv({ allErrors: true, strict: true, allowUnionTypes: true });
+
+  reader(method: Method): ParameterReader {
+    const validate: ValidateFunction = this.#ajv.compile(parametersSchema(method.params));
+    return (sent) => {
+      const values = complete(byName(sent, method), method);
+      if (!validate(values)) throw invalidParameters((validate.errors ?? []).map(problemOf));
+      return values;
+    };
+  }
+}

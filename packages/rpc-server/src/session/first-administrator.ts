@@ -1,0 +1,45 @@
+/** The first administrator of a new database: a random password, shown once, instead of a known one. */
+import { randomBytes } from 'node:crypto';
+import type { Database } from '../rpc/database-port.js';
+import type { Users } from './users.js';
+
+export const FIRST_ADMINISTRATOR_EMAIL = 'admin@admin.net';
+/** 18 bytes are 24 characters of base64url, 144 bits. */
+const PASSWORD_BYTES = 18;
+
+export interface FirstAdministratorOptions {
+  /** Default `admin@admin.net`, as in Xen Orchestra. */
+  readonly email?: string | undefined;
+  /** Default: random. */
+  readonly password?: string | undefined;
+}
+
+export interface FirstAdministrator {
+  readonly email: string;
+  /** Only when it was made here: to be shown once, and kept nowhere. `undefined` when the caller gave it. */
+  readonly generatedPassword: string | undefined;
+}
+
+/**
+ * Makes the first administrator unless this database had one. That it had is kept in the seal, so
+ * that deleting user records in Redis never brings a new administrator about.
+ *
+ * A crash between the record and the seal leaves a user whose password nobody has read: the next
+ * start gives it a new one.
+ * @returns `undefined` when there was one already
+ */
+export async function ensureFirstAdministrator(
+  database: Database,
+  users: Users,
+  { email = FIRST_ADMINISTRATOR_EMAIL, password }: FirstAdministratorOptions = {},
+): Promise<FirstAdministrator | undefined> {
+  if (await database.isBootstrapped()) return undefined;
+  const generatedPassword =
+    password === undefined ? randomBytes(PASSWORD_BYTES).toString('base64url') : undefined;
+  const secret = password ?? generatedPassword;
+  const fields = { email, permission: 'admin' as const, ...(secret ? { password: secret } : {}) };
+  const present = await users.byEmail(email);
+  await (present === undefined ? users.create(fields) : users.set(present.id, fields));
+  await database.markBootstrapped();
+  return { email, generatedPassword };
+}

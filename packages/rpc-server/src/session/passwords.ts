@@ -1,0 +1,110 @@
+/**
+ * Argon2id (RFC 9106) with OWASP's parameters: 19 MiB, two passes, one lane. A few checks run at
+ * once and a few wait, so that sign-ins cannot take the machine's memory.
+ */
+import { hash, verify } from '@node-rs/argon2';
+import { randomBytes } from 'node:crypto';
+import { ApiError, invalidParameter } from '../rpc/api-error.js';
+
+const PASSES = 2;
+const LANES = 1;
+const HASH_FORM = /^\$argon2id\$v=19\$m=(\d{1,10}),t=(\d{1,3}),p=(\d{1,3})\$/;
+/** What a stored hash may ask for at most, relative to ours: an imported one must not exhaust memory. */
+const MEMORY_FACTOR_MAX = 4;
+const PASSES_MAX = 16;
+const LANES_MAX = 8;
+
+export interface PasswordOptions {
+  readonly memoryKiB: number;
+  /** Checks that run at once. */
+  readonly atOnce: number;
+  /** Checks that wait behind them; one more is refused. */
+  readonly waiting: number;
+  /** Longest password, in bytes of UTF-8. */
+  readonly maxBytes: number;
+}
+
+export class Passwords {
+  readonly #options: PasswordOptions;
+  readonly #queue: (() => void)[] = [];
+  #running = 0;
+  #dummyHash: Promise<string> | undefined;
+
+  constructor(options: PasswordOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * @returns PHC string
+   * @throws {ApiError} INVALID_PARAMETERS when it is too long; SERVICE_UNAVAILABLE when too many wait
+   */
+  hash(password: string): Promise<string> {
+    const { maxBytes } = this.#options;
+    if (Buffer.byteLength(password) > maxBytes) {
+      throw invalidParameter('password', `must NOT have more than ${maxBytes} bytes`);
+    }
+    return this.#take(() => this.#hashNow(password));
+  }
+
+  /**
+   * Takes the same time whether or not there is a hash: without one, a dummy is checked.
+   * @throws {ApiError} SERVICE_UNAVAILABLE when too many wait
+   */
+  async isRight(password: string, stored: string | undefined): Promise<boolean> {
+    if (Buffer.byteLength(password) > this.#options.maxBytes) return false;
+    return this.#take(async () => {
+      this.#dummyHash ??= this.#hashNow(randomBytes(32).toString('base64url'));
+      const against = stored !== undefined && this.#isBearable(stored) ? stored : undefined;
+      const isEqual = await verify(against ?? (await this.#dummyHash), password);
+      return isEqual && against !== undefined;
+    });
+  }
+
+  /** Whether a hash was made with other parameters than ours, so that it is worth making again. */
+  isOutdated(stored: string): boolean {
+    const [, memory, passes, lanes] = HASH_FORM.exec(stored) ?? [];
+    return (
+      Number(memory) !== this.#options.memoryKiB ||
+      Number(passes) !== PASSES ||
+      Number(lanes) !== LANES
+    );
+  }
+
+  /** A stored value that is no hash, or one that asks for far more memory than ours, is treated as none. */
+  #isBearable(stored: string): boolean {
+    const [, memory, passes, lanes] = HASH_FORM.exec(stored) ?? [];
+    return (
+      Number(memory) <= this.#options.memoryKiB * MEMORY_FACTOR_MAX &&
+      Number(passes) <= PASSES_MAX &&
+      Number(lanes) <= LANES_MAX
+    );
+  }
+
+  #hashNow(password: string): Promise<string> {
+    const { memoryKiB } = this.#options;
+    // Argon2id is the library's default; its name is a const enum, which isolated modules cannot use.
+    return hash(password, { memoryCost: memoryKiB, timeCost: PASSES, parallelism: LANES });
+  }
+
+  async #take<T>(work: () => Promise<T>): Promise<T> {
+    const { atOnce, waiting } = this.#options;
+    if (this.#running >= atOnce) {
+      if (this.#queue.length >= waiting) {
+        throw new ApiError('SERVICE_UNAVAILABLE', 'too many sign-ins wait: try again', {
+          serviceName: 'sign-in',
+        });
+      }
+      // Whoever finishes hands its place over, so #running is not raised here.
+      await new Promise<void>((resolve) => this.#queue.push(resolve));
+    } else {
+      this.#running += 1;
+    }
+    try {
+      return await work();
+    } finally {
+      const next = this.#queue.shift();
+      if (next === undefined) this.#running -= 1;
+      else next();
+    }
+  }
+}

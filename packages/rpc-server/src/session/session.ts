@@ -1,0 +1,64 @@
+/** Who is signed in on one connection. */
+import type { JsonObject, Permission, PublicUser } from '../protocol.js';
+import { PERMISSIONS } from '../protocol.js';
+
+/** A signed-in user: what of the user's record matters to a connection. */
+export interface Identity {
+  readonly userId: string;
+  readonly email: string;
+  readonly permission: Permission;
+  /** May read secret values without being an administrator. */
+  readonly mayReveal: boolean;
+  readonly groups: readonly string[];
+  readonly preferences: JsonObject;
+  /** The token that was used; `undefined` after a sign-in by password. */
+  readonly tokenId: string | undefined;
+  /** When that token expires, ms since the epoch. */
+  readonly expiresAtMs: number | undefined;
+}
+
+export function hasPermission(identity: Identity, needed: Permission): boolean {
+  return PERMISSIONS.indexOf(identity.permission) >= PERMISSIONS.indexOf(needed);
+}
+
+/** `reveal` is a grant of its own: somebody who may write records need not be able to read what others wrote. */
+export function isRevealAllowed(identity: Identity): boolean {
+  return identity.mayReveal || identity.permission === 'admin';
+}
+
+export function publicUser(identity: Identity): PublicUser {
+  const { userId, email, permission, groups, preferences } = identity;
+  return { id: userId, email, permission, groups, preferences };
+}
+
+/** Mutable: the last sign-in wins, and a recheck may lower or end it. */
+export class Session {
+  #identity: Identity | undefined;
+  #checkedAtMs = 0;
+  readonly #onChange: (identity: Identity | undefined) => void;
+
+  /** @param onChange told after each sign-in, sign-out and change of rights */
+  constructor(onChange: (identity: Identity | undefined) => void = () => {}) {
+    this.#onChange = onChange;
+  }
+
+  get identity(): Identity | undefined {
+    return this.#identity;
+  }
+
+  /** When the rights were last compared with the database, ms since the epoch. */
+  get checkedAtMs(): number {
+    return this.#checkedAtMs;
+  }
+
+  signIn(identity: Identity, nowMs: number): void {
+    this.#identity = identity;
+    this.#checkedAtMs = nowMs;
+    this.#onChange(identity);
+  }
+
+  signOut(): void {
+    this.#identity = undefined;
+    this.#onChange(undefined);
+  }
+}

@@ -1,0 +1,202 @@
+/**
+ * Bearer tokens: 32 random bytes, base64url. The record holds only the SHA-256 of the token, and is
+ * found by a blind index over it; the id of the record is a UUID that says nothing.
+ *
+ * A hash cannot be turned back, so "same client, same token" of Xen Orchestra becomes: same client,
+ * new bearer in the same record, and the old bearer dies.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import type { RecordCollection, StoredRecord } from '../rpc/database-port.js';
+import { recordPages } from '../rpc/record-pages.js';
+import { forbiddenOperation, noSuchObject } from '../rpc/api-error.js';
+import type { Json, TokenInfo } from '../protocol.js';
+
+const TOKEN_BYTES = 32;
+const BEARER_FORM = /^[A-Za-z0-9_-]{43}$/;
+/** One use a minute and address is written: more would make every call a write. */
+const USE_RESOLUTION_MS = 60_000;
+const USES_KEPT = 10;
+
+export interface Token {
+  readonly id: string;
+  readonly userId: string;
+  readonly createdAtMs: number;
+  readonly expiresAtMs: number;
+  readonly description: string | undefined;
+  readonly clientId: string | undefined;
+  readonly lastUses: Readonly<Record<string, { readonly timestamp: number }>>;
+}
+
+export interface NewToken {
+  readonly userId: string;
+  readonly validityMs: number;
+  readonly description?: string | undefined;
+  readonly clientId?: string | undefined;
+}
+
+function hashOf(bearer: string): string {
+  return createHash('sha256').update(bearer).digest('base64url');
+}
+
+function textOf(value: Json | undefined): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}
+
+/** A time that is missing or no number is long past. */
+function timeOf(value: Json | undefined): number {
+  return typeof value === 'number' ? value : 0;
+}
+
+function tokenOf({ id, record }: StoredRecord): Token {
+  const { lastUses } = record;
+  return {
+    id,
+    userId: textOf(record['userId']) ?? '',
+    createdAtMs: timeOf(record['createdAtMs']),
+    expiresAtMs: timeOf(record['expiresAtMs']),
+    description: textOf(record['description']),
+    clientId: textOf(record['clientId']),
+    lastUses: (typeof lastUses === 'object' ? (lastUses ?? {}) : {}) as Token['lastUses'],
+  };
+}
+
+/** As clients see it: no hash. */
+export function tokenInfo(token: Token): TokenInfo {
+  const { id, userId, createdAtMs, expiresAtMs, description, clientId, lastUses } = token;
+  return {
+    id,
+    user_id: userId,
+    created_at: createdAtMs,
+    expiration: expiresAtMs,
+    ...(description === undefined ? {} : { description }),
+    ...(clientId === undefined ? {} : { client: { id: clientId } }),
+    last_uses: lastUses,
+  };
+}
+
+export class Tokens {
+  readonly #collection: RecordCollection;
+  readonly #perUserMax: number;
+  readonly #now: () => number;
+
+  constructor(collection: RecordCollection, perUserMax: number, now: () => number) {
+    this.#collection = collection;
+    this.#perUserMax = perUserMax;
+    this.#now = now;
+  }
+
+  /**
+   * @returns the bearer token, which is nowhere else
+   * @throws {ApiError} FORBIDDEN_OPERATION when the user has too many
+   */
+  async create({ userId, validityMs, description, clientId }: NewToken): Promise<string> {
+    const bearer = randomBytes(TOKEN_BYTES).toString('base64url');
+    const nowMs = this.#now();
+    const record = {
+      userId,
+      hash: hashOf(bearer),
+      createdAtMs: nowMs,
+      expiresAtMs: nowMs + validityMs,
+      ...(description === undefined ? {} : { description }),
+      ...(clientId === undefined ? {} : { clientId }),
+    };
+    const own = await this.ofUser(userId);
+    const same =
+      clientId === undefined ? undefined : own.find((token) => token.clientId === clientId);
+    if (same !== undefined) {
+      // `description: undefined` deletes the old one.
+      await this.#collection.set(same.id, { ...record, description, lastUses: undefined });
+      return bearer;
+    }
+    if (own.length >= this.#perUserMax) {
+      throw forbiddenOperation('token.create', `a user has at most ${this.#perUserMax} tokens`);
+    }
+    await this.#collection.add(record);
+    return bearer;
+  }
+
+  /** The token, when it is known and not expired. An expired one is removed. */
+  async byBearer(bearer: string): Promise<Token | undefined> {
+    const token = await this.#find(bearer);
+    return token === undefined || (await this.#removeIfExpired(token)) ? undefined : token;
+  }
+
+  async byId(id: string): Promise<Token | undefined> {
+    const stored = await this.#collection.get(id);
+    return stored === undefined ? undefined : tokenOf(stored);
+  }
+
+  /** By the id of the record, or by the bearer token itself, which is Xen Orchestra's id. */
+  async byIdOrBearer(id: string): Promise<Token | undefined> {
+    return (await this.byId(id)) ?? (await this.#find(id));
+  }
+
+  /** Aligned with `ids`; one that is gone or cannot be read is `undefined`. */
+  async byIds(ids: readonly string[]): Promise<(Token | undefined)[]> {
+    const found = await this.#collection.getMany(ids);
+    return found.map((stored) =>
+      stored === undefined || stored instanceof Error ? undefined : tokenOf(stored),
+    );
+  }
+
+  /** Not expired ones, in order of id. */
+  async ofUser(userId: string): Promise<Token[]> {
+    const tokens = (await this.#collection.find({ userId })).map(tokenOf);
+    const expired = await Promise.all(tokens.map((token) => this.#removeIfExpired(token)));
+    return tokens.filter((_token, at) => expired[at] === false);
+  }
+
+  /** All tokens, expired ones included, page by page. */
+  async *all(): AsyncGenerator<Token> {
+    for await (const page of recordPages(this.#collection, {})) yield* page.map(tokenOf);
+  }
+
+  /** @throws {ApiError} NO_SUCH_OBJECT */
+  async describe(id: string, description: string | undefined): Promise<void> {
+    if ((await this.byId(id)) === undefined) throw noSuchObject(id, 'token');
+    await this.#collection.set(id, { description });
+  }
+
+  async remove(id: string): Promise<boolean> {
+    return this.#collection.remove(id);
+  }
+
+  async removeOfUser(userId: string): Promise<void> {
+    const tokens = await this.#collection.find({ userId });
+    await Promise.all(tokens.map(({ id }) => this.#collection.remove(id)));
+  }
+
+  /** @returns how many were removed */
+  async removeExpired(): Promise<number> {
+    let removed = 0;
+    for await (const token of this.all()) {
+      if (await this.#removeIfExpired(token)) removed += 1;
+    }
+    return removed;
+  }
+
+  /** Notes that the token was used from an address: the ten latest addresses, to the minute. */
+  async noteUse(token: Token, address: string): Promise<void> {
+    const nowMs = this.#now();
+    if (nowMs - (token.lastUses[address]?.timestamp ?? 0) < USE_RESOLUTION_MS) return;
+    await this.#collection.update(token.id, (record) => {
+      const { lastUses } = tokenOf({ id: token.id, record });
+      const uses = Object.entries({ ...lastUses, [address]: { timestamp: nowMs } })
+        .toSorted(([, a], [, b]) => b.timestamp - a.timestamp)
+        .slice(0, USES_KEPT);
+      return { ...record, lastUses: Object.fromEntries(uses) };
+    });
+  }
+
+  async #find(bearer: string): Promise<Token | undefined> {
+    if (!BEARER_FORM.test(bearer)) return undefined;
+    const [stored] = await this.#collection.find({ hash: hashOf(bearer) }, { limit: 1 });
+    return stored === undefined ? undefined : tokenOf(stored);
+  }
+
+  async #removeIfExpired(token: Token): Promise<boolean> {
+    if (token.expiresAtMs > this.#now()) return false;
+    await this.#collection.remove(token.id);
+    return true;
+  }
+}
