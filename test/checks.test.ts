@@ -15,25 +15,32 @@ type Files = Readonly<Record<string, string>>;
 
 /** A repository in small in which every check finds nothing. */
 const SOUND: Files = {
-  'packages/crypto/package.json': '{ "name": "@vault/crypto" }',
+  'packages/crypto/package.json': '{ "name": "@vault/crypto", "version": "0.1.0" }',
   'packages/crypto/src/index.ts': "export { seal } from './seal.js';\n",
   'packages/crypto/src/seal.ts': "import { randomBytes } from 'node:crypto';\n",
   'packages/redis-store/package.json':
-    '{ "name": "@vault/redis-store", "dependencies": { "@vault/crypto": "0.1.0" } }',
+    '{ "name": "@vault/redis-store", "version": "0.1.0", "dependencies": { "@vault/crypto": "0.1.0" } }',
   'packages/redis-store/src/scripts.ts': "export const SCRIPT_FILES = { vaultGet: 'get.lua' };\n",
   'packages/redis-store/src/store.ts':
     "import { seal } from '@vault/crypto';\nlink.script('vaultGet', [key], [seal, 1]);\n",
   'packages/redis-store/lua/get.lua':
     '-- Reads a value.\n--\n-- KEYS[1] value: string\n-- ARGV[1] seal: bytes\n-- ARGV[2..] flags: 0 or 1\n' +
     "-- Returns: the value\nlocal last = ARGV[#ARGV]\nreturn redis.call('GET', KEYS[1]) .. ARGV[1]\n",
-  'packages/vault-cli/package.json': '{ "name": "vault-cli" }',
+  'packages/vault-cli/package.json': '{ "name": "vault-cli", "version": "0.1.0" }',
   'packages/vault-cli/src/main.ts': 'process.exit(process.env.STATUS);\n',
   'package-lock.json': '{ "packages": { "": {}, "node_modules/a": { "integrity": "sha512-x" } } }',
 };
 
-async function check(name: string, changes: Files): Promise<ProgramResult> {
+/** READMEs of all packages with the same example. */
+const examples = (code: string): Files => {
+  const readme = '```ts\n' + code + '```\n';
+  const names = ['.', 'packages/crypto', 'packages/redis-store', 'packages/vault-cli'];
+  return Object.fromEntries(names.map((name) => [join(name, 'README.md'), readme]));
+};
+
+async function check(name: string, changes: Files, base: Files = SOUND): Promise<ProgramResult> {
   const folder = resources.use(new TemporaryFolder('vault-check'));
-  for (const [path, text] of Object.entries({ ...SOUND, ...changes })) {
+  for (const [path, text] of Object.entries({ ...base, ...changes })) {
     mkdirSync(dirname(folder.join(path)), { recursive: true });
     writeFileSync(folder.join(path), text);
   }
@@ -172,5 +179,39 @@ describe('the checks of the repository', () => {
       status: 1,
       stderr: expect.stringMatching(message),
     });
+  });
+
+  test('readme-examples runs each example, with a Redis where it asks for one', async () => {
+    const code =
+      "import { existsSync } from 'node:fs';\nif (!existsSync(process.env['REDIS_URL'] ?? '')) throw 1;\n";
+    expect(await check('readme-examples', examples(code))).toMatchObject({ status: 0, stderr: '' });
+  });
+
+  test.each([
+    ['does not type-check', 'export const a: string = 1;\n', /TS2322/],
+    ['fails', "throw new Error('boom');\n", /boom/],
+  ])('readme-examples finds one that %s', async (_what, code, message) => {
+    expect(await check('readme-examples', examples(code))).toMatchObject({
+      status: 1,
+      stderr: expect.stringMatching(message),
+    });
+  });
+
+  test('packages finds files that do not belong, and entry points that lead nowhere', async () => {
+    const manifest = {
+      name: 'broken',
+      version: '1.0.0',
+      type: 'module',
+      exports: { '.': { types: './dist/none.d.ts', default: './dist/none.js' } },
+    };
+    const changes = {
+      'packages/broken/package.json': JSON.stringify(manifest),
+      'packages/broken/secret.txt': '',
+    };
+    const { stderr } = await check('packages', changes, {});
+    expect(stderr).toMatch(/broken: publishes secret\.txt/);
+    expect(stderr).toMatch(/broken: does not publish LICENSE/);
+    expect(stderr).toMatch(/packages\/broken: .*dist\/none\.js/);
+    expect(stderr).toMatch(/attw/);
   });
 });

@@ -2,21 +2,22 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { publint } from 'publint';
 import { formatMessage } from 'publint/utils';
 import { listPackages, report } from './source-files.mjs';
 
 const BELONGS = /^(dist|src|lua|bin)\/|^(README\.md|LICENSE|package\.json|CHANGELOG\.md)$/;
 const REQUIRED = ['README.md', 'LICENSE', 'package.json', 'dist/index.js', 'dist/index.d.ts'];
-const attw = resolve('node_modules/@arethetypeswrong/cli/dist/index.js');
+const attw = join(import.meta.dirname, '../../node_modules/@arethetypeswrong/cli/dist/index.js');
 const folder = mkdtempSync(join(tmpdir(), 'vault-pack-'));
 const problems = [];
 
 try {
   for (const { folder: path, manifest } of listPackages()) {
     const tarball = pack(path, manifest.name);
-    const packed = { tarball: readFileSync(tarball).buffer };
+    // A copy: the buffer of a small file may be a part of a larger one.
+    const packed = { tarball: Uint8Array.from(readFileSync(tarball)).buffer };
     const { messages } = await publint({ strict: true, pack: packed });
     for (const message of messages) problems.push(`${path}: ${formatMessage(message, manifest)}`);
     const types = spawnSync('node', [attw, tarball, '--profile', 'esm-only', '--no-color'], {

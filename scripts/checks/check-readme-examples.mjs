@@ -9,6 +9,8 @@ import { listPackages, report } from './source-files.mjs';
 
 /** In the clone, so that imports of packages are found as a user's would be. */
 const FOLDER = resolve('node_modules/.cache/vault-readme-examples');
+/** The clone that this script is in: it has the tools. */
+const TOOLS = join(import.meta.dirname, '../..');
 const RUN_LIMIT_MS = 60_000;
 const problems = [];
 
@@ -24,7 +26,7 @@ function readExamples(readme) {
 function checkTypes(names) {
   writeFileSync(join(FOLDER, 'package.json'), '{"type":"module"}\n');
   const tsconfig = {
-    extends: resolve('tsconfig.base.json'),
+    extends: join(TOOLS, 'tsconfig.base.json'),
     compilerOptions: {
       noEmit: true,
       composite: false,
@@ -32,11 +34,12 @@ function checkTypes(names) {
       declaration: false,
       declarationMap: false,
       noUnusedLocals: false,
+      typeRoots: [join(TOOLS, 'node_modules/@types')],
     },
     files: names.map((name) => `${name}.ts`),
   };
   writeFileSync(join(FOLDER, 'tsconfig.json'), JSON.stringify(tsconfig));
-  const tsc = resolve('node_modules/typescript/bin/tsc');
+  const tsc = join(TOOLS, 'node_modules/typescript/bin/tsc');
   const { status, stdout } = spawnSync('node', [tsc, '-p', FOLDER], { encoding: 'utf8' });
   if (status !== 0) problems.push(stdout);
 }
