@@ -202,16 +202,17 @@ describe('the checks of the repository', () => {
       name: 'broken',
       version: '1.0.0',
       type: 'module',
-      exports: { '.': { types: './dist/none.d.ts', default: './dist/none.js' } },
+      exports: { '.': { types: './dist/index.d.ts', default: './dist/none.cjs' } },
     };
     const changes = {
       'packages/broken/package.json': JSON.stringify(manifest),
+      'packages/broken/dist/index.d.ts': 'export declare const a: number;\n',
       'packages/broken/secret.txt': '',
     };
     const { stderr } = await check('packages', changes, {});
     expect(stderr).toMatch(/broken: publishes secret\.txt/);
     expect(stderr).toMatch(/broken: does not publish LICENSE/);
-    expect(stderr).toMatch(/packages\/broken: .*dist\/none\.js/);
-    expect(stderr).toMatch(/attw/);
+    expect(stderr).toMatch(/packages\/broken: .*dist\/none\.cjs but the file does not exist/);
+    expect(stderr).toMatch(/attw:[^]*Masquerading as ESM/);
   });
 });
