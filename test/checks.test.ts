@@ -202,17 +202,21 @@ describe('the checks of the repository', () => {
       name: 'broken',
       version: '1.0.0',
       type: 'module',
-      exports: { '.': { types: './dist/index.d.ts', default: './dist/none.cjs' } },
+      exports: {
+        '.': { types: './dist/index.d.ts', default: './dist/index.cjs' },
+        './none': './dist/none.js',
+      },
     };
     const changes = {
       'packages/broken/package.json': JSON.stringify(manifest),
       'packages/broken/dist/index.d.ts': 'export declare const a: number;\n',
+      'packages/broken/dist/index.cjs': 'exports.a = 1;\n',
       'packages/broken/secret.txt': '',
     };
     const { stderr } = await check('packages', changes, {});
     expect(stderr).toMatch(/broken: publishes secret\.txt/);
     expect(stderr).toMatch(/broken: does not publish LICENSE/);
-    expect(stderr).toMatch(/packages\/broken: .*dist\/none\.cjs but the file does not exist/);
+    expect(stderr).toMatch(/packages\/broken: .*dist\/none\.js but the file does not exist/);
     expect(stderr).toMatch(/attw:[^]*Masquerading as ESM/);
   });
 });

@@ -19,7 +19,8 @@ try {
     // A copy: the buffer of a small file may be a part of a larger one.
     const packed = { tarball: Uint8Array.from(readFileSync(tarball)).buffer };
     const { messages } = await publint({ strict: true, pack: packed });
-    for (const message of messages) problems.push(`${path}: ${formatMessage(message, manifest)}`);
+    for (const message of messages)
+      problems.push(`${path}: ${formatMessage(message, manifest, { color: false })}`);
     const types = spawnSync('node', [attw, tarball, '--profile', 'esm-only', '--no-color'], {
       encoding: 'utf8',
     });
