@@ -6,6 +6,8 @@ import { randomUUID } from 'node:crypto';
 import { RecordQuery } from './collection-query.js';
 import type { QueryFields } from './collection-query.js';
 import type { CollectionDefinition } from './collection-definition.js';
+import { CollectionReader } from './collection-reader.js';
+import type { Revision, Stored } from './collection-reader.js';
 import type { DatabaseView, ViewSource } from './database-state.js';
 import {
   QueryInvalidError,
@@ -17,29 +19,14 @@ import {
   StateStaleError,
   UniqueConflictError,
 } from './errors.js';
-import { fenceBytes } from './fence.js';
 import { entriesWithout } from './filed-entry.js';
 import type { FiledEntry } from './filed-entry.js';
-import { PartitionFront } from './internal/partition-front.js';
 import { decodeRecord, encodeRecord } from './json-record.js';
 import type { CredentialRecord } from './json-record.js';
-import { partitionNumber, partitionsOf } from './partition.js';
-import type { Partition, WriteOp, WriteResult } from './partition.js';
-import { RecordCodec } from './record-codec.js';
-import type { OpeningRules } from './record-codec.js';
+import type { WriteOp, WriteResult } from './partition.js';
+import type { RecordCodec } from './record-codec.js';
 import type { RedisLink } from './redis-link.js';
 import type { StoreLogger } from './store-logger.js';
-
-declare const revisionBrand: unique symbol;
-/** What was stored when a record was read; handed back, it makes a write conditional. Opaque. */
-export type Revision = Buffer & { readonly [revisionBrand]: true };
-
-/** A record as read. */
-export interface Stored {
-  readonly id: string;
-  readonly record: CredentialRecord;
-  readonly revision: Revision;
-}
 
 /** A page of a listing. */
 export interface Page {
@@ -54,6 +41,9 @@ export const LIST_LIMIT_DEFAULT = 100;
 export const LIST_LIMIT_MAX = 1000;
 const ID = /^[A-Za-z0-9_-]{1,128}$/;
 
+/** Records that a find opens before it looks whether it has enough. */
+const FIND_CHUNK = 256;
+
 /** A write that meets another one reads and tries again; one that loses so often meets something that is not chance. */
 const CONFLICT_ATTEMPTS = 50;
 /** A state that changes oftener than this during one operation is not waited for. */
@@ -62,15 +52,9 @@ const STALE_ATTEMPTS = 5;
 export class Collection {
   readonly name: string;
   readonly definition: CollectionDefinition;
-  readonly #views: ViewSource;
+  readonly #reader: CollectionReader;
   readonly #codec: RecordCodec;
-  readonly #partitions: readonly Partition[];
-  readonly #fronts: readonly PartitionFront[];
-  readonly #prefix: string;
   readonly #logger: StoreLogger;
-  #rules:
-    | { readonly view: DatabaseView; readonly rules: OpeningRules; readonly fences: string[] }
-    | undefined;
 
   constructor(
     link: RedisLink,
@@ -81,11 +65,8 @@ export class Collection {
   ) {
     this.name = name;
     this.definition = definition;
-    this.#views = views;
-    this.#codec = new RecordCodec(name, definition);
-    this.#partitions = partitionsOf(link, name, definition);
-    this.#fronts = this.#partitions.map((partition) => new PartitionFront(partition));
-    this.#prefix = link.names.prefix;
+    this.#reader = new CollectionReader(link, name, definition, views);
+    this.#codec = this.#reader.codec;
     this.#logger = logger;
   }
 
@@ -119,22 +100,13 @@ export class Collection {
    * @throws {RecordUnreadableError} when what is stored cannot be read
    */
   async get(id: string): Promise<Stored | undefined> {
-    const stored = await this.#front(id).read(id);
-    return stored === undefined ? undefined : this.#openFresh(id, stored);
+    const stored = await this.#reader.frontOf(id).read(id);
+    return stored === undefined ? undefined : this.#reader.open(id, stored);
   }
 
   /** Reads many records in few round trips. @returns aligned with `ids`; what cannot be read is an error in its place */
   async getMany(ids: readonly string[]): Promise<(Stored | undefined | RecordUnreadableError)[]> {
-    const found = new Map<string, Buffer | undefined>();
-    await Promise.all(
-      this.#partitions.map(async (partition, number) => {
-        const own =
-          this.#partitions.length === 1 ? ids : ids.filter((id) => this.#number(id) === number);
-        const values = await partition.readMany(own);
-        own.forEach((id, i) => found.set(id, values[i]));
-      }),
-    );
-    return Promise.all(ids.map((id) => this.#openOrError(id, found.get(id))));
+    return this.#reader.openAll(ids, await this.#reader.readAll(ids));
   }
 
   /**
@@ -168,7 +140,7 @@ export class Collection {
    * @throws {RevisionConflictError} when `revision` is given and the record was changed since
    */
   async remove(id: string, options: { readonly revision?: Revision } = {}): Promise<boolean> {
-    const front = this.#front(id);
+    const front = this.#reader.frontOf(id);
     for (let attempt = 0; attempt < CONFLICT_ATTEMPTS; attempt++) {
       // oxlint-disable-next-line no-await-in-loop -- each attempt follows the failure of the one before
       const stored = options.revision ?? (await front.read(id));
@@ -209,20 +181,22 @@ export class Collection {
       if (view.previousKey !== undefined)
         tokens.add(this.#codec.token(index, value, view.previousKey));
       return Promise.all(
-        this.#fronts.map((front, i) =>
+        this.#reader.fronts.map((front, i) =>
           front.find(fences[i] ?? '', { kind, index, tokens: [...tokens] }),
         ),
       );
     });
     const ids = found.flatMap((part) => [...part.keys()]).filter((id) => id > after);
     const records: Stored[] = [];
-    for (const id of ids.toSorted()) {
-      // oxlint-disable-next-line no-await-in-loop -- decryption is synchronous; only a reload waits
-      const stored = await this.#believe(id, found, parsed);
-      if (stored !== undefined) records.push(stored);
+    for (const chunk of chunksOf(ids.toSorted(), Math.min(limit, FIND_CHUNK))) {
+      const stored = chunk.map((id) => found[this.#reader.numberOf(id)]?.get(id));
+      // oxlint-disable-next-line no-await-in-loop -- the next chunk is opened only if this one did not suffice
+      for (const item of await this.#reader.openAll(chunk, stored)) {
+        if (item !== undefined && this.#isHit(item, parsed)) records.push(item);
+      }
       if (records.length >= limit) break;
     }
-    return records;
+    return records.slice(0, limit);
   }
 
   /**
@@ -235,7 +209,7 @@ export class Collection {
       throw new QueryInvalidError(this.name, `limit is an integer from 1 to ${LIST_LIMIT_MAX}`);
     }
     const pages = await Promise.all(
-      this.#partitions.map((partition) => partition.pageIds(after, limit)),
+      this.#reader.partitions.map((partition) => partition.pageIds(after, limit)),
     );
     const merged = pages.length === 1 ? (pages[0] ?? []) : pages.flat().toSorted();
     const ids = merged.slice(0, limit);
@@ -250,7 +224,7 @@ export class Collection {
 
   /** How many records the collection lists. */
   async count(): Promise<number> {
-    const counts = await Promise.all(this.#partitions.map((partition) => partition.count()));
+    const counts = await Promise.all(this.#reader.partitions.map((partition) => partition.count()));
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
@@ -268,26 +242,20 @@ export class Collection {
   }
 
   /** A hit is believed only after the decrypted record gives the value that was asked for. */
-  async #believe(
-    id: string,
-    found: readonly ReadonlyMap<string, Buffer | undefined>[],
-    query: RecordQuery,
-  ): Promise<Stored | undefined> {
-    const stored = found[this.#number(id)]?.get(id);
-    const item = await this.#openOrError(id, stored);
-    if (item === undefined || item instanceof RecordUnreadableError) {
-      if (item !== undefined) this.#report(item);
-      return undefined;
+  #isHit(item: Stored | RecordUnreadableError, query: RecordQuery): item is Stored {
+    if (item instanceof RecordUnreadableError) {
+      this.#report(item);
+      return false;
     }
-    if (query.matches(item.record)) return item;
+    if (query.matches(item.record)) return true;
     if (!query.matchesIndex(item.record)) {
       this.#logger.error('An index entry points at a record that has not the value', {
         collection: this.name,
-        id,
+        id: item.id,
         index: query.index?.index,
       });
     }
-    return undefined;
+    return false;
   }
 
   async #change(
@@ -326,9 +294,10 @@ export class Collection {
   }
 
   async #readForChange(id: string, revision: Revision | undefined): Promise<Stored> {
-    const stored = revision ?? (await this.#front(id).read(id));
-    if (stored === undefined) throw new RecordNotFoundError(this.name, id);
-    return this.#openFresh(id, stored);
+    const stored = revision ?? (await this.#reader.frontOf(id).read(id));
+    const before = stored === undefined ? undefined : await this.#reader.open(id, stored);
+    if (before === undefined) throw new RecordNotFoundError(this.name, id);
+    return before;
   }
 
   /** Makes the operation from the current view and applies it; from a fresh one where that was stale. */
@@ -337,10 +306,10 @@ export class Collection {
     record: CredentialRecord | undefined,
     makeOp: (view: DatabaseView) => WriteOp,
   ): Promise<WriteResult> {
-    const number = this.#number(id);
+    const number = this.#reader.numberOf(id);
     return this.#withView(async (view, fences) => {
       const op = { ...makeOp(view), claim: this.#claims(view, record) };
-      return this.#front(id).write(fences[number] ?? '', op);
+      return this.#reader.frontOf(id).write(fences[number] ?? '', op);
     });
   }
 
@@ -358,52 +327,15 @@ export class Collection {
   ): Promise<T> {
     for (let attempt = 0; ; attempt++) {
       try {
-        const { view, fences } = this.#current();
+        const { view, fences } = this.#reader.current();
         // oxlint-disable-next-line no-await-in-loop -- each attempt follows a reload
         return await use(view, fences);
       } catch (error) {
         if (!(error instanceof StateStaleError) || attempt >= STALE_ATTEMPTS) throw error;
         // oxlint-disable-next-line no-await-in-loop
-        await this.#views.reload('a partition stands under another fence');
+        await this.#reader.reload('a partition stands under another fence');
       }
     }
-  }
-
-  /** Opens stored bytes; what the view does not explain makes it reload once. */
-  async #openFresh(id: string, stored: Buffer): Promise<Stored> {
-    try {
-      return this.#open(id, stored);
-    } catch (error) {
-      if (!(error instanceof RecordUnreadableError)) throw error;
-      await this.#views.reload('a record is of an unknown form or key');
-      const again = (await this.#front(id).read(id)) ?? stored;
-      return this.#open(id, again);
-    }
-  }
-
-  async #openOrError(
-    id: string,
-    stored: Buffer | undefined,
-  ): Promise<Stored | undefined | RecordUnreadableError> {
-    if (stored === undefined) return undefined;
-    try {
-      return this.#open(id, stored);
-    } catch {
-      try {
-        return await this.#openFresh(id, stored);
-      } catch (error) {
-        if (error instanceof RecordUnreadableError) return error;
-        throw error;
-      }
-    }
-  }
-
-  #open(id: string, stored: Buffer): Stored {
-    return {
-      id,
-      record: this.#codec.read(this.#current().rules, id, stored),
-      revision: stored as Revision,
-    };
   }
 
   #encode(
@@ -413,23 +345,6 @@ export class Collection {
     entries: Parameters<RecordCodec['encode']>[3],
   ): Buffer {
     return this.#codec.encode(view.activeKey, id, json, entries);
-  }
-
-  /** View, opening rules and fences belong together, and are made once a view. */
-  #current(): {
-    readonly view: DatabaseView;
-    readonly rules: OpeningRules;
-    readonly fences: readonly string[];
-  } {
-    const view = this.#views.current();
-    if (this.#rules?.view !== view) {
-      this.#rules = {
-        view,
-        rules: openingRules(view),
-        fences: this.#partitions.map(({ name }) => fenceBytes(view, this.#prefix, name)),
-      };
-    }
-    return this.#rules;
   }
 
   #report(error: RecordUnreadableError): void {
@@ -448,27 +363,10 @@ export class Collection {
   #checkId(id: string): void {
     if (!ID.test(id)) throw new RecordInvalidError(this.name, 'id', `expected ${ID.source}`);
   }
-
-  #number(id: string): number {
-    return partitionNumber(id, this.#partitions.length);
-  }
-  #front(id: string): PartitionFront {
-    const number = this.#number(id);
-    const front = this.#fronts[number];
-    if (front === undefined) throw new RangeError(`no partition ${number}`);
-    return front;
-  }
 }
 
-/** What may be read under a view: an inactive key opens only while a rekey runs. */
-export function openingRules(view: DatabaseView): OpeningRules {
-  const isMixed = view.state === 'encrypting' || view.state === 'decrypting';
-  return {
-    mayBePlaintext: isMixed || view.state === 'plaintext',
-    mayBeEnvelope: view.state !== 'plaintext',
-    byId: (id) => {
-      if (view.activeKey?.id === id) return view.activeKey;
-      return view.previousKey?.id === id ? view.previousKey : undefined;
-    },
-  };
+function chunksOf<T>(items: readonly T[], size: number): T[][] {
+  const chunks: T[][] = [];
+  for (let at = 0; at < items.length; at += size) chunks.push(items.slice(at, at + size));
+  return chunks;
 }

@@ -1,5 +1,6 @@
 export { Collection, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX } from './collection.js';
-export type { Page, Revision, Stored } from './collection.js';
+export type { Page } from './collection.js';
+export type { Revision, Stored } from './collection-reader.js';
 export {
   canonicalDefinitions,
   checkDefinitions,
@@ -38,7 +39,12 @@ export {
   UniqueConflictError,
   UNREADABLE_REASONS,
 } from './errors.js';
-export type { DegradedDetails, DegradedReason, StoreErrorCode, UnreadableReason } from './errors.js';
+export type {
+  DegradedDetails,
+  DegradedReason,
+  StoreErrorCode,
+  UnreadableReason,
+} from './errors.js';
 export { encodeRecord, JSON_MAX_DEPTH, RECORD_MAX_BYTES } from './json-record.js';
 export type { CredentialRecord, JsonValue } from './json-record.js';
 export { checkRedisOptions } from './redis-options.js';

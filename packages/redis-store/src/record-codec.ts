@@ -99,15 +99,16 @@ export class RecordCodec {
       throw this.#unreadable(id, stored.length === 0 ? 'truncated' : 'unknown-version');
     if (!rules.mayBeEnvelope) throw this.#unreadable(id, 'encrypted');
     const keyId = envelopeKeyId(stored);
-    if (keyId === undefined || parseEnvelope(stored) === undefined)
-      throw this.#unreadable(id, 'truncated');
-    const key = rules.byId(keyId);
-    if (key === undefined) throw this.#unreadable(id, 'unknown-key');
-    try {
-      return unpadJson(openEnvelope(key.recordKey(this.collection), id, stored));
-    } catch {
-      throw this.#unreadable(id, 'tampered');
+    const key = keyId === undefined ? undefined : rules.byId(keyId);
+    if (key !== undefined) {
+      try {
+        return unpadJson(openEnvelope(key.recordKey(this.collection), id, stored));
+      } catch {
+        // The reason is looked for below, off the path that records take.
+      }
     }
+    if (parseEnvelope(stored) === undefined) throw this.#unreadable(id, 'truncated');
+    throw this.#unreadable(id, key === undefined ? 'unknown-key' : 'tampered');
   }
 
   /** As {@link open}, parsed. */
