@@ -125,8 +125,8 @@ describe('the checks of the repository', () => {
     [
       'portable',
       "a path of somebody's machine",
-      { 'README.md': 'Run it in `/home/alice/vault`.\n' },
-      /README\.md:1: a path of one machine/,
+      { 'CHANGELOG.md': 'Ran in `/home/alice/vault`.\n' },
+      /CHANGELOG\.md:1: a path of one machine/,
     ],
     [
       'lua',

@@ -1,5 +1,6 @@
 // Dependencies between packages point one way (the table below), no file of src leaves its package by a relative path,
-// every import is declared in the package's manifest, and no files import each other in a circle.
+// every import is declared in the package's manifest, and no files load each other in a circle (types that name each
+// other are erased before anything is loaded, so `import type` makes no circle).
 import { builtinModules } from 'node:module';
 import { dirname, join, normalize } from 'node:path';
 import { listPackages, listSources, readImports, report } from './source-files.mjs';
@@ -18,7 +19,7 @@ const TYPE_ARROWS = { 'vault-cli': ['@vault/rpc-server/protocol'] };
 const packages = listPackages();
 const ownNames = new Set(packages.map(({ manifest }) => manifest.name));
 const problems = [];
-/** File → files of the same package that it imports. */
+/** File → files of the same package that it loads. */
 const graph = new Map();
 
 const packageOf = (specifier) =>
@@ -43,7 +44,7 @@ function checkFile(path, folder, manifest) {
     if (specifier.startsWith('.')) {
       const target = normalize(join(dirname(path), specifier)).replace(/\.js$/, '.ts');
       if (!target.startsWith(`${folder}/src/`)) problems.push(`${path}: ${specifier} leaves src`);
-      neighbours.push(target);
+      if (!isType) neighbours.push(target);
     } else if (!specifier.startsWith('node:')) {
       checkPackageImport(path, manifest, specifier, isType);
     }
