@@ -1,0 +1,42 @@
+import { expect, test } from '@jest/globals';
+import { parseFilter } from '../../src/methods/object-filter.js';
+
+const OBJECT = {
+  id: '1',
+  type: 'server',
+  label: 'Production east',
+  port: 443,
+  enabled: true,
+  tags: ['red', 'blue'],
+  nested: { deep: 'water' },
+};
+
+test.each([
+  ['type:server', true],
+  ['type:remote', false],
+  ['type:server label:prod', true],
+  ['type:server label:west', false],
+  ['!label:west', true],
+  ['port:443', true],
+  ['port:44', false],
+  ['enabled:true', true],
+  ['tags:blue', true],
+  ['nested.deep:water', true],
+  ['"production EAST"', true],
+  ['label:"production east"', true],
+  ['water', true],
+  ['', true],
+  ['missing:x', false],
+])('filter %p: %p', (filter, expected) => {
+  expect(parseFilter(filter)(OBJECT)).toBe(expected);
+});
+
+test.each(['a:(b|c)', '"open', 'a:b:c'])('refuses %p rather than guess', (filter) => {
+  expect(() => parseFilter(filter)).toThrow('invalid parameters');
+});
+
+test('takes an object for a partial match, and nothing for everything', () => {
+  expect(parseFilter({ type: 'server' })(OBJECT)).toBe(true);
+  expect(parseFilter({ port: '443' })(OBJECT)).toBe(false);
+  expect(parseFilter(undefined)(OBJECT)).toBe(true);
+});

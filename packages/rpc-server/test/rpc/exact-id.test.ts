@@ -1,0 +1,35 @@
+import { expect, test } from '@jest/globals';
+import { exactIds, isInexact, withExactId } from '../../src/rpc/exact-id.js';
+
+test('finds the digits of the id at the top of a request, and nowhere else', () => {
+  const text =
+    '{"params":{"id":1,"text":"\\"id\\":2"},"jsonrpc":"2.0","id": -9223372036854775808,"method":"m"}';
+  expect(exactIds(text)).toEqual(['-9223372036854775808']);
+});
+
+test('finds the ids of a batch in the order of its calls', () => {
+  const text = ' [{"id":9223372036854775807},{"id":"a"},[{"id":3}],{"x":[1,{"id":4}],"id":5}]';
+  expect(exactIds(text)).toEqual(['9223372036854775807', undefined, undefined, '5']);
+});
+
+test('takes the last of two ids, as JSON.parse does', () => {
+  expect(exactIds('{"id":1,"id":2}')).toEqual(['2']);
+});
+
+test.each([
+  [9_007_199_254_740_991, false],
+  [-9_007_199_254_740_991, false],
+  [9_007_199_254_740_992, true],
+  [1.5, false],
+  ['9223372036854775807', false],
+  [null, false],
+])('%p may have lost digits: %p', (id, expected) => {
+  expect(isInexact(id)).toBe(expected);
+});
+
+test('writes the digits in place of the rounded number', () => {
+  const answer = { jsonrpc: '2.0', id: 9_223_372_036_854_775_807, result: { id: 1 } };
+  expect(withExactId(answer, '9223372036854775807')).toBe(
+    '{"id":9223372036854775807,"jsonrpc":"2.0","result":{"id":1}}',
+  );
+});
