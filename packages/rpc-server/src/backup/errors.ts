@@ -6,6 +6,8 @@ export const BACKUP_ERRORS = {
   BACKUP_PASSPHRASE_REQUIRED:
     'Credential encryption is enabled: exporting the configuration requires a passphrase',
   BACKUP_PASSPHRASE_TOO_SHORT: 'the passphrase of a backup has at least 12 characters',
+  BACKUP_PASSPHRASE_NEEDED:
+    'the backup is encrypted: its passphrase is needed; nothing was changed',
   BACKUP_UNREADABLE:
     'the backup cannot be read: wrong passphrase, or not a whole and unaltered config backup; nothing was changed',
   BACKUP_REFUSED: 'the backup holds something that this server does not take; nothing was changed',

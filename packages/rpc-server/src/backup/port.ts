@@ -53,3 +53,26 @@ export interface BackupRecord {
   readonly id: string;
   readonly record: { readonly [field: string]: unknown };
 }
+
+/** What the config backup needs of the database. */
+export interface BackupDatabase {
+  readonly collections: readonly string[];
+  /** Whether records are, or are becoming, encrypted: then nothing leaves without protection. */
+  isEncrypted(): boolean;
+  collection(name: string): {
+    list(options: { readonly after?: string; readonly limit: number }): Promise<{
+      readonly records: readonly {
+        readonly id: string;
+        readonly record: { readonly [field: string]: unknown };
+      }[];
+      readonly unreadable: readonly Error[];
+      readonly next: string | undefined;
+    }>;
+  };
+  /**
+   * First reads all of it, checking each record against its collection and spooling it to disk (sealed
+   * while there is a key); an error of the iterable, or a record that does not fit, ends it with
+   * nothing changed. Then upserts by id.
+   */
+  importRecords(records: AsyncIterable<BackupRecord>): Promise<void>;
+}

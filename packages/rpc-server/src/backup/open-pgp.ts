@@ -1,0 +1,144 @@
+/**
+ * OpenPGP around a stream. What is written is what gpg 2.2 opens: AES-256, an integrity protected
+ * packet of version 1 (MDC), and for a passphrase SHA-256 iterated and salted at the highest count
+ * (RFC 4880 §3.7.1.3: 65 011 712 bytes hashed a guess).
+ */
+import { ReadableStream } from 'node:stream/web';
+import * as openpgp from 'openpgp';
+import { BackupError } from './errors.js';
+import { BACKUP_LIMITS } from './limits.js';
+
+/** For whom a backup is encrypted. */
+export type BackupProtection =
+  | { readonly passphrase: string }
+  /** Armored OpenPGP public key. */
+  | { readonly recipientKey: string };
+
+/** The coded count of RFC 4880 §3.7.1.3 that stands for 65 011 712. */
+const S2K_COUNT_BYTE = 255;
+
+const WRITE_CONFIG: openpgp.PartialConfig = {
+  preferredSymmetricAlgorithm: openpgp.enums.symmetric.aes256,
+  preferredCompressionAlgorithm: openpgp.enums.compression.uncompressed,
+  aeadProtect: false,
+  s2kType: openpgp.enums.s2k.iterated,
+  s2kIterationCountByte: S2K_COUNT_BYTE,
+  showComment: false,
+  showVersion: false,
+};
+
+const READ_CONFIG: openpgp.PartialConfig = {
+  // Nothing is used before the end of the stream was authenticated: an import spools first.
+  allowUnauthenticatedStream: true,
+  allowUnauthenticatedMessages: false,
+  maxArgon2MemoryExponent: BACKUP_LIMITS.argon2MemoryExponent,
+  maxDecompressedMessageSize: BACKUP_LIMITS.documentBytes,
+};
+
+/** An async iterable as the web stream that openpgp takes; it is read no faster than it is asked. */
+function toWebStream(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
+  const iterator = source[Symbol.asyncIterator]();
+  return new ReadableStream<Uint8Array>({
+    pull: async (controller) => {
+      const next = await iterator.next();
+      if (next.done === true) controller.close();
+      else controller.enqueue(next.value);
+    },
+    cancel: async () => {
+      await iterator.return?.();
+    },
+  });
+}
+
+/** Checks an armored public key. @throws TypeError saying that it is none, or cannot be encrypted to */
+export async function readRecipientKey(armored: string): Promise<openpgp.PublicKey> {
+  try {
+    const key = await openpgp.readKey({ armoredKey: armored });
+    await key.getEncryptionKey();
+    return key.toPublic();
+  } catch {
+    throw new TypeError('it is not an armored OpenPGP public key that can be encrypted to');
+  }
+}
+
+/** Encrypts; binary. Errors of the source come through. */
+export async function* encryptStream(
+  source: AsyncIterable<Uint8Array>,
+  protection: BackupProtection,
+  fileName: string,
+): AsyncGenerator<Uint8Array> {
+  const message = await openpgp.createMessage({ binary: toWebStream(source), filename: fileName });
+  const to =
+    'passphrase' in protection
+      ? { passwords: [protection.passphrase] }
+      : { encryptionKeys: await readRecipientKey(protection.recipientKey) };
+  const encrypted = await openpgp.encrypt({
+    message,
+    ...to,
+    format: 'binary',
+    config: WRITE_CONFIG,
+  });
+  yield* encrypted as unknown as AsyncIterable<Uint8Array>;
+}
+
+/**
+ * Decrypts, binary or armored. What it yields is authentic only once it has ended without an error.
+ * @throws {BackupError} `BACKUP_UNREADABLE`, whatever is wrong
+ */
+export async function* decryptStream(
+  source: AsyncIterable<Uint8Array>,
+  passphrase: string,
+  isArmored: boolean,
+): AsyncGenerator<Uint8Array> {
+  const failure: { source?: Error } = {};
+  const guarded = keepFailure(source, failure);
+  try {
+    const message: openpgp.Message<openpgp.MaybeStream<string | Uint8Array>> = isArmored
+      ? await openpgp.readMessage({ armoredMessage: toTextStream(guarded), config: READ_CONFIG })
+      : await openpgp.readMessage({ binaryMessage: toWebStream(guarded), config: READ_CONFIG });
+    checkRecipients(message);
+    const { data } = await openpgp.decrypt({
+      message,
+      passwords: [passphrase],
+      format: 'binary',
+      config: READ_CONFIG,
+    });
+    yield* data as AsyncIterable<Uint8Array>;
+  } catch (error) {
+    if (failure.source !== undefined) throw failure.source;
+    if (error instanceof BackupError) throw error;
+    throw new BackupError('BACKUP_UNREADABLE');
+  }
+}
+
+/** Remembers an error of the source (an upload that was cut off, a limit), which is not the file's fault. */
+async function* keepFailure(
+  source: AsyncIterable<Uint8Array>,
+  failure: { source?: Error },
+): AsyncGenerator<Uint8Array> {
+  try {
+    yield* source;
+  } catch (error) {
+    failure.source = error instanceof Error ? error : new Error('the source failed');
+    throw error;
+  }
+}
+
+function toTextStream(source: AsyncIterable<Uint8Array>): ReadableStream<string> {
+  // Armor is ASCII: any byte is one character, and the reader refuses what is no armor.
+  return toWebStream(source).pipeThrough(
+    new TransformStream<Uint8Array, string>({
+      transform: (piece, controller) => {
+        controller.enqueue(Buffer.from(piece).toString('latin1'));
+      },
+    }),
+  );
+}
+
+function checkRecipients(message: openpgp.Message<openpgp.MaybeStream<string | Uint8Array>>): void {
+  const { symEncryptedSessionKey, publicKeyEncryptedSessionKey } = openpgp.enums.packet;
+  const keys = message.packets.filterByTag(symEncryptedSessionKey, publicKeyEncryptedSessionKey);
+  if (keys.length > BACKUP_LIMITS.openPgpRecipients) {
+    throw new BackupError('BACKUP_REFUSED', 'it is encrypted for too many recipients');
+  }
+}

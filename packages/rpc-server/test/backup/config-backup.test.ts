@@ -1,0 +1,317 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { buffer } from 'node:stream/consumers';
+import { Readable } from 'node:stream';
+import { gunzipSync, gzipSync } from 'node:zlib';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import * as openpgp from 'openpgp';
+import { Gpg } from '../../../../test/harness/gpg.js';
+import { Resources } from '../../../../test/harness/resources.js';
+import { TemporaryFolder } from '../../../../test/harness/temporary-folder.js';
+import { DatabaseConfigBackup } from '../../src/backup/config-backup.js';
+import { protectMigrationBackup } from '../../src/backup/protection.js';
+import type { ExportParams } from '../../src/backup/port.js';
+import { MemoryDatabase, SAMPLE } from './memory-database.js';
+
+const PASSPHRASE = 'correct horse battery';
+const silent = { debug() {}, info() {}, warn() {}, error() {} };
+
+function backupOf(database: MemoryDatabase): DatabaseConfigBackup {
+  return new DatabaseConfigBackup({ database, logger: silent });
+}
+
+async function exported(database: MemoryDatabase, params: ExportParams = {}): Promise<Buffer> {
+  return buffer(backupOf(database).export(params).open());
+}
+
+async function imported(file: Buffer, passphrase?: string): Promise<MemoryDatabase> {
+  const target = new MemoryDatabase({});
+  const params = passphrase === undefined ? {} : { passphrase };
+  await backupOf(target).import(Readable.from([file]), params);
+  return target;
+}
+
+/** What an import of the file is refused with; fails when anything was changed. */
+async function refusal(file: Buffer, passphrase: string | undefined = PASSPHRASE): Promise<string> {
+  const before = { server: { old: { host: 'h' } } };
+  const target = new MemoryDatabase(before);
+  const refused = await backupOf(target)
+    .import(Readable.from([file]), { passphrase })
+    .then(
+      () => undefined,
+      (error: unknown) => error as { code: string },
+    );
+  expect(target.content).toEqual(before);
+  return refused?.code ?? 'taken';
+}
+
+const resources = new Resources();
+afterEach(() => resources.stop());
+
+describe('a config backup', () => {
+  it('of a plaintext database is one JSON document with a record a line, without tokens', async () => {
+    const file = await exported(new MemoryDatabase(SAMPLE));
+    expect(JSON.parse(file.toString())).toEqual({
+      format: 'vault-config-backup',
+      version: 1,
+      createdAt: expect.stringMatching(/^\d{4}-/),
+      entries: {
+        server: [
+          { id: 's1', host: 'h1', password: 'hunter2secret' },
+          { id: 's2', host: 'h2', password: '{"}]' },
+        ],
+        user: [{ id: 'u1', email: 'a@b', pwHash: '$argon2id$…' }],
+        remote: [],
+      },
+    });
+    expect(file.toString().split('\n')).toHaveLength(8);
+  });
+
+  it('gives the same records back, by every road', async () => {
+    const { token: _token, ...withoutTokens } = SAMPLE;
+    const database = new MemoryDatabase(SAMPLE);
+    for (const compress of [false, true]) {
+      for (const passphrase of [undefined, PASSPHRASE]) {
+        const params = { compress, ...(passphrase !== undefined && { passphrase }) };
+        // oxlint-disable-next-line no-await-in-loop -- one road after the other
+        const target = await imported(await exported(database, params), passphrase);
+        expect(target.content).toEqual(withoutTokens);
+      }
+    }
+  });
+
+  it('of chosen entries holds no others', async () => {
+    const file = await exported(new MemoryDatabase(SAMPLE), { entries: ['user'] });
+    expect(Object.keys((JSON.parse(file.toString()) as { entries: object }).entries)).toEqual([
+      'user',
+    ]);
+  });
+
+  it.each([['token'], ['unknown']])('cannot hold the entry %s', (entry) => {
+    expect(() => backupOf(new MemoryDatabase(SAMPLE)).export({ entries: [entry] })).toThrow(
+      expect.objectContaining({ code: 'BACKUP_ENTRY_UNKNOWN' }),
+    );
+  });
+
+  it('of an encrypted database needs a passphrase, of 12 characters at least', () => {
+    const backup = backupOf(new MemoryDatabase(SAMPLE, true));
+    expect(() => backup.export({})).toThrow(
+      'Credential encryption is enabled: exporting the configuration requires a passphrase',
+    );
+    expect(() => backup.export({ passphrase: 'elevenchars' })).toThrow(
+      expect.objectContaining({ code: 'BACKUP_PASSPHRASE_TOO_SHORT' }),
+    );
+    expect(backup.export({ passphrase: 'twelve chars' }).fileName).toMatch(
+      /^vault-config_\d{8}T\d{6}Z\.json\.pgp$/,
+    );
+  });
+
+  it('is not streamed in clear when the database was encrypted after it was asked for', () => {
+    const database = new MemoryDatabase(SAMPLE);
+    const prepared = backupOf(database).export({});
+    database.isNowEncrypted = true;
+    expect(() => prepared.open()).toThrow(
+      expect.objectContaining({ code: 'BACKUP_PASSPHRASE_REQUIRED' }),
+    );
+  });
+
+  it('fails as a stream when the database fails in the middle', async () => {
+    const database = new MemoryDatabase(SAMPLE);
+    database.failure = new Error('Redis is gone');
+    await expect(exported(database)).rejects.toThrow('Redis is gone');
+    await expect(exported(database, { passphrase: PASSPHRASE })).rejects.toThrow('Redis is gone');
+    await expect(exported(database, { compress: true })).rejects.toThrow('Redis is gone');
+  });
+});
+
+describe('gpg', () => {
+  let gpg: Gpg;
+  let folder: TemporaryFolder;
+  beforeAll(() => {
+    gpg = new Gpg();
+    folder = new TemporaryFolder('vault-backup');
+  });
+  afterAll(async () => {
+    await gpg.stop();
+    await folder.stop();
+  });
+
+  it('opens a backup, made as we promise: AES-256, MDC, the highest count', async () => {
+    const file = folder.join('backup.pgp');
+    writeFileSync(file, await exported(new MemoryDatabase(SAMPLE), { passphrase: PASSPHRASE }));
+    const { status, stdout } = await gpg.decrypt(file, PASSPHRASE);
+    expect(status).toBe(0);
+    expect(JSON.parse(stdout)).toMatchObject({ format: 'vault-config-backup' });
+
+    const packets = await gpg.listPackets(file, PASSPHRASE);
+    expect(packets.stdout).toContain(
+      'symkey enc packet: version 4, cipher 9, aead 0,s2k 3, hash 8',
+    );
+    expect(packets.stdout).toContain('count 65011712 (255)');
+    expect(packets.stdout).toContain('mdc_method: 2');
+  });
+
+  it('with a wrong passphrase does not', async () => {
+    const file = folder.join('wrong.pgp');
+    writeFileSync(file, await exported(new MemoryDatabase(SAMPLE), { passphrase: PASSPHRASE }));
+    expect((await gpg.decrypt(file, 'another passphrase')).status).not.toBe(0);
+  });
+
+  it('makes files that we import: compressed and encrypted by its own rules', async () => {
+    const plain = folder.join('plain.json');
+    writeFileSync(plain, await exported(new MemoryDatabase(SAMPLE)));
+    await gpg.encrypt(plain, folder.join('by-gpg.pgp'), PASSPHRASE);
+    const target = await imported(readFileSync(folder.join('by-gpg.pgp')), PASSPHRASE);
+    expect(Object.keys(target.content)).toContain('server');
+  });
+
+  it('opens a migration backup that was protected for its key', async () => {
+    const recipientKey = await gpg.createKey('Operator <operator@example.org>');
+    const protect = protectMigrationBackup({ recipientKey });
+    const file = folder.join('migration.pgp');
+    writeFileSync(file, await buffer(protect(Readable.from([Buffer.from('{"plain":1}\n')]))));
+    expect((await gpg.decrypt(file)).stdout).toBe('{"plain":1}\n');
+  });
+});
+
+describe('an import is refused, with nothing changed, for', () => {
+  let encrypted: Buffer;
+  let plain: Buffer;
+  beforeAll(async () => {
+    encrypted = await exported(new MemoryDatabase(SAMPLE), { passphrase: PASSPHRASE });
+    plain = await exported(new MemoryDatabase(SAMPLE));
+  });
+
+  it('a wrong or missing passphrase', async () => {
+    expect(await refusal(encrypted, 'another passphrase')).toBe('BACKUP_UNREADABLE');
+    const target = new MemoryDatabase({});
+    await expect(backupOf(target).import(Readable.from([encrypted]), {})).rejects.toMatchObject({
+      code: 'BACKUP_PASSPHRASE_NEEDED',
+    });
+  });
+
+  it('a file that was cut anywhere', async () => {
+    for (const file of [encrypted, gzipSync(plain), plain]) {
+      for (const share of [0, 0.01, 0.3, 0.7, 0.99]) {
+        const cut = file.subarray(0, Math.floor(file.length * share));
+        // oxlint-disable-next-line no-await-in-loop -- one file after the other
+        expect(await refusal(cut)).toBe('BACKUP_UNREADABLE');
+      }
+    }
+    expect(await refusal(encrypted.subarray(0, -1))).toBe('BACKUP_UNREADABLE');
+    expect(await refusal(plain.subarray(0, -2))).toBe('BACKUP_UNREADABLE');
+  });
+
+  it('an encrypted file with any byte altered', async () => {
+    for (let at = 1; at < encrypted.length; at += 37) {
+      const altered = Buffer.from(encrypted);
+      altered[at] = (altered[at] ?? 0) ^ 0x40;
+      // oxlint-disable-next-line no-await-in-loop -- one file after the other
+      expect(await refusal(altered)).toMatch(/^BACKUP_(UNREADABLE|REFUSED)$/);
+    }
+  });
+
+  it.each<[string, string | Buffer, string]>([
+    ['an empty file', '', 'BACKUP_UNREADABLE'],
+    ['text', 'hello', 'BACKUP_UNREADABLE'],
+    ['JSON of another program', '{"servers":[{"host":"h"}]}', 'BACKUP_UNREADABLE'],
+    [
+      'entries before the format',
+      '{"entries":{"server":[]},"format":"vault-config-backup","version":1}',
+      'BACKUP_UNREADABLE',
+    ],
+    ['no entries', '{"format":"vault-config-backup","version":1}', 'BACKUP_UNREADABLE'],
+    [
+      'entries that are no object',
+      '{"format":"vault-config-backup","version":1,"entries":7}',
+      'BACKUP_UNREADABLE',
+    ],
+    [
+      'a newer version',
+      '{"format":"vault-config-backup","version":2,"entries":{}}',
+      'BACKUP_REFUSED',
+    ],
+    ['an array', '[]', 'BACKUP_UNREADABLE'],
+    [
+      'something after the end',
+      '{"format":"vault-config-backup","version":1,"entries":{}} x',
+      'BACKUP_UNREADABLE',
+    ],
+    [
+      'gzip of gzip of gzip of gzip',
+      gzipSync(gzipSync(gzipSync(gzipSync('{}')))),
+      'BACKUP_REFUSED',
+    ],
+    ['a bomb', gzipSync(Buffer.alloc(8 * 1024 * 1024, ' ')), 'BACKUP_UNREADABLE'],
+  ])('%s', async (_what, text, code) => {
+    expect(await refusal(Buffer.from(text))).toBe(code);
+  });
+
+  it.each([
+    ['an unknown collection', '{"nonsense":[]}'],
+    ['tokens', '{"token":[{"id":"t1"}]}'],
+    ['a collection named __proto__', '{"__proto__":[]}'],
+    ['a record named by a number', '{"server":[{"id":7}]}'],
+    ['something that is no record', '{"server":[7]}'],
+    ['a record without id', '{"server":[{"host":"h"}]}'],
+    ['a field __proto__', '{"server":[{"id":"a","__proto__":{"x":1}}]}'],
+    ['a field constructor deep inside', '{"server":[{"id":"a","x":[{"constructor":1}]}]}'],
+    ['a deep value', `{"server":[{"id":"a","x":${'['.repeat(40)}${']'.repeat(40)}}]}`],
+    [
+      'a record after good ones that the store refuses',
+      '{"server":[{"id":"a","host":"h"},{"id":"bad id"}]}',
+    ],
+  ])('%s', async (_what, entries) => {
+    const file = `{"format":"vault-config-backup","version":1,"entries":${entries}}`;
+    expect(await refusal(Buffer.from(file))).toMatch(/^(BACKUP_REFUSED|RECORD_INVALID)$/);
+  });
+
+  it('a record larger than any', async () => {
+    const file = `{"format":"vault-config-backup","version":1,"entries":{"server":[{"id":"a","x":"${'x'.repeat(3 * 1024 * 1024)}"}]}}`;
+    expect(await refusal(Buffer.from(file))).toBe('BACKUP_UNREADABLE');
+  });
+
+  it('an OpenPGP message for more recipients than we try', async () => {
+    const message = await openpgp.createMessage({ binary: new Uint8Array([0x7b, 0x7d]) });
+    const passwords = Array.from({ length: 9 }, (_value, i) => `passphrase number ${i}`);
+    const file = await openpgp.encrypt({ message, passwords, format: 'binary' });
+    expect(await refusal(Buffer.from(file))).toBe('BACKUP_REFUSED');
+  });
+
+  it('an OpenPGP message whose key derivation wants more memory than we give', async () => {
+    const message = await openpgp.createMessage({ binary: new Uint8Array([0x7b, 0x7d]) });
+    const config = {
+      s2kType: openpgp.enums.s2k.argon2 as const,
+      s2kArgon2Params: { passes: 1, parallelism: 1, memoryExponent: 17 },
+      aeadProtect: true,
+    };
+    const file = await openpgp.encrypt({
+      message,
+      passwords: [PASSPHRASE],
+      format: 'binary',
+      config,
+    });
+    expect(await refusal(Buffer.from(file))).toBe('BACKUP_UNREADABLE');
+  });
+
+  it('an upload that is cut off, with the error of the upload', async () => {
+    const source = Readable.from(
+      (function* () {
+        yield encrypted.subarray(0, 100);
+        throw new Error('aborted');
+      })(),
+    );
+    const target = new MemoryDatabase({});
+    await expect(backupOf(target).import(source, { passphrase: PASSPHRASE })).rejects.toThrow(
+      'aborted',
+    );
+    expect(target.content).toEqual({});
+  });
+
+  it('no reason, when the same passphrase and the whole file are given, armored or not', async () => {
+    const message = await openpgp.createMessage({ binary: new Uint8Array(plain) });
+    const armored: string = await openpgp.encrypt({ message, passwords: [PASSPHRASE] });
+    const target = await imported(Buffer.from(armored), PASSPHRASE);
+    expect(Object.keys(target.content)).toContain('user');
+    expect(gunzipSync(gzipSync(plain))).toEqual(plain);
+  });
+});

@@ -1,0 +1,62 @@
+/** The database port of the config backup over plain objects: what is tested is the backup, not the store. */
+import { RecordInvalidError } from '@vault/redis-store';
+import type { BackupDatabase, BackupRecord } from '../../src/backup/port.js';
+
+type Fields = Readonly<Record<string, unknown>>;
+type Content = Readonly<Record<string, Readonly<Record<string, Fields>>>>;
+
+export const SAMPLE: Content = {
+  server: {
+    s1: { host: 'h1', password: 'hunter2secret' },
+    s2: { host: 'h2', password: '{"}]' },
+  },
+  user: { u1: { email: 'a@b', pwHash: '$argon2id$…' } },
+  token: { t1: { hash: 'x' } },
+};
+
+export class MemoryDatabase implements BackupDatabase {
+  readonly collections = ['server', 'user', 'remote', 'token'];
+  content: Record<string, Record<string, Fields>>;
+  isNowEncrypted: boolean;
+  /** Thrown by the next list. */
+  failure: Error | undefined;
+
+  constructor(content: Content, isNowEncrypted = false) {
+    this.content = structuredClone(content);
+    this.isNowEncrypted = isNowEncrypted;
+  }
+
+  isEncrypted(): boolean {
+    return this.isNowEncrypted;
+  }
+
+  /** Pages of one record, so that paging is always met. */
+  collection(name: string): ReturnType<BackupDatabase['collection']> {
+    return {
+      list: ({ after = '' }) => {
+        if (this.failure !== undefined) return Promise.reject(this.failure);
+        const ids = Object.keys(this.content[name] ?? {})
+          .toSorted()
+          .filter((id) => id > after);
+        const records = ids
+          .slice(0, 1)
+          .map((id) => ({ id, record: this.content[name]?.[id] ?? {} }));
+        const next = ids.length > 1 ? ids[0] : undefined;
+        return Promise.resolve({ records, unreadable: [], next });
+      },
+    };
+  }
+
+  async importRecords(records: AsyncIterable<BackupRecord>): Promise<void> {
+    const spool: BackupRecord[] = [];
+    for await (const each of records) {
+      if (!/^[A-Za-z0-9_-]{1,128}$/.test(each.id)) {
+        throw new RecordInvalidError(each.collection, 'id', 'is not one');
+      }
+      spool.push(each);
+    }
+    for (const { collection, id, record } of spool) {
+      this.content[collection] = { ...this.content[collection], [id]: record };
+    }
+  }
+}
