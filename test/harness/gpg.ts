@@ -8,7 +8,10 @@ export class Gpg implements Stoppable {
 
   /** Makes a key pair without passphrase. @returns its public key, armored */
   async createKey(userId: string): Promise<string> {
-    await runOrThrow('gpg', this.#args('--passphrase', '', '--quick-gen-key', userId, 'rsa2048'));
+    await runOrThrow(
+      'gpg',
+      this.#args('--passphrase', '', '--quick-gen-key', userId, 'future-default'),
+    );
     return runOrThrow('gpg', this.#args('--armor', '--export', userId));
   }
 
