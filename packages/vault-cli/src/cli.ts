@@ -5,11 +5,11 @@ import { GLOBAL_OPTIONS, type Invocation } from './commands/command.js';
 import { complete } from './completion.js';
 import { reportError } from './error-report.js';
 import { UsageError } from './errors.js';
+import { terminalColumns } from './output/terminal-text.js';
 import { EXIT_STATUSES, exitStatusOf } from './exit-status.js';
 
 /** Wider help is hard to read. */
 const MAX_HELP_COLUMNS = 110;
-const DEFAULT_COLUMNS = 80;
 /** First word when the script of `vault-cli completion` calls. */
 const COMPLETION_REQUEST = '--get-yargs-completions';
 const HELP_ADVICE = '`vault-cli --help` and `vault-cli <command> --help` show how it is used';
@@ -98,7 +98,6 @@ function createParser(argv: readonly string[], context: CliContext): Argv {
       'boolean-negation': false,
       'camel-case-expansion': false,
       'dot-notation': false,
-      'duplicate-arguments-array': false,
       'parse-numbers': false,
       'parse-positional-numbers': false,
       // `list-objects --host` shows a property; elsewhere an unknown option is a mistake.
@@ -113,7 +112,7 @@ function createParser(argv: readonly string[], context: CliContext): Argv {
     .version(context.version)
     .alias('version', 'V')
     .epilogue(epilogue())
-    .wrap(Math.min(MAX_HELP_COLUMNS, context.stderr.columns ?? DEFAULT_COLUMNS))
+    .wrap(Math.min(MAX_HELP_COLUMNS, terminalColumns(context.stdout)))
     .exitProcess(false)
     .fail((message, error) => {
       throw error ?? new UsageError(withoutValues(message, argv), HELP_ADVICE);

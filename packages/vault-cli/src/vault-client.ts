@@ -175,7 +175,7 @@ export class VaultClient {
   #receive(data: RawData): void {
     const message = parseMessage(data);
     for (const item of Array.isArray(message) ? (message as unknown[]) : [message]) {
-      if (isJSONRPCResponse(item)) {
+      if (typeof item === 'object' && item !== null && isJSONRPCResponse(item)) {
         this.#rpc.receive(item);
       } else if (isNotification(item)) {
         const notification = { method: item.method, params: item.params };

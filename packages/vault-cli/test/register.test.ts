@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { Resources } from '../../../test/harness/resources.js';
 import { FakeServer, PASSWORD, TOKEN, USER, WireError } from './support/fake-server.js';
@@ -7,6 +7,9 @@ import { CliRunner } from './support/run-cli.js';
 interface StoredConfig {
   readonly clientId: string;
 }
+
+/** Each test starts programs, on a machine that may be busy. */
+jest.setTimeout(30_000);
 
 const resources = new Resources();
 let server: FakeServer;

@@ -1,5 +1,6 @@
 import type { Argv, InferredOptionTypes, Options, PositionalOptions } from 'yargs';
 import type { CliContext } from '../cli-context.js';
+import { UsageError } from '../errors.js';
 
 /** Options that every command takes. */
 export const GLOBAL_OPTIONS = {
@@ -79,9 +80,17 @@ export function defineCommand<
           return builder;
         },
         (args) => {
+          refuseRepeated(args, { ...GLOBAL_OPTIONS, ...spec.options });
           // yargs has checked the arguments against the very tables that the type is inferred from.
           choose((context) => spec.run(args as unknown as Parameters<typeof spec.run>[0], context));
         },
       ),
   };
+}
+
+/** yargs makes a list of an option that is given twice. */
+function refuseRepeated(args: Readonly<Record<string, unknown>>, options: object): void {
+  for (const name of Object.keys(options)) {
+    if (Array.isArray(args[name])) throw new UsageError(`--${name} is given twice`);
+  }
 }

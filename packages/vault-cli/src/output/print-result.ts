@@ -1,9 +1,7 @@
 import { inspect } from 'node:util';
 import type { OutputStream } from '../secret-input.js';
 import { isTabular, renderTable } from './table.js';
-import { terminalText } from './terminal-text.js';
-
-const DEFAULT_COLUMNS = 80;
+import { terminalColumns, terminalText } from './terminal-text.js';
 
 export interface PrintOptions {
   /** Print JSON, whatever the output is. */
@@ -38,8 +36,6 @@ function toText(value: unknown, output: OutputStream): string {
   const isTerminal = output.isTTY === true;
   if (typeof value === 'string') return isTerminal ? terminalText(value) : value;
   const table =
-    isTerminal && isTabular(value)
-      ? renderTable(value, output.columns ?? DEFAULT_COLUMNS)
-      : undefined;
+    isTerminal && isTabular(value) ? renderTable(value, terminalColumns(output)) : undefined;
   return table ?? dump(value, output);
 }

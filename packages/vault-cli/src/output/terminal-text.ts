@@ -1,3 +1,13 @@
+import type { OutputStream } from '../secret-input.js';
+
+const DEFAULT_COLUMNS = 80;
+
+/** Width of the terminal; 80 for what is none, or does not tell (a new pseudo terminal says 0). */
+export function terminalColumns(output: OutputStream): number {
+  const { columns } = output;
+  return columns === undefined || columns < 1 ? DEFAULT_COLUMNS : columns;
+}
+
 /**
  * Text from the server, made safe for a terminal: a record must not be able to move the cursor, change
  * colours or retitle the window of whoever lists it. Line ends and tabs stay.

@@ -80,7 +80,10 @@ export function transferError(what: string, error: unknown, signal: AbortSignal)
   if (signal.aborted) return new InterruptedError();
   if (error instanceof CallRefusedError || error instanceof TransferFailedError) return error;
   const reason = error instanceof Error ? error.message : 'unexpected error';
-  return new TransferFailedError(`${what} did not go through: ${reason}`, { cause: error });
+  return new TransferFailedError(`${what} did not go through: ${reason}`, {
+    cause: error,
+    advice: "the other side may have refused it half-way: the server's log says why",
+  });
 }
 
 function parseJson(text: string): unknown {

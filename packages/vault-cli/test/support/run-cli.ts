@@ -36,7 +36,12 @@ export class CliRunner implements Stoppable {
   /** The same on a pseudo terminal: all that it shows is in `stdout`. */
   startOnTerminal(args: readonly string[], env: Readonly<Record<string, string>> = {}): Program {
     const line = [process.execPath, BINARY, ...args].map(quote).join(' ');
-    const options = this.#processOptions({ ...env, SHELL: '/bin/sh', TERM: 'xterm' });
+    const options = this.#processOptions({
+      ...env,
+      SHELL: '/bin/sh',
+      TERM: 'xterm',
+      NO_COLOR: '1',
+    });
     return Program.start('script', ['-qefc', line, '/dev/null'], options);
   }
 

@@ -1,0 +1,267 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { Resources } from '../../../test/harness/resources.js';
+import { FakeServer, PASSWORD, TOKEN, WireError } from './support/fake-server.js';
+import { CliRunner } from './support/run-cli.js';
+
+/** Each test starts programs, on a machine that may be busy. */
+jest.setTimeout(30_000);
+
+const resources = new Resources();
+let server: FakeServer;
+let cli: CliRunner;
+let env: Record<string, string>;
+beforeEach(async () => {
+  server = resources.use(await FakeServer.start());
+  cli = resources.use(new CliRunner());
+  env = { VAULT_URL: server.url, VAULT_CLI_TOKEN: TOKEN };
+});
+afterEach(() => resources.stop());
+
+describe('the parameters of a call', () => {
+  it('go over as they are typed, with or without the word call', async () => {
+    server.methods['vm.set'] = () => true;
+    const words = [
+      'vm.set',
+      'a=1',
+      'g=a=b',
+      'f=',
+      'b=true',
+      'c=false',
+      'd=json:42',
+      'j.k=x',
+      'i?=x',
+    ];
+    const params = { a: '1', g: 'a=b', f: '', b: true, c: false, d: 42, 'j.k': 'x', 'i?': 'x' };
+    expect(await cli.run(words, { env })).toMatchObject({ status: 0, stdout: 'true\n' });
+    expect(server.paramsOf('vm.set')).toEqual(params);
+    await cli.run(['call', ...words, 'e=json:["-",null]'], { env });
+    expect(server.paramsOf('vm.set')).toEqual({ ...params, e: ['-', null] });
+  });
+
+  it('are an empty object when there are none', async () => {
+    server.methods['vm.get'] = () => null;
+    expect(await cli.run(['vm.get'], { env })).toMatchObject({ status: 0, stdout: 'null\n' });
+    expect(server.paramsOf('vm.get')).toEqual({});
+  });
+
+  it('take lines of standard input in their order', async () => {
+    server.methods['user.changePassword'] = () => true;
+    const { status } = await cli.run(
+      ['user.changePassword', 'newPassword=-', 'x=1', 'oldPassword=-'],
+      { env, input: 'first líne\r\nsecond' },
+    );
+    expect(status).toBe(0);
+    expect(server.paramsOf('user.changePassword')).toEqual({
+      newPassword: 'first líne',
+      oldPassword: 'second',
+      x: '1',
+    });
+  });
+
+  it('come behind the password of --user on standard input', async () => {
+    server.methods['secret.add'] = () => 'id';
+    const args = ['--url', server.url, '--user', 'admin', 'secret.add', 'value=-'];
+    await cli.run(args, { input: `${PASSWORD}\ns3cret\n` });
+    expect(server.paramsOf('secret.add')).toEqual({ value: 's3cret' });
+  });
+
+  it('are asked for without echo on a terminal', async () => {
+    server.methods['server.add'] = () => 'id-7';
+    const words = ['server.add', 'password=', 'value=?', 'line=-'];
+    const program = cli.startOnTerminal(words, env);
+    await program.waitForOutput(/password:/);
+    program.write('pass-w0rd\r');
+    await program.waitForOutput(/value:/);
+    program.write('v4lue\r');
+    await program.waitForOutput(/line:/);
+    program.write('l1ne\r');
+    expect(await program.exited).toMatchObject({ status: 0 });
+    expect(server.paramsOf('server.add')).toEqual({
+      password: 'pass-w0rd',
+      value: 'v4lue',
+      line: 'l1ne',
+    });
+    expect(program.stdout).toContain('id-7');
+    expect(program.stdout).not.toMatch(/pass-w0rd|v4lue|l1ne/);
+  });
+
+  it('are asked for twice when they are a new secret', async () => {
+    server.methods['system.exportConfig'] = () => 'exported';
+    const program = cli.startOnTerminal(['system.exportConfig', 'passphrase='], env);
+    await program.waitForOutput(/passphrase:/);
+    program.write('one\r');
+    await program.waitForOutput(/again:/);
+    program.write('another\r');
+    expect(await program.exited).toMatchObject({ status: 2 });
+    expect(program.stdout).toContain('the two answers differ');
+    expect(server.calledMethods).not.toContain('system.exportConfig');
+  });
+
+  it.each([
+    ['without =', ['vm.get', 'geheim'], 'argument 1 after the method: expected name=value'],
+    ['without a name', ['vm.get', 'a=1', '=geheim'], 'argument 2 after the method'],
+    ['twice', ['vm.get', 'a=geheim', 'a=geheim'], 'a is given twice'],
+    ['bad JSON', ['vm.get', 'a=json:{geheim'], 'a: what follows json: is not JSON'],
+    ['empty where that is no passphrase', ['vm.get', 'passphrase='], 'give passphrase=-'],
+    ['an unknown option', ['vm.get', '--geheim1'], 'an argument too many'],
+    ['no method', ['geheim'], 'there is no command'],
+    ['sign-in', ['session.signIn', 'token=x'], 'not for one call'],
+  ])('are refused before the call: %s', async (_name, args, message) => {
+    const { status, stderr, stdout } = await cli.run(args, { env });
+    expect({ status, stderr, stdout }).toEqual({
+      status: 2,
+      stderr: expect.stringContaining(message),
+      stdout: '',
+    });
+    expect(stderr.replace('command geheim', '')).not.toContain('geheim');
+    expect(server.calledMethods.filter((method) => method === 'vm.get')).toEqual([]);
+  });
+});
+
+describe('the result of a call', () => {
+  const servers = [
+    { host: 'alpha.example.org', id: '1', enabled: true, tags: ['a'] },
+    { host: 'evil\u001b[2J', id: '2', enabled: false },
+  ];
+
+  it('is JSON with --json, wherever that stands', async () => {
+    server.methods['server.getAll'] = () => servers;
+    const before = await cli.run(['server.getAll', '--json', 'limit=json:2'], { env });
+    const behind = await cli.run(['server.getAll', 'limit=json:2', '--json'], { env });
+    expect(JSON.parse(before.stdout)).toEqual(servers);
+    expect(behind.stdout).toBe(before.stdout);
+  });
+
+  it('is a dump with sorted keys in a pipe', async () => {
+    server.methods['server.get'] = () => ({ b: { d: [1], c: null }, a: 'x' });
+    const { stdout } = await cli.run(['server.get'], { env });
+    expect(stdout).toBe("{ a: 'x', b: { c: null, d: [ 1 ] } }\n");
+  });
+
+  it('is a string as it is, and an integer is printed: no exit status as with xo-cli', async () => {
+    server.methods['a.text'] = () => 'two\nlines';
+    server.methods['a.number'] = () => 3;
+    expect(await cli.run(['a.text'], { env })).toMatchObject({ status: 0, stdout: 'two\nlines\n' });
+    expect(await cli.run(['a.number'], { env })).toMatchObject({ status: 0, stdout: '3\n' });
+  });
+
+  it('is a table on a terminal, which a record cannot take over', async () => {
+    server.methods['server.getAll'] = () => servers;
+    const program = cli.startOnTerminal(['server.getAll'], env);
+    await program.exited;
+    const lines = program.stdout.split('\r\n');
+    expect(lines[1]).toMatch(/│ id +│ host +│ enabled +│ tags +│/);
+    expect(lines[3]).toMatch(/│ 1 +│ alpha\.example\.org +│ true +│ \["a"\] +│/);
+    expect(lines[4]).toMatch(/│ 2 +│ evil\\u001b\[2J +│ false +│ +│/);
+    expect(program.stdout).not.toContain('\u001b[2J');
+  });
+
+  it('shows how far a long call is, on a terminal', async () => {
+    server.methods['encryption.rotateKeys'] = ({ notify }) => {
+      const operation = 'encryption.rotateKeys';
+      notify('progress', { operation, phase: 'rekey', done: 250, total: 1000 });
+      return new Promise((resolve) => {
+        answer = () => resolve({ keyId: '00112233' });
+      });
+    };
+    let answer = () => {};
+    const program = cli.startOnTerminal(['encryption.rotateKeys'], env);
+    await program.waitForOutput(/rekey .* 25 % {2}250 of 1,000/);
+    answer();
+    expect(await program.exited).toMatchObject({ status: 0 });
+    expect(program.stdout).toContain("keyId: '00112233'");
+  });
+});
+
+describe('an error of a call', () => {
+  it('shows each problem of the parameters', async () => {
+    server.methods['vm.set'] = () => {
+      throw new WireError(10, 'invalid parameters', {
+        errors: [
+          { instancePath: '', message: "must have required property 'id'" },
+          { instancePath: '/name', message: 'must be string' },
+          {
+            instancePath: '',
+            message: 'must NOT have additional properties',
+            params: { additionalProperty: 'nmae' },
+          },
+        ],
+      });
+    };
+    expect(await cli.run(['vm.set'], { env })).toMatchObject({
+      status: 8,
+      stdout: '',
+      stderr: [
+        '✖ invalid parameters',
+        "  property @: must have required property 'id'",
+        '  property @./name: must be string',
+        '  property @: must NOT have additional properties ("nmae")',
+        '',
+      ].join('\n'),
+    });
+  });
+
+  it.each([
+    [-32001, { reason: 'oneHalf' }, 6, 'vault-server status'],
+    [-32002, {}, 6, 'try again'],
+    [-32003, {}, 6, '--user recovery'],
+    [2, { permission: 'admin' }, 4, 'no way'],
+    [1, { id: 'x' }, 9, 'no way'],
+    [-32000, undefined, 1, 'log'],
+    [4711, undefined, 1, 'no way'],
+  ])('with code %d gives its exit status', async (code, data, status, hint) => {
+    server.methods['vm.set'] = () => {
+      throw new WireError(code, 'no way', data);
+    };
+    const result = await cli.run(['vm.set'], { env });
+    expect(result).toMatchObject({ status, stderr: expect.stringContaining(hint) });
+    expect(result.stderr).toMatch(/^✖ no way\n/);
+    expect(result.stderr).not.toContain('    at ');
+  });
+
+  it('survives data that no server should send', async () => {
+    server.methods['vm.set'] = () => {
+      throw new WireError(10, 'odd\u001b[2J', { errors: [null, 7, { message: {} }] });
+    };
+    const { status, stderr } = await cli.run(['vm.set'], { env });
+    expect(status).toBe(8);
+    expect(stderr).toContain('✖ odd\\u001b[2J\n');
+  });
+
+  it('comes with its stack when debugging', async () => {
+    const { status, stderr } = await cli.run(['vm.none'], { env: { ...env, DEBUG: 'vault-cli' } });
+    expect(status).toBe(9);
+    expect(stderr).toContain('✖ method not found: vm.none\n');
+    expect(stderr).toContain('    at ');
+  });
+
+  it('says that what the call did is not known when the connection is cut', async () => {
+    server.methods['vm.set'] = ({ cut }) => cut();
+    const { status, stderr } = await cli.run(['vm.set'], { env });
+    expect({ status, stderr }).toEqual({ status: 5, stderr: expect.stringContaining('not known') });
+  });
+
+  it('tells of a peer that sends rubbish', async () => {
+    server.methods['vm.set'] = () => {
+      server.broadcast('rubbish');
+      return new Promise(() => {});
+    };
+    expect(await cli.run(['vm.set'], { env })).toMatchObject({
+      status: 5,
+      stderr: expect.stringContaining('not JSON-RPC'),
+    });
+  });
+
+  it('is status 130 after Ctrl-C', async () => {
+    const called = new Promise<void>((resolve) => {
+      server.methods['vm.wait'] = () => {
+        resolve();
+        return new Promise(() => {});
+      };
+    });
+    const program = cli.start(['vm.wait'], env);
+    await called;
+    program.signal('SIGINT');
+    expect(await program.exited).toMatchObject({ status: 130 });
+  });
+});
