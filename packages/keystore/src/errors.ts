@@ -30,8 +30,9 @@ export class KeystoreError extends Error {
 
 /** The errno name of a system error (`ENOENT`, `EACCES`, …), or `unknown error`. */
 export function errnoOf(error: unknown): string {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') {
-    return error.code;
+  // Not `instanceof Error`: the errors of Node itself may come from another realm (jest, vm).
+  if (typeof error === 'object' && error !== null && 'code' in error) {
+    if (typeof error.code === 'string') return error.code;
   }
   return 'unknown error';
 }
