@@ -3,7 +3,7 @@
  * single call, and this file the batches (a batch of one is answered by an array, which the library
  * does not do), the state of the server, permissions and limits.
  */
-import { createJSONRPCErrorResponse, JSONRPCServer } from 'json-rpc-2.0';
+import { createJSONRPCErrorResponse, isJSONRPCID, JSONRPCServer } from 'json-rpc-2.0';
 import type { JSONRPCID, JSONRPCRequest, JSONRPCResponse } from 'json-rpc-2.0';
 import type { ApiMetrics } from '../http/metrics.js';
 import type { Limits } from '../limits.js';
@@ -56,12 +56,22 @@ function errorResponse(id: JSONRPCID, { code, message, data }: ErrorAnswer): JSO
   return createJSONRPCErrorResponse(id, code, message, data);
 }
 
-function invalidRequest(message: string): JSONRPCResponse {
-  return createJSONRPCErrorResponse(null, ERROR_CODES.INVALID_REQUEST.code, message);
+function invalidRequest(message: string, id: JSONRPCID = null): JSONRPCResponse {
+  return createJSONRPCErrorResponse(id, ERROR_CODES.INVALID_REQUEST.code, message);
 }
 
 function isObject(value: unknown): value is object {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** What the library would take for a request: a method that is no string, parameters that are neither array nor object. */
+function isMalformed({ method, params }: { method?: unknown; params?: unknown }): boolean {
+  return typeof method !== 'string' || (params !== undefined && typeof params !== 'object');
+}
+
+/** The id to answer a malformed request with: its own, where it has one. */
+function idOf({ id }: { id?: unknown }): JSONRPCID {
+  return isJSONRPCID(id) ? id : null;
 }
 
 /** The answer of a client to a request of ours: never answered, else two peers would answer each other for ever. */
@@ -122,7 +132,8 @@ export class Dispatcher {
   async #single(message: unknown, call: Call): Promise<JSONRPCResponse | undefined> {
     if (!isObject(message)) return invalidRequest('invalid JSON-RPC request');
     if (isAnswer(message)) return undefined;
-    // The library checks the form, and answers -32600 when it is not a request.
+    if (isMalformed(message)) return invalidRequest('invalid JSON-RPC request', idOf(message));
+    // The library checks the rest of the form, and answers -32600 when it is not a request.
     return (await this.#server.receive(message as JSONRPCRequest, call)) ?? undefined;
   }
 
