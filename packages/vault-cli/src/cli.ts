@@ -10,7 +10,7 @@ import { EXIT_STATUSES, exitStatusOf } from './exit-status.js';
 
 /** Wider help is hard to read. */
 const MAX_HELP_COLUMNS = 110;
-/** First word when the script of `vault-cli completion` calls. */
+/** First word when the script of `vault-cli completion` calls; the program's name is the second. */
 const COMPLETION_REQUEST = '--get-yargs-completions';
 const HELP_ADVICE = '`vault-cli --help` and `vault-cli <command> --help` show how it is used';
 
@@ -32,7 +32,7 @@ export async function runCli(argv: readonly string[], context: CliContext): Prom
 }
 
 /**
- * Finds out what to do, without doing it: the parser runs nothing but the completion.
+ * Finds out what to do, without doing it.
  *
  * @throws UsageError
  */
@@ -40,6 +40,11 @@ export async function parseCommandLine(
   argv: readonly string[],
   context: CliContext,
 ): Promise<Invocation> {
+  if (argv[0] === COMPLETION_REQUEST) {
+    return async ({ stdout }) => {
+      stdout.write(await complete(argv.slice(2), context));
+    };
+  }
   const methodHelp = helpForMethod(argv);
   if (methodHelp !== undefined) return await parseCommandLine(methodHelp, context);
   let chosen: Invocation | undefined;
@@ -48,11 +53,6 @@ export async function parseCommandLine(
     command.addTo(parser, (invocation) => {
       chosen = invocation;
     });
-  }
-  if (argv[0] === COMPLETION_REQUEST) {
-    return async ({ stdout }) => {
-      stdout.write(await complete(parser, argv.slice(1), context));
-    };
   }
   if (argv.includes('--')) throw new UsageError('-- has no meaning here', HELP_ADVICE);
   const printed = await parse(parser, argv.length === 0 ? ['--help'] : argv);

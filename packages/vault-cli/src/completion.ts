@@ -1,6 +1,7 @@
-import type { Argv } from 'yargs';
 import type { CliContext } from './cli-context.js';
-import type { GlobalArguments } from './commands/command.js';
+import { COMMANDS } from './command-table.js';
+import { call } from './commands/call.js';
+import { GLOBAL_OPTIONS, type GlobalArguments } from './commands/command.js';
 import { listMethods } from './method-listing.js';
 import { resolveTarget } from './session.js';
 import { VaultClient } from './vault-client.js';
@@ -9,35 +10,45 @@ import { VaultClient } from './vault-client.js';
 const SERVER_TIMEOUT_MS = 1000;
 
 /**
- * What the script of `vault-cli completion` asks for: a line for each word that fits.
+ * What the script of `vault-cli completion` asks for: a line for each word that fits where Tab was pressed.
+ * (The completion of yargs itself reads the words from `process.argv`.)
  *
- * @param parser knows the commands and options.
- * @param words all on the command line, the program's name first; the last is the one being typed.
+ * @param typed words after the program's name; the last is the one being typed.
  */
-export async function complete(
-  parser: Argv,
-  words: readonly string[],
-  context: CliContext,
-): Promise<string> {
-  const own = await parser.getCompletion(words);
-  const fromServer = await completeFromServer(words.slice(1), context);
-  return [...own, ...fromServer].map((word) => `${word}\n`).join('');
+export async function complete(typed: readonly string[], context: CliContext): Promise<string> {
+  const current = typed.at(-1) ?? '';
+  const words = current.startsWith('-')
+    ? completeOption(typed, current)
+    : [...completeCommand(typed, current), ...(await completeFromServer(typed, context))];
+  return words.map((word) => `${word}\n`).join('');
+}
+
+function completeCommand(typed: readonly string[], current: string): string[] {
+  if (typed.length > 1) return [];
+  return COMMANDS.map(({ name }) => name).filter((name) => name.startsWith(current));
+}
+
+function completeOption(typed: readonly string[], current: string): string[] {
+  // A method takes the options of call.
+  const command = COMMANDS.find(({ name }) => name === typed[0]) ?? call;
+  return [...Object.keys(GLOBAL_OPTIONS), ...command.optionNames, 'help']
+    .map((name) => `--${name}`)
+    .filter((option) => option.startsWith(current));
 }
 
 /**
- * Words that fit where Tab was pressed, from the server: names of methods, or `name=` of the parameters
+ * Words from the server: names of methods, or `name=` of the parameters
  * once a method is typed. None when no server is known or it does not answer in time: a completion that
  * fails must not write over the command line.
- *
- * @param typed words after the program's name; the last is the one being typed.
  */
 async function completeFromServer(
   typed: readonly string[],
   context: CliContext,
 ): Promise<string[]> {
-  const words = typed[0] === 'call' ? typed.slice(1) : typed;
+  const words = typed[0] === call.name ? typed.slice(1) : typed;
   const current = words.at(-1) ?? '';
   const method = words.length > 1 ? words[0] : undefined;
+  if (COMMANDS.some(({ name }) => name === words[0])) return [];
   try {
     const methods = await askMethods(context);
     if (method === undefined)

@@ -157,17 +157,18 @@ describe('the result of a call', () => {
   });
 
   it('shows how far a long call is, on a terminal', async () => {
-    server.methods['encryption.rotateKeys'] = ({ notify }) => {
+    let answer: ((result: object) => void) | undefined;
+    const finished = new Promise((resolve) => {
+      answer = resolve;
+    });
+    server.methods['encryption.rotateKeys'] = (call) => {
       const operation = 'encryption.rotateKeys';
-      notify('progress', { operation, phase: 'rekey', done: 250, total: 1000 });
-      return new Promise((resolve) => {
-        answer = () => resolve({ keyId: '00112233' });
-      });
+      call.notify('progress', { operation, phase: 'rekey', done: 250, total: 1000 });
+      return finished;
     };
-    let answer = () => {};
     const program = cli.startOnTerminal(['encryption.rotateKeys'], env);
     await program.waitForOutput(/rekey .* 25 % {2}250 of 1,000/);
-    answer();
+    answer?.({ keyId: '00112233' });
     expect(await program.exited).toMatchObject({ status: 0 });
     expect(program.stdout).toContain("keyId: '00112233'");
   });
@@ -236,7 +237,7 @@ describe('an error of a call', () => {
   });
 
   it('says that what the call did is not known when the connection is cut', async () => {
-    server.methods['vm.set'] = ({ cut }) => cut();
+    server.methods['vm.set'] = (call) => call.cut();
     const { status, stderr } = await cli.run(['vm.set'], { env });
     expect({ status, stderr }).toEqual({ status: 5, stderr: expect.stringContaining('not known') });
   });

@@ -20,6 +20,8 @@ beforeEach(async () => {
 });
 afterEach(() => resources.stop());
 
+const call = () => cli.run(['system.getVersion']);
+
 const readConfig = () => JSON.parse(readFileSync(cli.configPath, 'utf8')) as StoredConfig;
 
 describe('register', () => {
@@ -153,7 +155,6 @@ describe('create-token', () => {
 });
 
 describe('the configuration file', () => {
-  const call = () => cli.run(['system.getVersion']);
   beforeEach(async () => {
     server.methods['system.getVersion'] = () => '0.1';
     await cli.run(['register', '-t', TOKEN, server.url]);

@@ -22,13 +22,16 @@ beforeEach(async () => {
 });
 afterEach(() => resources.stop());
 
+const importFrom = (path: string, ...more: string[]) =>
+  cli.run(['system.importConfig', `@=${path}`, ...more], { env });
+
+const exportTo = (path: string, ...more: string[]) =>
+  cli.run(['system.exportConfig', `@=${path}`, ...more], { env });
+
 const CONTENT = randomBytes(300_000);
 const fileNames = () => readdirSync(cli.folder.path).filter((name) => name !== 'config');
 
 describe('a download', () => {
-  const exportTo = (path: string, ...more: string[]) =>
-    cli.run(['system.exportConfig', `@=${path}`, ...more], { env });
-
   it.each([
     ['in chunks', {}],
     ['with its length', { 'content-length': String(CONTENT.length) }],
@@ -157,8 +160,6 @@ describe('a download', () => {
 });
 
 describe('an upload', () => {
-  const importFrom = (path: string, ...more: string[]) =>
-    cli.run(['system.importConfig', `@=${path}`, ...more], { env });
   let received: { body: Buffer; request: IncomingMessage };
   beforeEach(() => {
     writeFileSync(cli.folder.join('backup.pgp'), CONTENT);

@@ -39,6 +39,8 @@ export interface Command {
   /** First word of the usage; `$0` for what is no other command. */
   readonly name: string;
   readonly summary: string;
+  /** Besides the global ones, without dashes. */
+  readonly optionNames: readonly string[];
   readonly addTo: (parser: Argv, choose: (invocation: Invocation) => void) => Argv;
 }
 
@@ -67,6 +69,7 @@ export function defineCommand<
   return {
     name: usage[0]?.split(' ')[0] ?? '',
     summary: spec.summary,
+    optionNames: Object.keys(spec.options),
     addTo: (parser, choose) =>
       parser.command(
         usage,

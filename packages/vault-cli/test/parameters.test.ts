@@ -1,0 +1,73 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { UsageError } from '../src/errors.js';
+import { parseCallArguments } from '../src/parameters.js';
+
+const name = fc
+  .string({ minLength: 1 })
+  .filter((text) => !text.includes('=') && text !== '@' && !/(password|passphrase)$/i.test(text));
+
+describe('parseCallArguments', () => {
+  it('sends any text under any name as it is', () => {
+    const text = fc
+      .string()
+      .filter(
+        (value) => !['-', '?', 'true', 'false'].includes(value) && !value.startsWith('json:'),
+      );
+    fc.assert(
+      fc.property(fc.dictionary(name, text), (parameters) => {
+        const words = Object.entries(parameters).map(([key, value]) => `${key}=${value}`);
+        expect(parseCallArguments(words)).toEqual({
+          parameters: new Map(
+            Object.entries(parameters).map(([key, value]) => [key, { kind: 'literal', value }]),
+          ),
+          transferPath: undefined,
+        });
+      }),
+    );
+  });
+
+  it('sends any JSON behind json:', () => {
+    fc.assert(
+      fc.property(name, fc.jsonValue(), (key, value) => {
+        const { parameters } = parseCallArguments([`${key}=json:${JSON.stringify(value)}`]);
+        const sent = JSON.parse(JSON.stringify(value)) as unknown;
+        expect(parameters.get(key)).toEqual({ kind: 'literal', value: sent });
+      }),
+    );
+  });
+
+  it('never shows a value in its error', () => {
+    const secret = 'marker-7f3a';
+    const wrong = [[secret], [`=${secret}`], [`a=json:{${secret}`], [`a=${secret}`, `a=${secret}`]];
+    for (const words of wrong) {
+      let met: unknown;
+      try {
+        parseCallArguments(words);
+      } catch (error) {
+        met = error;
+      }
+      expect(met).toBeInstanceOf(UsageError);
+      expect(String((met as UsageError).stack)).not.toContain(secret);
+    }
+  });
+
+  it.each([
+    ['a=-', 'a', 'line'],
+    ['a=?', 'a', 'prompt'],
+    ['password=', 'password', 'prompt'],
+    ['newPassphrase=', 'newPassphrase', 'prompt'],
+    ['a=json:"-"', 'a', 'literal'],
+    ['a=', 'a', 'literal'],
+  ])('takes %s for a %s of kind %s', (word, key, kind) => {
+    expect(parseCallArguments([word]).parameters.get(key)).toMatchObject({ kind });
+  });
+
+  it('keeps the path of a transfer apart', () => {
+    expect(parseCallArguments(['@=a=b.pgp'])).toEqual({
+      parameters: new Map(),
+      transferPath: 'a=b.pgp',
+    });
+    expect(() => parseCallArguments(['@='])).toThrow(UsageError);
+  });
+});
