@@ -1,0 +1,73 @@
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { findFreePort } from '../harness/free-port.js';
+import { Program } from '../harness/program.js';
+import { Resources } from '../harness/resources.js';
+import { TemporaryFolder } from '../harness/temporary-folder.js';
+import { VaultCli } from '../harness/vault-cli.js';
+
+const START = join(import.meta.dirname, '../../scripts/start');
+/** The promise of the second start. It is measured while other tests keep the machine busy. */
+const SECOND_START_MS = 2000;
+
+const resources = new Resources();
+afterEach(() => resources.stop());
+
+/** Programs that run with the folder as their working folder or in their arguments, by name. */
+function programsIn(folder: string): string[] {
+  return readdirSync('/proc').flatMap((pid) => {
+    try {
+      const words = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0');
+      return words.some((word) => word.includes(folder)) ? [words[0] as string] : [];
+    } catch {
+      return []; // no process, or one that has ended
+    }
+  });
+}
+
+describe('scripts/start', () => {
+  test('runs an encrypted server at once, keeps its data, and ends with all it started', async () => {
+    const folder = resources.use(new TemporaryFolder('vault-start'));
+    const port = await findFreePort();
+    const config = folder.join('config.toml');
+    const options = ['--port', String(port), '--datadir', folder.join('data'), '--config', config];
+    const start = async (): Promise<Program> => {
+      const program = Program.start(START, options);
+      resources.use(program);
+      await program.waitForOutput(/^vault-server ready on \S+$/m, { limitMs: 50_000 });
+      return program;
+    };
+
+    const first = await start();
+    expect(first.stdout).toContain(`vault-server ready on http://127.0.0.1:${port}`);
+    const [, email] = /^ *name +(\S+)$/m.exec(first.stdout) ?? [];
+    const [, password] = /^ *password +(\S+)$/m.exec(first.stdout) ?? [];
+    expect([email, password]).toEqual([expect.any(String), expect.any(String)]);
+    const commands = first.stdout.split('\n').filter((line) => line.includes('npx vault-cli'));
+    expect(commands).toHaveLength(3);
+    expect(statSync(config).mode & 0o077).toBe(0);
+    expect(readFileSync(config, 'utf8')).toMatch(/^encryptCredentialDatabase = true$/m);
+
+    // The commands that it prints, as it prints them.
+    const cli = resources.use(new VaultCli());
+    const wordsOf = (line: string): string[] => line.trim().split(/ +/).slice(2);
+    const [register, add, list] = commands.map(wordsOf) as [string[], string[], string[]];
+    await cli.succeed(register, `${password}\n`);
+    await cli.succeed(add, 'correct horse battery\n');
+    expect(await cli.succeed(list)).toContain('192.0.2.10');
+
+    first.signal('SIGINT');
+    expect(await first.exited).toEqual({ status: 0, signal: null });
+    expect(programsIn(folder.path)).toEqual([]);
+
+    const startedAtMs = performance.now();
+    const second = await start();
+    expect(performance.now() - startedAtMs).toBeLessThan(SECOND_START_MS);
+    expect(second.stdout).not.toContain(password);
+    expect(await cli.succeed(list)).toContain('192.0.2.10');
+    second.signal('SIGTERM');
+    expect(await second.exited).toEqual({ status: 0, signal: null });
+    expect(existsSync(folder.join('data'))).toBe(true);
+  });
+});
