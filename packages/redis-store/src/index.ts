@@ -19,6 +19,8 @@ export type {
 } from './collection-definition.js';
 export type { QueryFields } from './collection-query.js';
 export type { CustodyReport, HalfReport, HalvesState, KeyCustody, KeyRing } from './custody.js';
+export { CredentialDatabase } from './credential-database.js';
+export type { ExportedRecord } from './credential-database.js';
 export { DATABASE_STATES } from './database-state.js';
 export type { DatabaseState } from './database-state.js';
 export {
@@ -45,9 +47,19 @@ export type {
   StoreErrorCode,
   UnreadableReason,
 } from './errors.js';
+export { ImportSpool } from './import.js';
+export type { ImportReport } from './import.js';
 export { encodeRecord, JSON_MAX_DEPTH, RECORD_MAX_BYTES } from './json-record.js';
 export type { CredentialRecord, JsonValue } from './json-record.js';
+export type { BackupProtection, Progress } from './migration/migration-context.js';
+export type { OpenOptions } from './open-options.js';
+export type { Persistence } from './redis-files.js';
 export { checkRedisOptions } from './redis-options.js';
 export type { RedisOptions, RedisTlsOptions } from './redis-options.js';
+export { staticCustody } from './static-custody.js';
+export type { DatabaseStatus, HalvesStatus, ProcessStatus } from './status.js';
 export { SILENT_LOGGER } from './store-logger.js';
 export type { StoreLogger } from './store-logger.js';
+export { PROBLEM_KINDS } from './audit.js';
+export type { Problem, ProblemKind } from './audit.js';
+export type { RepairReport, VerifyReport } from './verify.js';

@@ -46,6 +46,8 @@ export const CALL_MAX_RECORDS = 256;
 export const CALL_MAX_BYTES = 1024 * 1024;
 /** Ids asked for in one step where an index entry holds very many. */
 const SSCAN_COUNT = 1000;
+/** Entries looked up in one script call. */
+const ENTRIES_PER_CALL = 1000;
 
 const DONE: WriteResult = { status: 'done' };
 const CHANGED: WriteResult = { status: 'changed' };
@@ -194,13 +196,21 @@ export class Partition {
   async hasEntries(
     filed: readonly { readonly id: string; readonly entry: FiledEntry }[],
   ): Promise<boolean[]> {
-    return Promise.all(
-      filed.map(async ({ id, entry }) => {
-        const key = this.entryKey(entry);
-        if (entry.kind === 'unique') return (await this.#link.get(key))?.toString() === id;
-        return (await this.#link.command('SISMEMBER', key, id)) === 1;
-      }),
+    const parts = await Promise.all(
+      Array.from({ length: Math.ceil(filed.length / ENTRIES_PER_CALL) }, (_, i) =>
+        this.#hasEntries(filed.slice(i * ENTRIES_PER_CALL, (i + 1) * ENTRIES_PER_CALL)),
+      ),
     );
+    return parts.flat();
+  }
+
+  async #hasEntries(
+    filed: readonly { readonly id: string; readonly entry: FiledEntry }[],
+  ): Promise<boolean[]> {
+    const keys = filed.map(({ entry }) => this.entryKey(entry));
+    const args = filed.flatMap(({ id, entry }) => [kindLetter(entry), id]);
+    const reply = await this.#link.script('vaultHasEntries', keys, args);
+    return Array.from(String(reply), (digit) => digit === '1');
   }
 
   /** How many ids the partition lists. */

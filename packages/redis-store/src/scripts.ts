@@ -6,6 +6,12 @@ export const SCRIPT_FILES = {
   vaultWrite: 'write.lua',
   vaultFind: 'find.lua',
   vaultSwapFence: 'swap-fence.lua',
+  vaultSwapSeal: 'swap-seal.lua',
+  vaultTakeLock: 'take-lock.lua',
+  vaultDropLock: 'drop-lock.lua',
+  vaultBeat: 'beat.lua',
+  vaultCountEntries: 'count-entries.lua',
+  vaultHasEntries: 'has-entries.lua',
 } as const satisfies Record<string, string>;
 
 export type ScriptName = keyof typeof SCRIPT_FILES;

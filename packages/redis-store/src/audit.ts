@@ -1,0 +1,345 @@
+/**
+ * Looks at every record and every index entry, both ways, and changes nothing: the verification of
+ * migrations, of *verify*, and the ground of *repair-indexes*.
+ *
+ * That no foreign entry and no unlisted record exists is first shown by counting: each entry that a
+ * record says it has was found in its index, and the indexes hold no more than that. Only where the
+ * sums differ is each entry looked at for itself, and named.
+ */
+import type { VaultKey } from '@vault/crypto';
+import { RecordUnreadableError, StoreError } from './errors.js';
+import type { UnreadableReason } from './errors.js';
+import { entriesWithout } from './filed-entry.js';
+import type { FiledEntry } from './filed-entry.js';
+import { decodeRecord } from './json-record.js';
+import type { ParsedKey } from './key-names.js';
+import { manifestMac } from './migration/manifest.js';
+import type { ManifestReader } from './migration/manifest.js';
+import { countRecords, readRecords } from './migration/record-stream.js';
+import type { RecordBatch } from './migration/record-stream.js';
+import type { Partition } from './partition.js';
+import type { OpeningRules } from './record-codec.js';
+import type { RedisLink, Reply } from './redis-link.js';
+import type { FiledCollection } from './sealed-definitions.js';
+
+/** What can be wrong with a record or an entry. */
+export const PROBLEM_KINDS = {
+  unreadable: 'the record cannot be read',
+  absent: 'the id is listed, but there is no record',
+  unlisted: 'the record is not in the list of ids',
+  misfiled: 'the record is filed under other values than its own',
+  'entry-missing': 'an index entry of the record is missing',
+  'entry-foreign': 'an index entry points at a record that has not the value',
+  'not-in-manifest': 'the record was not there when the migration began',
+  'differs-from-manifest': 'the record is not what it was when the migration began',
+  'lost-since-manifest': 'the record was there when the migration began',
+} as const;
+export type ProblemKind = keyof typeof PROBLEM_KINDS;
+
+export interface Problem {
+  readonly kind: ProblemKind;
+  readonly collection: string;
+  readonly id: string;
+  /** Only for `unreadable`. */
+  readonly reason?: UnreadableReason;
+  /** Name of the index, for a problem of an entry. */
+  readonly index?: string;
+  /** @internal for repair */
+  readonly partition?: Partition;
+  /** @internal for repair */
+  readonly entry?: FiledEntry;
+}
+
+export interface AuditOptions {
+  readonly link: RedisLink;
+  readonly collections: readonly FiledCollection[];
+  readonly rules: OpeningRules;
+  /** Key that entries are made with; `undefined` in plaintext. */
+  readonly key: VaultKey | undefined;
+  /** Both, or none: records must equal the manifest. */
+  readonly manifest?: ManifestReader;
+  readonly manifestKey?: VaultKey;
+  progress(done: number, total: number): void;
+  /** Called often; stops the audit by throwing. */
+  check?(): void;
+  onProblem(problem: Problem): void;
+}
+
+export interface AuditCounts {
+  readonly records: number;
+  readonly entries: number;
+}
+
+/** Entries or keys asked about in one script call. */
+const KEYS_PER_CALL = 1000;
+
+/** Looks at everything. Records that change meanwhile are looked at again before they are reported. */
+export async function audit(options: AuditOptions): Promise<AuditCounts> {
+  const counts = await auditRecords(options);
+  await auditKeys(options, counts);
+  return counts;
+}
+
+async function auditRecords(options: AuditOptions): Promise<{ records: number; entries: number }> {
+  const { collections, manifest } = options;
+  const total = await countRecords(collections);
+  const counts = { records: 0, entries: 0 };
+  let done = 0;
+  let checking: Promise<number> = Promise.resolve(0);
+  for await (const batch of readRecords(collections)) {
+    const filed: Filed[] = [];
+    const aligned = await manifest?.align(batch.partition.name, batch.ids);
+    for (const name of aligned?.missing ?? []) reportLost(options, name);
+    batch.ids.forEach((id, i) => {
+      const stored = batch.values[i];
+      counts.records += stored === undefined ? 0 : 1;
+      const entry = manifest === undefined ? 'none' : aligned?.entries[i];
+      for (const one of auditRecord(options, batch, id, stored, entry)) {
+        filed.push({ id, entry: one });
+      }
+    });
+    // The check of one batch runs beside the reading of the next.
+    counts.entries += await checking;
+    checking = checkEntries(options, batch, filed);
+    checking.catch(() => undefined);
+    done += batch.ids.length;
+    options.progress(done, Math.max(total, done));
+    options.check?.();
+  }
+  counts.entries += await checking;
+  for (const name of (await manifest?.rest()) ?? []) reportLost(options, name);
+  return counts;
+}
+
+interface Filed {
+  readonly id: string;
+  readonly entry: FiledEntry;
+}
+
+function reportLost(options: AuditOptions, name: string): void {
+  const at = name.indexOf(' ');
+  options.onProblem({
+    kind: 'lost-since-manifest',
+    collection: name.slice(0, at),
+    id: name.slice(at + 1),
+  });
+}
+
+/** @returns the entries that must be in the indexes */
+function auditRecord(
+  options: AuditOptions,
+  { collection, partition }: RecordBatch,
+  id: string,
+  stored: Buffer | undefined,
+  expected: { readonly kind: string; readonly mac: string } | 'none' | undefined,
+): readonly FiledEntry[] {
+  const { name, codec } = collection;
+  const where = { collection: name, id, partition };
+  if (stored === undefined) {
+    options.onProblem({ kind: 'absent', ...where });
+    return [];
+  }
+  let json: Buffer | undefined;
+  let reason: UnreadableReason | undefined;
+  try {
+    json = codec.open(options.rules, id, stored);
+  } catch (error) {
+    if (!(error instanceof RecordUnreadableError)) throw error;
+    reason = error.reason;
+  }
+  if (expected !== 'none' && options.manifestKey !== undefined) {
+    const hashed = expected?.kind === 'o' ? stored : json;
+    if (expected === undefined) options.onProblem({ kind: 'not-in-manifest', ...where });
+    else if (
+      hashed === undefined ||
+      manifestMac(options.manifestKey, name, id, hashed) !== expected.mac
+    ) {
+      options.onProblem({ kind: 'differs-from-manifest', ...where });
+    }
+  }
+  const record = json === undefined ? undefined : decodeRecord(json);
+  if (record === undefined) {
+    options.onProblem({ kind: 'unreadable', ...where, reason: reason ?? 'not-json' });
+    return codec.filedIn(stored);
+  }
+  const own = codec.entries(record, options.key);
+  if (options.key !== undefined && !isSameEntries(codec.filedIn(stored), own)) {
+    options.onProblem({ kind: 'misfiled', ...where });
+  }
+  return own;
+}
+
+function isSameEntries(a: readonly FiledEntry[], b: readonly FiledEntry[]): boolean {
+  return a.length === b.length && entriesWithout(a, b).length === 0;
+}
+
+/** @returns how many of the entries are there */
+async function checkEntries(
+  options: AuditOptions,
+  { collection, partition }: RecordBatch,
+  filed: readonly Filed[],
+): Promise<number> {
+  const has = await partition.hasEntries(filed);
+  let found = 0;
+  const missing = filed.filter((_, i) => {
+    if (has[i] === true) found++;
+    return has[i] !== true;
+  });
+  for (const { id, entry } of missing) {
+    // oxlint-disable-next-line no-await-in-loop -- only what is suspicious is looked at again
+    if (!(await isFiledUnder(collection, partition, id, entry))) continue;
+    const { index } = entry;
+    options.onProblem({
+      kind: 'entry-missing',
+      collection: collection.name,
+      id,
+      index,
+      entry,
+      partition,
+    });
+  }
+  return found;
+}
+
+/** Whether the record, as it is stored now, says that it is filed under an entry. */
+async function isFiledUnder(
+  { codec }: FiledCollection,
+  partition: Partition,
+  id: string,
+  entry: FiledEntry,
+): Promise<boolean> {
+  const stored = await partition.read(id);
+  return stored !== undefined && entriesWithout([entry], codec.filedIn(stored)).length === 0;
+}
+
+type EntryKey = Extract<ParsedKey, { kind: 'exact' | 'unique' }> & { readonly key: string };
+
+/** Everything in Redis that is named as ours: unlisted records, foreign entries. */
+async function auditKeys(options: AuditOptions, counts: AuditCounts): Promise<void> {
+  const { link } = options;
+  const partitions = new Map<string, { collection: FiledCollection; partition: Partition }>();
+  for (const collection of options.collections) {
+    for (const partition of collection.partitions) {
+      partitions.set(partition.name, { collection, partition });
+    }
+  }
+  let records = 0;
+  let entries = 0;
+  for (const master of await link.masters()) {
+    // oxlint-disable-next-line no-await-in-loop -- one page after the other
+    for await (const keys of master.scan(link.names.pattern, KEYS_PER_CALL)) {
+      const parsed = keys.flatMap((key) => parseOurs(link, key));
+      records += parsed.filter(({ kind }) => kind === 'record').length;
+      entries += await countEntries(link, parsed.filter(isEntryKey));
+      options.check?.();
+    }
+  }
+  if (records !== counts.records) await nameUnlisted(options, partitions);
+  if (entries !== counts.entries) await nameForeign(options, partitions);
+}
+
+type OurKey = ParsedKey & { readonly key: string };
+
+function parseOurs(link: RedisLink, key: string): OurKey[] {
+  const parsed = link.names.parse(key);
+  return parsed === undefined ? [] : [{ ...parsed, key }];
+}
+
+function isEntryKey(key: OurKey): key is EntryKey {
+  return key.kind === 'exact' || key.kind === 'unique';
+}
+
+async function countEntries(link: RedisLink, keys: readonly EntryKey[]): Promise<number> {
+  const byPartition = new Map<string, EntryKey[]>();
+  for (const key of keys) {
+    const group = byPartition.get(key.partition);
+    if (group === undefined) byPartition.set(key.partition, [key]);
+    else group.push(key);
+  }
+  const sums = await Promise.all(
+    [...byPartition.values()].map(async (group) => {
+      const kinds = group.map(({ kind }) => (kind === 'unique' ? 'u' : 'i'));
+      const reply = await link.script(
+        'vaultCountEntries',
+        group.map(({ key }) => key),
+        kinds,
+      );
+      if (typeof reply === 'number') return reply;
+      throw new StoreError('REDIS_REFUSED', 'an index key holds another type');
+    }),
+  );
+  return sums.reduce((sum, count) => sum + count, 0);
+}
+
+type Partitions = ReadonlyMap<string, { collection: FiledCollection; partition: Partition }>;
+
+async function nameUnlisted(options: AuditOptions, partitions: Partitions): Promise<void> {
+  const seen = new Set<string>();
+  for await (const keys of scanAll(options.link)) {
+    for (const parsed of keys) {
+      if (parsed.kind !== 'record' || seen.has(parsed.key)) continue;
+      const place = partitions.get(parsed.partition);
+      // oxlint-disable-next-line no-await-in-loop -- only where the sums differ
+      const [isListed] = (await place?.partition.areListed([parsed.id])) ?? [false];
+      if (isListed === true) continue;
+      seen.add(parsed.key);
+      const collection = place?.collection.name ?? parsed.partition;
+      const partition = place === undefined ? {} : { partition: place.partition };
+      options.onProblem({ kind: 'unlisted', collection, id: parsed.id, ...partition });
+    }
+    options.check?.();
+  }
+}
+
+async function nameForeign(options: AuditOptions, partitions: Partitions): Promise<void> {
+  const seen = new Set<string>();
+  for await (const keys of scanAll(options.link)) {
+    for (const parsed of keys) {
+      if (!isEntryKey(parsed) || seen.has(parsed.key)) continue;
+      const place = partitions.get(parsed.partition);
+      const { kind, index, token } = parsed;
+      for await (const id of membersOf(options.link, parsed)) {
+        const isOwn =
+          place !== undefined &&
+          // oxlint-disable-next-line no-await-in-loop -- only where the sums differ
+          (await isFiledUnder(place.collection, place.partition, id, { kind, index, token }));
+        if (isOwn) continue;
+        seen.add(parsed.key);
+        options.onProblem({
+          kind: 'entry-foreign',
+          collection: place?.collection.name ?? parsed.partition,
+          id,
+          index,
+          ...(place === undefined ? {} : { partition: place.partition }),
+          entry: { kind, index, token },
+        });
+      }
+    }
+    options.check?.();
+  }
+}
+
+async function* scanAll(link: RedisLink): AsyncGenerator<OurKey[]> {
+  for (const master of await link.masters()) {
+    // oxlint-disable-next-line no-await-in-loop -- one page after the other
+    for await (const keys of master.scan(link.names.pattern, KEYS_PER_CALL)) {
+      yield keys.flatMap((key) => parseOurs(link, key));
+    }
+  }
+}
+
+async function* membersOf(link: RedisLink, { kind, key }: EntryKey): AsyncGenerator<string> {
+  if (kind === 'unique') {
+    const id = await link.get(key);
+    if (id !== undefined) yield id.toString();
+    return;
+  }
+  let cursor = '0';
+  do {
+    // oxlint-disable-next-line no-await-in-loop -- a cursor is followed step by step
+    const reply = await link.command('SSCAN', key, cursor, 'COUNT', KEYS_PER_CALL);
+    const [next, members] = Array.isArray(reply) ? (reply as [Reply, readonly Reply[]]) : ['0', []];
+    cursor = String(next);
+    for (const member of members) yield String(member);
+  } while (cursor !== '0');
+}

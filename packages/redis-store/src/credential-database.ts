@@ -1,0 +1,350 @@
+/** The database: opened through the startup table, served through its collections, changed as a whole only under the lock. */
+import type { KeyId } from '@vault/crypto';
+import { Collection } from './collection.js';
+import { checkDefinitions } from './collection-definition.js';
+import type { DatabaseState } from './database-state.js';
+import { DegradedError, OperationRefusedError, StoreError } from './errors.js';
+import { ImportSpool, rollImportForward } from './import.js';
+import type { ImportReport } from './import.js';
+import { messageOf } from './internal/error-message.js';
+import type { CredentialRecord } from './json-record.js';
+import { decodeRecord } from './json-record.js';
+import { KeyNames } from './key-names.js';
+import { MigrationLock } from './lock.js';
+import { readRecords } from './migration/record-stream.js';
+import type { Progress } from './migration/migration-context.js';
+import type { OpenOptions } from './open-options.js';
+import { openingRules } from './opening-rules.js';
+import { currentIdentity } from './process-identity.js';
+import type { ProcessIdentity } from './process-identity.js';
+import { Heartbeat, listProcesses } from './processes.js';
+import { RecordCodec } from './record-codec.js';
+import { RedisLink } from './redis-link.js';
+import { partitionsOf } from './partition.js';
+import type { SealContent } from './seal.js';
+import { SealKeeper } from './seal-keeper.js';
+import { DatabaseStart, makeContext } from './startup/start.js';
+import { statusOf } from './status.js';
+import type { DatabaseStatus } from './status.js';
+import { SILENT_LOGGER } from './store-logger.js';
+import { repairIndexes, verifyDatabase } from './verify.js';
+import type { RepairReport, VerifyReport } from './verify.js';
+import { RecordUnreadableError } from './errors.js';
+import { Witness } from './witness.js';
+
+/** Encryptions are added up in Redis so often: a crash forgets at most those of this time. */
+const COUNT_EVERY_MS = 30_000;
+/** An operation on the whole database does not wait for another one. */
+const OPERATION_LOCK_WAIT_MS = 1000;
+
+/** A record on its way out. */
+export interface ExportedRecord {
+  readonly collection: string;
+  readonly id: string;
+  readonly record: CredentialRecord;
+}
+
+interface Parts {
+  readonly options: OpenOptions;
+  readonly link: RedisLink;
+  readonly keeper: SealKeeper;
+  readonly witness: Witness;
+  readonly identity: ProcessIdentity;
+  readonly heartbeat: Heartbeat;
+  readonly keptKeysBecause: string | undefined;
+}
+
+export class CredentialDatabase {
+  readonly #parts: Parts;
+  readonly #collections: ReadonlyMap<string, Collection>;
+  readonly #counted = new Map<KeyId, number>();
+  readonly #counting: NodeJS.Timeout;
+  #isClosed = false;
+
+  private constructor(parts: Parts) {
+    this.#parts = parts;
+    const { options, link, keeper } = parts;
+    const logger = options.logger ?? SILENT_LOGGER;
+    this.#collections = new Map(
+      Object.entries(options.collections).map(([name, definition]) => [
+        name,
+        new Collection(link, name, definition, keeper, logger),
+      ]),
+    );
+    this.#counting = setInterval(() => {
+      this.#countEncryptions().catch(() => undefined);
+    }, COUNT_EVERY_MS).unref();
+  }
+
+  /**
+   * Opens a database; role `server` first brings it into the state that `encrypt` asks for.
+   * @throws {DegradedError} when it may not be served: nothing was opened
+   * @throws RangeError for definitions or options that contradict themselves
+   */
+  static async open(options: OpenOptions): Promise<CredentialDatabase> {
+    checkDefinitions(options.collections);
+    const names = new KeyNames(options.prefix);
+    const link = await connected(RedisLink.connect(options.redis, names));
+    try {
+      return await openOn(link, options, (parts) => new CredentialDatabase(parts));
+    } catch (error) {
+      await link.close();
+      throw error;
+    }
+  }
+
+  /** Names of the collections. */
+  get collections(): readonly string[] {
+    return [...this.#collections.keys()];
+  }
+
+  /** @throws RangeError when the configuration has no such collection */
+  collection(name: string): Collection {
+    const collection = this.#collections.get(name);
+    if (collection === undefined) throw new RangeError(`there is no collection "${name}"`);
+    return collection;
+  }
+
+  /** `encrypted`, `rekeying` or `plaintext` while it is served. */
+  get state(): DatabaseState {
+    return this.#parts.keeper.current().state;
+  }
+
+  /** Whether what is written now is encrypted. */
+  get isEncrypted(): boolean {
+    return this.#parts.keeper.current().activeKey !== undefined;
+  }
+
+  /** Whether {@link markBootstrapped} was ever called, by any process. */
+  get isBootstrapped(): boolean {
+    return this.#parts.keeper.content.bootstrapped;
+  }
+
+  /** Keeps in the seal that the first administrator was made. */
+  async markBootstrapped(): Promise<void> {
+    if (this.isBootstrapped) return;
+    await this.#withLock(async (lock) => this.#parts.keeper.change(lock, { bootstrapped: true }));
+  }
+
+  /** All that an operator wants to know. */
+  async status(): Promise<DatabaseStatus> {
+    const { options, link, keeper, keptKeysBecause } = this.#parts;
+    await this.#countEncryptions();
+    const counts = await Promise.all(
+      [...this.#collections].map(async ([name, collection]) => [name, await collection.count()]),
+    );
+    return statusOf({
+      link,
+      content: keeper.content,
+      report: await options.custody.load(),
+      encrypt: options.encrypt,
+      dataDir: options.dataDir,
+      keptKeysBecause,
+      residueAdvice: residueAdvice(options.ownRedis ?? false, keeper.content),
+      collections: Object.fromEntries(counts) as Record<string, number>,
+      processes: await listProcesses(link, keeper.ring),
+    });
+  }
+
+  /**
+   * Looks at every record and every index entry, both ways; changes nothing.
+   * @param options.onProgress called after each batch; default: that of the open options
+   */
+  async verify(
+    options: { readonly onProgress?: (progress: Progress) => void } = {},
+  ): Promise<VerifyReport> {
+    return verifyDatabase(this.#verifyParts(options.onProgress));
+  }
+
+  /** Mends what {@link verify} finds in indexes and id lists. */
+  async repairIndexes(): Promise<RepairReport> {
+    return repairIndexes(this.#verifyParts());
+  }
+
+  /**
+   * Begins an import: add records to the spool, then give it to {@link import}, or abort it. Nothing
+   * is in the database before that.
+   */
+  async openImport(): Promise<ImportSpool> {
+    const { options, keeper } = this.#parts;
+    return ImportSpool.create(options.dataDir, options.collections, keeper.current().activeKey);
+  }
+
+  /**
+   * Writes all records of a spool, by id: what is there is replaced, and importing twice changes
+   * nothing. A crash in the middle is rolled forward by the next start.
+   * @throws {OperationRefusedError} while another operation on the whole database runs
+   */
+  async import(spool: ImportSpool): Promise<ImportReport> {
+    await spool.finish();
+    const { options, keeper, identity } = this.#parts;
+    return this.#withLock(async (lock) => {
+      const importing = { spool: spool.name, host: identity.host };
+      await keeper.change(lock, { importing });
+      const context = makeContext({
+        ...this.#parts,
+        logger: options.logger ?? SILENT_LOGGER,
+        lock,
+      });
+      return rollImportForward(context, options.collections);
+    });
+  }
+
+  /**
+   * All records, by collection, partition and id, in bounded memory.
+   * @param collections default: all
+   * @throws {RecordUnreadableError} at the first record that cannot be read: an export that leaves
+   *   something out without a word is worse than none. `onUnreadable` takes them instead.
+   */
+  async *exportRecords(
+    collections: readonly string[] = this.collections,
+    onUnreadable?: (error: RecordUnreadableError) => void,
+  ): AsyncGenerator<ExportedRecord> {
+    const { link, keeper } = this.#parts;
+    const filed = collections.map((name) => {
+      const { definition } = this.collection(name);
+      const codec = new RecordCodec(name, definition);
+      return { name, codec, partitions: partitionsOf(link, name, definition) };
+    });
+    for await (const { collection, ids, values } of readRecords(filed)) {
+      const rules = openingRules(keeper.current());
+      for (const [i, id] of ids.entries()) {
+        const stored = values[i];
+        if (stored === undefined) continue;
+        try {
+          const json = collection.codec.open(rules, id, stored);
+          const record = decodeRecord(json);
+          if (record === undefined)
+            throw new RecordUnreadableError(collection.name, id, 'not-json');
+          yield { collection: collection.name, id, record };
+        } catch (error) {
+          if (!(error instanceof RecordUnreadableError) || onUnreadable === undefined) throw error;
+          onUnreadable(error);
+        }
+      }
+    }
+  }
+
+  /** Ends this process' use of the database; later calls throw `DATABASE_CLOSED`. */
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearInterval(this.#counting);
+    const { keeper, heartbeat, link } = this.#parts;
+    await this.#countEncryptions().catch(() => undefined);
+    keeper.refuse(new StoreError('DATABASE_CLOSED', 'the database was closed'));
+    await heartbeat.stop();
+    await link.close();
+  }
+
+  #verifyParts(onProgress = this.#parts.options.onProgress): Parameters<typeof verifyDatabase>[0] {
+    const { link, keeper } = this.#parts;
+    return {
+      link,
+      keeper,
+      progress: (phase, done, total) => onProgress?.({ phase, done, total }),
+    };
+  }
+
+  async #withLock<T>(use: (lock: MigrationLock) => Promise<T>): Promise<T> {
+    const { link, identity } = this.#parts;
+    this.#parts.keeper.current();
+    let lock: MigrationLock;
+    try {
+      lock = await MigrationLock.acquire(link, identity, { waitMs: OPERATION_LOCK_WAIT_MS });
+    } catch (error) {
+      if (error instanceof StoreError && error.code === 'DATABASE_LOCKED') {
+        throw new OperationRefusedError(
+          `another operation on the whole database runs: ${error.message}`,
+        );
+      }
+      throw error;
+    }
+    try {
+      await this.#parts.keeper.refresh('an operation on the whole database begins');
+      return await use(lock);
+    } finally {
+      await lock.release();
+    }
+  }
+
+  async #countEncryptions(): Promise<void> {
+    const { keeper, link } = this.#parts;
+    const { keyId, previousKeyId } = keeper.content;
+    const inUse = [keyId, previousKeyId].filter((id) => id !== null);
+    await Promise.all(
+      inUse.map(async (id) => {
+        const now = keeper.ring.byId(id)?.encryptions ?? 0;
+        const fresh = now - (this.#counted.get(id) ?? 0);
+        this.#counted.set(id, now);
+        if (fresh > 0) await link.command('INCRBY', link.names.encryptions(id), fresh);
+      }),
+    );
+  }
+}
+
+async function openOn(
+  link: RedisLink,
+  options: OpenOptions,
+  make: (parts: Parts) => CredentialDatabase,
+): Promise<CredentialDatabase> {
+  const logger = options.logger ?? SILENT_LOGGER;
+  const role = options.role ?? 'server';
+  const identity = currentIdentity();
+  const witness = new Witness(options.dataDir);
+  const { custody, collections: definitions } = options;
+  const report = await custody.load();
+  const keeper = new SealKeeper({ link, witness, custody, identity, definitions, logger }, report);
+  const setting = { role, isEncrypting: options.encrypt };
+  const heartbeat = new Heartbeat(link, identity, setting, report.ring);
+  keeper.onRing = (ring) => heartbeat.useRing(ring);
+  keeper.onDegraded = (error) => options.onDegraded?.(error);
+  keeper.serves = (content) => refusalOf(content, options);
+  const start = new DatabaseStart({ options, link, keeper, witness, identity, logger });
+  try {
+    // Before the seal is read: whoever changes keys and then lists the processes misses none.
+    await heartbeat.start();
+    await start.run();
+    if (role === 'server') await witness.commit(keeper.content);
+    const { keptKeysBecause } = start;
+    return make({ options, link, keeper, witness, identity, heartbeat, keptKeysBecause });
+  } catch (error) {
+    await heartbeat.stop();
+    throw asDegraded(error);
+  }
+}
+
+/** A state that another process brought about, and that this one may not serve. */
+function refusalOf(content: SealContent, options: OpenOptions): DegradedError | undefined {
+  const cause = `another process brought the database into the state ${content.state}`;
+  if (options.role === 'tool') return undefined;
+  const served = options.encrypt ? ['encrypted', 'rekeying'] : ['plaintext'];
+  return served.includes(content.state)
+    ? undefined
+    : new DegradedError('oppositeSetting', { cause, advice: 'restart this process' });
+}
+
+function residueAdvice(isOwnRedis: boolean, { state }: SealContent): string[] {
+  if (isOwnRedis || state === 'plaintext') return [];
+  return [
+    'Redis is not run by this server: plaintext from before the encryption may remain in its old AOF and RDB files, its replicas, its slow log and its backups; delete them',
+  ];
+}
+
+async function connected(connecting: Promise<RedisLink>): Promise<RedisLink> {
+  try {
+    return await connecting;
+  } catch (error) {
+    throw asDegraded(error);
+  }
+}
+
+/** Degraded until proven healthy: an error that no row of the table names is degraded with that cause. */
+function asDegraded(error: unknown): unknown {
+  if (error instanceof DegradedError || error instanceof RangeError) return error;
+  const cause = messageOf(error);
+  const isRedis =
+    error instanceof StoreError &&
+    (error.code === 'REDIS_UNAVAILABLE' || error.code === 'REDIS_REFUSED');
+  return new DegradedError(isRedis ? 'redisUnusable' : 'startFailed', { cause }, { cause: error });
+}

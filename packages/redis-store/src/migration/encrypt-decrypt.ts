@@ -1,0 +1,236 @@
+/** The migrations *encrypt* and *decrypt*, as steps between which a crash may come: each step can be done again. */
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { KeyId, VaultKey } from '@vault/crypto';
+import type { DatabaseState } from '../database-state.js';
+import { removeFiles, TEMPORARY_ENDING } from '../durable-file.js';
+import { messageOf } from '../internal/error-message.js';
+import { durabilityObjection, scrubRedisFiles } from '../redis-files.js';
+import { isTombstone, makeTombstone } from '../seal.js';
+import type { SealContent, SealedMigration } from '../seal.js';
+import { freeBackupName, manifestPathOf, writeBackup } from './backup.js';
+import { checkFreeSpace } from './free-space.js';
+import type { MigrationContext } from './migration-context.js';
+import { transformRecords } from './transform.js';
+import type { Direction } from './transform.js';
+import { verifyMigration } from './verify-migration.js';
+
+/** What the seal says when a migration goes back because its backup could not be written. */
+const STATE_BEFORE = { plaintext: 'plaintext', encrypted: 'encrypted' } as const;
+
+/** From plaintext, or from the middle of a migration, to records under `key` and files not yet scrubbed. */
+export async function encryptDatabase(context: MigrationContext, key: VaultKey): Promise<void> {
+  await begin(context, 'encrypt', key);
+  const backup = await transformAndVerify(context, 'encrypt', key);
+  await context.step('encrypt-verified');
+  await context.keeper.change(context.lock, { state: 'scrubbing' });
+  context.logger.info('All records are encrypted and verified', { keyId: key.id, backup });
+  await finishScrubbing(context);
+}
+
+/** The rest of *encrypt*: what is left of plaintext on disk goes. @returns advice for the operator, kept in `context.logger` too */
+export async function finishScrubbing(context: MigrationContext): Promise<string[]> {
+  const { keeper, lock, link, dataDir } = context;
+  await context.step('scrub');
+  context.progress('scrub', 0, 1);
+  const advice = await scrubRedisFiles(link, context.isOwnRedis);
+  await context.step('scrubbed-redis');
+  await removeFiles(dataDir, await leftovers(dataDir, keeper.content.files));
+  await context.step('scrubbed-files');
+  await keeper.change(lock, { state: 'encrypted', migration: null, files: [] });
+  for (const sentence of advice) context.logger.warn(sentence);
+  context.progress('scrub', 1, 1);
+  return advice;
+}
+
+/** To plaintext; the key goes only when nothing needs it any more, provably. */
+export async function decryptDatabase(context: MigrationContext, key: VaultKey): Promise<void> {
+  const { keeper, lock, link } = context;
+  await begin(context, 'decrypt', key);
+  await transformAndVerify(context, 'decrypt', key);
+  await context.step('decrypt-verified');
+  const { databaseId, epoch, inactiveKeyIds } = keeper.content;
+  const keyIds = [...inactiveKeyIds, key.id];
+  const retired = makeTombstone(key, link.names.prefix, { databaseId, keyIds, epoch: epoch + 1 });
+  await keeper.change(lock, {
+    state: 'plaintext',
+    keyId: null,
+    activeSinceMs: null,
+    inactiveKeyIds: keyIds,
+    retired,
+  });
+  await context.step('decrypt-sealed');
+  await retireKeys(context);
+}
+
+/**
+ * Deletes the files of *decrypt*, and the lines of the keys that are retired, once Redis provably
+ * has the plaintext on disk. Asked again at each start in state plaintext until it succeeds.
+ * @returns why the keys are kept, or `undefined`
+ */
+export async function retireKeys(context: MigrationContext): Promise<string | undefined> {
+  const { keeper, lock, link, custody, dataDir, logger } = context;
+  const { retired, databaseId, inactiveKeyIds } = keeper.content;
+  if (retired === null || inactiveKeyIds.length === 0) return undefined;
+  // A plaintext seal is anybody's: only keys go that the last of them signed away itself.
+  if (!isTombstone(retired, link.names.prefix, databaseId, keeper.ring)) return undefined;
+  const keyIds = retired.keyIds.filter((id) => inactiveKeyIds.includes(id));
+  const objection = (await envelopeObjection(context, keyIds)) ?? (await durabilityObjection(link));
+  if (objection !== undefined) {
+    logger.warn('The keys are kept, although the database is plaintext', { cause: objection });
+    return objection;
+  }
+  await context.step('decrypt-durable');
+  await removeFiles(dataDir, await leftovers(dataDir, keeper.content.files));
+  // The one that signed is the last of them: until it goes, a crash leaves all that a resume needs.
+  for (const id of keyIds) {
+    // oxlint-disable-next-line no-await-in-loop -- a handful of keys, one file
+    await custody.remove(id);
+    // oxlint-disable-next-line no-await-in-loop
+    await link.command('DEL', link.names.encryptions(id));
+  }
+  await context.step('decrypt-keys-removed');
+  await keeper.change(lock, { migration: null, files: [], inactiveKeyIds: [] });
+  logger.info('The database is plaintext, and its keys are deleted', { keyIds });
+  return undefined;
+}
+
+/** A SCAN over all keys: a record that is still an envelope needs its key. */
+async function envelopeObjection(
+  { link }: MigrationContext,
+  keyIds: readonly KeyId[],
+): Promise<string | undefined> {
+  for (const master of await link.masters()) {
+    // oxlint-disable-next-line no-await-in-loop -- one page after the other
+    for await (const keys of master.scan(link.names.pattern)) {
+      const records = keys.filter((name) => link.names.parse(name)?.kind === 'record');
+      const found = await Promise.all(
+        records.map(async (name) => {
+          const head = await link.command('GETRANGE', name, 0, 8);
+          return (
+            Buffer.isBuffer(head) &&
+            head[0] === 1 &&
+            keyIds.includes(head.toString('hex', 1) as KeyId)
+          );
+        }),
+      );
+      const name = records[found.indexOf(true)];
+      if (name !== undefined)
+        return `the record at ${name} is still an envelope under a retired key`;
+    }
+  }
+  return undefined;
+}
+
+/** Steps 1 and 2: state, fences, backup, manifest. A resume, or a change of mind, takes over what is complete. */
+async function begin(
+  context: MigrationContext,
+  direction: Direction,
+  key: VaultKey,
+): Promise<void> {
+  const { keeper, lock } = context;
+  const before = keeper.content;
+  const state: DatabaseState = direction === 'encrypt' ? 'encrypting' : 'decrypting';
+  const migration = await plannedMigration(context, direction, before);
+  if (!migration.isBackedUp) await checkFreeSpace(context);
+  await context.step('begin');
+  const files = new Set([...before.files, migration.backup, manifestPathOf(migration.backup)]);
+  const changes: Partial<SealContent> = {
+    state,
+    keyId: key.id,
+    activeSinceMs: before.activeSinceMs ?? Date.now(),
+    migration,
+    files: [...files],
+    inactiveKeyIds: before.inactiveKeyIds.filter((id) => id !== key.id),
+    retired: null,
+  };
+  if (before.state !== state || before.migration?.backup !== migration.backup) {
+    await keeper.change(lock, changes);
+  } else {
+    await keeper.raiseFences();
+  }
+  await context.step('state-set');
+  if (migration.isBackedUp) return;
+  try {
+    await writeBackup(context, key, migration);
+  } catch (error) {
+    await goBack(context, migration, before);
+    throw error;
+  }
+  await context.step('backup-written');
+  await keeper.change(lock, { migration: { ...migration, isBackedUp: true } });
+  await context.step('backup-sealed');
+}
+
+/** Which form the records have now, and which files the migration uses. */
+async function plannedMigration(
+  context: MigrationContext,
+  direction: Direction,
+  before: SealContent,
+): Promise<SealedMigration> {
+  const isUnderWay = before.state === 'encrypting' || before.state === 'decrypting';
+  if (isUnderWay && before.migration !== null) return before.migration;
+  const from = before.state === 'plaintext' ? 'plaintext' : 'encrypted';
+  const isPlain = from === 'plaintext' && direction === 'encrypt';
+  const ending = isPlain ? (context.protection?.ending ?? '') : '';
+  const backup = await freeBackupName(context.dataDir, ending);
+  return { from, backup, host: context.host, isBackedUp: false };
+}
+
+/** No record was changed yet: the state is again what it was. Where even that fails, the next start resumes. */
+async function goBack(
+  { keeper, lock, logger }: MigrationContext,
+  migration: SealedMigration,
+  before: SealContent,
+): Promise<void> {
+  if (migration.from === 'either') return;
+  const isPlain = migration.from === 'plaintext';
+  try {
+    await keeper.change(lock, {
+      state: STATE_BEFORE[migration.from],
+      keyId: isPlain ? null : keeper.content.keyId,
+      activeSinceMs: isPlain ? null : keeper.content.activeSinceMs,
+      migration: null,
+      files: before.files.filter((name) => !name.startsWith(migration.backup)),
+      retired: isPlain ? before.retired : null,
+    });
+  } catch (error) {
+    logger.warn('The migration could not be taken back; the next start resumes it', {
+      cause: messageOf(error),
+    });
+  }
+}
+
+/** Steps 3 and 4. @returns the name of the backup */
+async function transformAndVerify(
+  context: MigrationContext,
+  direction: Direction,
+  key: VaultKey,
+): Promise<string> {
+  const { migration } = context.keeper.content;
+  if (migration === null) throw new TypeError('no migration is under way');
+  await transformRecords(context, direction, key, migration.backup);
+  await context.step(`${direction}-transformed`);
+  const unreadable = await verifyMigration(context, direction, key, migration.backup);
+  if (unreadable > 0)
+    context.logger.warn('Some records cannot be read: run verify', { unreadable });
+  return join(context.dataDir, migration.backup);
+}
+
+/** Files of migrations that the seal names, and temporary ones that a crash left. */
+async function leftovers(dataDir: string, files: readonly string[]): Promise<string[]> {
+  const names = await readdir(dataDir);
+  const temporary = names.filter(
+    (name) => name.startsWith('.encryption-backup') && name.endsWith(TEMPORARY_ENDING),
+  );
+  return [...files, ...temporary];
+}
+
+/** Path of the backup of the migration that is under way, for a message. */
+export function backupPathOf(
+  content: SealContent | undefined,
+  dataDir: string,
+): string | undefined {
+  const backup = content?.migration?.backup;
+  return backup === undefined ? undefined : join(dataDir, backup);
+}

@@ -1,0 +1,40 @@
+/** What every step of a migration works with. */
+import type { Readable } from 'node:stream';
+import type { KeyCustody } from '../custody.js';
+import type { MigrationLock } from '../lock.js';
+import type { RedisLink } from '../redis-link.js';
+import type { SealKeeper } from '../seal-keeper.js';
+import type { StoreLogger } from '../store-logger.js';
+
+/** How far a long operation is. `total` may grow while it runs. */
+export interface Progress {
+  readonly phase: string;
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Encrypts the plaintext backup that *encrypt* writes (OpenPGP, in the server). */
+export interface BackupProtection {
+  /** Ending of the file name, such as `.pgp`. */
+  readonly ending: string;
+  protect(plain: Readable): Readable;
+}
+
+export interface MigrationContext {
+  readonly link: RedisLink;
+  readonly keeper: SealKeeper;
+  readonly lock: MigrationLock;
+  readonly custody: KeyCustody;
+  readonly dataDir: string;
+  readonly host: string;
+  readonly logger: StoreLogger;
+  /** Redis is run by us: its files and slow log are ours to clean. */
+  readonly isOwnRedis: boolean;
+  readonly protection: BackupProtection | undefined;
+  progress(phase: string, done: number, total: number): void;
+  /**
+   * Between any two steps: makes sure that the lock is held. Tests stop a migration here, as a crash
+   * would.
+   */
+  step(name: string): Promise<void>;
+}

@@ -1,0 +1,36 @@
+/** How a database is opened. */
+import type { CollectionDefinitions } from './collection-definition.js';
+import type { KeyCustody } from './custody.js';
+import type { DegradedError } from './errors.js';
+import type { BackupProtection, Progress } from './migration/migration-context.js';
+import type { RedisOptions } from './redis-options.js';
+import type { StoreLogger } from './store-logger.js';
+
+export interface OpenOptions {
+  readonly redis: RedisOptions;
+  /** Prefix of all key names: 1 to 64 characters of `A-Za-z0-9_.:-`. Default `vault`. */
+  readonly prefix?: string;
+  readonly collections: CollectionDefinitions;
+  readonly custody: KeyCustody;
+  /** Folder for the witness, backups and spools; must exist and be writable. */
+  readonly dataDir: string;
+  /** Whether records are to be encrypted: the state of the database follows. */
+  readonly encrypt: boolean;
+  /** `server` (default) migrates as the setting says; `tool` never generates keys and never migrates. */
+  readonly role?: 'server' | 'tool';
+  /** Default: says nothing. */
+  readonly logger?: StoreLogger;
+  /** Called in every long operation, after each batch. */
+  readonly onProgress?: (progress: Progress) => void;
+  /** Called once, when a database that was served can be served no more; every later call throws the same error. */
+  readonly onDegraded?: (error: DegradedError) => void;
+  /** This Redis is run by us alone: its slow log is reset and its files are rewritten after *encrypt*. Default `false`. */
+  readonly ownRedis?: boolean;
+  /** Encrypts the plaintext backup of *encrypt*. Default: plain JSON, mode 0400, deleted on success. */
+  readonly backupProtection?: BackupProtection;
+  /**
+   * For tests: called between any two steps of a migration with the step's name; a rejection stops
+   * the process of migration there, as a crash would.
+   */
+  readonly onStep?: (step: string) => Promise<void>;
+}

@@ -1,0 +1,168 @@
+/**
+ * Rotation: a new key is written to both halves, confirmed by every live process, made active, and
+ * every record is filed anew under it while the database serves. Then the old key opens nothing more.
+ *
+ * ```
+ * encrypted(old) ──append, read back──▶ pending(new) ──all confirm──▶ rekeying(new, old) ──verified──▶ encrypted(new), old inactive
+ * ```
+ *
+ * Each arrow is one change of the seal. A crash before *rekeying* leaves the pending key, which the
+ * next rotation takes up instead of making another; a crash after it is finished by the next start,
+ * or by any process that serves.
+ */
+import type { KeyId } from '@vault/crypto';
+import { DegradedError, OperationRefusedError } from './errors.js';
+import { messageOf } from './internal/error-message.js';
+import { envelopeObjection } from './migration/key-needs.js';
+import { backupsUnder } from './migration/kept-files.js';
+import type { MigrationContext } from './migration/migration-context.js';
+import { finishRekey } from './migration/refile.js';
+import { HEARTBEAT_MS, listedProcessIds, listProcesses } from './processes.js';
+import { durabilityObjection } from './redis-files.js';
+
+/** A process that lives beats, and looks at the seal, several times within this. */
+const CONFIRM_LIMIT_MS = HEARTBEAT_MS + 5000;
+const CONFIRM_POLL_MS = 200;
+
+/** What a rotation did. */
+export interface RotationReport {
+  readonly activeKeyId: KeyId;
+  /** Inactive now: it opens nothing any more. Its lines are kept until `deleteInactiveKeys`. */
+  readonly previousKeyId: KeyId;
+  readonly records: number;
+}
+
+/**
+ * Rotates the key.
+ * @throws {OperationRefusedError} when the conditions are not met (406): nothing was changed, but that
+ *   a new key may stand in the halves, pending
+ */
+export async function rotateKey(context: MigrationContext): Promise<RotationReport> {
+  const { keeper, lock, logger } = context;
+  const { state, keyId: previousKeyId, importing } = keeper.content;
+  if (state === 'rekeying') throw new OperationRefusedError('a rotation is under way already');
+  if (state !== 'encrypted' || previousKeyId === null) {
+    throw new OperationRefusedError('the database is not encrypted: there is no key to rotate');
+  }
+  if (importing !== null) throw new OperationRefusedError('an import is under way');
+  const activeKeyId = await pendingKey(context);
+  await context.step('rotate-appended');
+  if (keeper.content.pendingKeyId !== activeKeyId) {
+    await keeper.change(lock, { pendingKeyId: activeKeyId });
+  }
+  await context.step('rotate-pending');
+  await confirm(context, activeKeyId);
+  await context.step('rotate-confirmed');
+  await keeper.change(lock, {
+    state: 'rekeying',
+    keyId: activeKeyId,
+    previousKeyId,
+    pendingKeyId: null,
+    activeSinceMs: Date.now(),
+  });
+  logger.info('A new key is active; records are filed anew', { activeKeyId, previousKeyId });
+  await context.step('rotate-active');
+  const records = await finishRekey(context);
+  return { activeKeyId, previousKeyId, records };
+}
+
+/** The key of a rotation that did not come to its end, where its lines are there; else a new pair. */
+async function pendingKey({ keeper, custody }: MigrationContext): Promise<KeyId> {
+  await keeper.reloadKeys();
+  const { pendingKeyId } = keeper.content;
+  if (pendingKeyId !== null && keeper.ring.byId(pendingKeyId) !== undefined) return pendingKeyId;
+  const refusal = await custody.appendRefusal();
+  if (refusal !== undefined)
+    throw new OperationRefusedError(`no new key can be written: ${refusal}`);
+  let id: KeyId;
+  try {
+    ({ id } = await custody.append());
+  } catch (error) {
+    throw new OperationRefusedError(`the new key could not be written: ${messageOf(error)}`);
+  }
+  await keeper.reloadKeys();
+  if (keeper.ring.byId(id) === undefined) {
+    throw new OperationRefusedError(`the new key ${id} does not read back from its halves`);
+  }
+  return id;
+}
+
+/**
+ * Waits until every process that lives has proven that it has the key. One that stops beating
+ * without having said goodbye is not taken for ended: it may come back and write.
+ */
+async function confirm(context: MigrationContext, pending: KeyId): Promise<void> {
+  const { link, keeper, lock } = context;
+  const waiting = new Map<string, string>();
+  const endsMs = Date.now() + CONFIRM_LIMIT_MS;
+  for (;;) {
+    // oxlint-disable no-await-in-loop -- processes answer in their own time
+    const live = await listProcesses(link, keeper.ring);
+    const listed = new Set(await listedProcessIds(link));
+    // oxlint-enable no-await-in-loop
+    for (const { identity, provenKeyIds } of live) {
+      if (provenKeyIds.includes(pending)) waiting.delete(identity.id);
+      else waiting.set(identity.id, `process ${identity.pid} on ${identity.host}`);
+    }
+    for (const id of waiting.keys()) if (!listed.has(id)) waiting.delete(id);
+    if (waiting.size === 0) return;
+    lock.check();
+    if (Date.now() > endsMs) break;
+    // oxlint-disable-next-line no-await-in-loop
+    await new Promise((resolve) => {
+      setTimeout(resolve, CONFIRM_POLL_MS);
+    });
+  }
+  const names = [...waiting.values()].join(', ');
+  throw new OperationRefusedError(
+    `the new key ${pending} was not confirmed by ${names}: the halves must be shared with every server, or that server be stopped; the active key was not changed`,
+  );
+}
+
+/**
+ * Deletes the lines of every inactive key, once nothing needs them, provably.
+ * @returns the keys that were deleted
+ * @throws {OperationRefusedError} naming what still needs a key, or why that cannot be told
+ */
+export async function deleteInactiveKeys(context: MigrationContext): Promise<readonly KeyId[]> {
+  const { keeper, lock, link, custody, logger } = context;
+  const { state, importing, inactiveKeyIds } = keeper.content;
+  if (inactiveKeyIds.length === 0) return [];
+  if (state !== 'encrypted' || importing !== null) {
+    throw new OperationRefusedError(
+      `the database is ${importing === null ? state : 'importing'}: wait until that has ended`,
+    );
+  }
+  const objection =
+    (await backupsUnder(context.dataDir, inactiveKeyIds)) ??
+    (await envelopeObjection(context, inactiveKeyIds)) ??
+    (await durabilityObjection(link));
+  if (objection !== undefined)
+    throw new OperationRefusedError(`inactive keys are kept: ${objection}`);
+  await context.step('delete-inactive-proven');
+  for (const id of inactiveKeyIds) {
+    // oxlint-disable-next-line no-await-in-loop -- a handful of keys, one file
+    await custody.remove(id);
+  }
+  await context.step('delete-inactive-removed');
+  await keeper.reloadKeys();
+  await keeper.change(lock, { inactiveKeyIds: [] });
+  logger.info('Inactive keys are deleted', { keyIds: inactiveKeyIds });
+  return inactiveKeyIds;
+}
+
+/** Takes up a rekey whose process is gone. @returns whether there was one */
+export async function resumeRekey(context: MigrationContext): Promise<boolean> {
+  const { content } = context.keeper;
+  if (content.state !== 'rekeying' || content.previousDefinitions !== null) return false;
+  try {
+    await finishRekey(context);
+    return true;
+  } catch (error) {
+    if (error instanceof DegradedError) throw error;
+    context.logger.error('The rekey could not be finished; it is tried again', {
+      cause: messageOf(error),
+    });
+    return false;
+  }
+}

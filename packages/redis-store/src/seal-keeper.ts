@@ -1,0 +1,327 @@
+/**
+ * Keeper of the seal in one process: the view that collections work from, and the only way in which
+ * the seal changes: witness before, compare-and-set together with the lock, witness after, fences.
+ */
+import { randomUUID } from 'node:crypto';
+import type { KeyId, VaultKey } from '@vault/crypto';
+import type { CollectionDefinitions } from './collection-definition.js';
+import type { CustodyReport, KeyCustody, KeyRing } from './custody.js';
+import type { DatabaseView, ViewSource } from './database-state.js';
+import { DegradedError, StateStaleError, StoreError } from './errors.js';
+import { fenceBytes } from './fence.js';
+import { MigrationLock } from './lock.js';
+import type { Partition } from './partition.js';
+import type { ProcessIdentity } from './process-identity.js';
+import type { RedisLink } from './redis-link.js';
+import { isAuthenticSeal, parseSeal, sealBytes } from './seal.js';
+import type { ReadSeal, SealContent } from './seal.js';
+import {
+  allPartitions,
+  filedCollections,
+  hashOfCanonical,
+  parseCanonicalDefinitions,
+} from './sealed-definitions.js';
+import type { FiledCollection } from './sealed-definitions.js';
+import type { StoreLogger } from './store-logger.js';
+import { witnessObjection } from './witness.js';
+import type { Witness, WitnessedState } from './witness.js';
+
+export interface SealKeeperOptions {
+  readonly link: RedisLink;
+  readonly witness: Witness;
+  readonly custody: KeyCustody;
+  readonly identity: ProcessIdentity;
+  readonly definitions: CollectionDefinitions;
+  readonly logger: StoreLogger;
+}
+
+/** How long a process that met a foreign fence waits for whoever is changing the state. */
+const HEAL_ATTEMPTS = 30;
+const HEAL_PAUSE_MS = 100;
+
+export class SealKeeper implements ViewSource {
+  readonly #options: SealKeeperOptions;
+  #report: CustodyReport;
+  #seal: ReadSeal | undefined;
+  #view: DatabaseView | undefined;
+  #reloading: Promise<DatabaseView> | undefined;
+  #refusal: StoreError | undefined;
+  #changing: Promise<void> = Promise.resolve();
+  /** Decides whether a state that another process brought about may be served here. */
+  serves: (content: SealContent) => DegradedError | undefined = () => undefined;
+  /** Told when keys were read anew. */
+  onRing: (ring: KeyRing) => Promise<void> = () => Promise.resolve();
+  /** Told once, when a database that was served can be served no more. */
+  onDegraded: (error: DegradedError) => void = () => undefined;
+
+  constructor(options: SealKeeperOptions, report: CustodyReport) {
+    this.#options = options;
+    this.#report = report;
+  }
+
+  get ring(): KeyRing {
+    return this.#report.ring;
+  }
+  get custodyReport(): CustodyReport {
+    return this.#report;
+  }
+  /** The seal that is in force. @throws TypeError before there is one */
+  get content(): SealContent {
+    if (this.#seal === undefined) throw new TypeError('there is no seal yet');
+    return this.#seal.content;
+  }
+
+  /** Reads the halves again. */
+  async reloadKeys(): Promise<CustodyReport> {
+    this.#report = await this.#options.custody.load();
+    await this.onRing(this.ring);
+    return this.#report;
+  }
+
+  /** @throws {StoreError} once the database is closed or degraded */
+  current(): DatabaseView {
+    if (this.#refusal !== undefined) throw this.#refusal;
+    if (this.#view === undefined) throw new TypeError('there is no seal yet');
+    return this.#view;
+  }
+
+  /** Refuses everything from now on. */
+  refuse(error: StoreError): void {
+    this.#refusal ??= error;
+  }
+
+  /** Takes over a seal that was read and is believed. */
+  adopt(seal: ReadSeal): void {
+    this.#seal = seal;
+    this.#view = viewOf(seal.content, this.ring);
+  }
+
+  /** Collections as the seal says that they are filed now; while a refiling runs, as they will be. */
+  filed(): FiledCollection[] {
+    return this.#collectionsOf(this.content.definitions);
+  }
+
+  /** Collections as records may still be filed, while a refiling runs. */
+  filedBefore(): FiledCollection[] | undefined {
+    const { previousDefinitions } = this.content;
+    return previousDefinitions === null ? undefined : this.#collectionsOf(previousDefinitions);
+  }
+
+  /**
+   * Changes the seal, as the holder of the lock, and raises every fence.
+   * @param changes what differs; the epoch goes up by itself
+   * @throws {StoreError} `DATABASE_LOCKED` when the lock is lost, `STATE_STALE` when the seal is not the one we know
+   */
+  async change(lock: MigrationLock, changes: Partial<SealContent>): Promise<void> {
+    const { content } = this;
+    const next = { ...content, ...changes, epoch: content.epoch + 1 };
+    this.#changing = this.#put(lock, next, this.#seal?.bytes);
+    await this.#changing;
+  }
+
+  /** Writes the first seal, or a new one where the one in Redis is lost. */
+  async create(
+    lock: MigrationLock,
+    content: SealContent,
+    bytesInRedis: string | undefined,
+  ): Promise<void> {
+    await this.#put(lock, content, bytesInRedis);
+  }
+
+  async #put(lock: MigrationLock, next: SealContent, expected: string | undefined): Promise<void> {
+    const { link, witness } = this.#options;
+    lock.check();
+    const bytes = sealBytes(next, link.names.prefix, this.#key(next.keyId));
+    await witness.prepare(this.#seal?.content ?? (await this.#witnessed()), next);
+    const reply = await link.script(
+      'vaultSwapSeal',
+      [link.names.seal, link.names.lock],
+      [lock.token, expected === undefined ? 0 : 1, expected ?? '', bytes],
+    );
+    switch (String(reply)) {
+      case 'done':
+        break;
+      case 'unlocked':
+        throw new StoreError('DATABASE_LOCKED', 'the migration lock was lost');
+      case 'changed':
+        throw new StateStaleError('another process changed the seal');
+      default:
+        throw new StoreError('STATE_STALE', 'the key of the seal holds another type');
+    }
+    await witness.commit(next);
+    const parsed = parseSeal(bytes);
+    if (typeof parsed !== 'object') throw new TypeError('wrote a seal that cannot be read');
+    this.adopt(parsed);
+    await this.raiseFences();
+  }
+
+  async #witnessed(): Promise<WitnessedState | undefined> {
+    const read = await this.#options.witness.read();
+    return typeof read === 'object' ? read : undefined;
+  }
+
+  /** Puts the fence of the view in every partition. @returns names of the partitions where another stood */
+  async raiseFences(): Promise<string[]> {
+    const raised = await Promise.all(
+      this.#fenced().map(async (partition) =>
+        (await this.#raise(partition)) ? [partition.name] : [],
+      ),
+    );
+    return raised.flat();
+  }
+
+  async #raise(partition: Partition): Promise<boolean> {
+    const fence = this.#fence(partition);
+    for (;;) {
+      // oxlint-disable no-await-in-loop -- another process may raise it between reading and writing
+      const stands = await partition.readFence();
+      if (stands === fence) return false;
+      if (await partition.swapFence(stands, fence)) return true;
+      // oxlint-enable no-await-in-loop
+    }
+  }
+
+  /** Partitions whose fence is not that of the view. */
+  async strayFences(): Promise<string[]> {
+    const stray = await Promise.all(
+      this.#fenced().map(async (partition) =>
+        (await partition.readFence()) === this.#fence(partition) ? [] : [partition.name],
+      ),
+    );
+    return stray.flat();
+  }
+
+  /** The fence bytes of a partition in force now. */
+  fenceOf(partition: Partition): string {
+    return this.#fence(partition);
+  }
+
+  /** As {@link reload}, for the holder of the lock: nobody else changes anything now. */
+  async refresh(reason: string): Promise<void> {
+    this.current();
+    const { link } = this.#options;
+    const bytes = (await link.get(link.names.seal))?.toString();
+    if (bytes !== this.#seal?.bytes) await this.#adoptChanged(bytes, reason);
+    await this.raiseFences();
+  }
+
+  reload(reason: string): Promise<DatabaseView> {
+    this.#reloading ??= this.#reload(reason).finally(() => {
+      this.#reloading = undefined;
+    });
+    return this.#reloading;
+  }
+
+  async #reload(reason: string): Promise<DatabaseView> {
+    // A change that this process makes itself raises the fences in a moment.
+    await this.#changing.catch(() => undefined);
+    this.current();
+    const { link } = this.#options;
+    for (let attempt = 0; attempt < HEAL_ATTEMPTS; attempt++) {
+      // oxlint-disable no-await-in-loop -- another process is given time to end its change
+      const bytes = (await link.get(link.names.seal))?.toString();
+      if (bytes !== this.#seal?.bytes) return this.#adoptChanged(bytes, reason);
+      const stray = await this.strayFences();
+      if (stray.length === 0 || (await this.#heal(stray))) return this.current();
+      await new Promise((resolve) => {
+        setTimeout(resolve, HEAL_PAUSE_MS);
+      });
+      // oxlint-enable no-await-in-loop
+    }
+    throw new StateStaleError();
+  }
+
+  async #adoptChanged(bytes: string | undefined, reason: string): Promise<DatabaseView> {
+    const { link, witness, logger } = this.#options;
+    const parsed = bytes === undefined ? undefined : parseSeal(bytes);
+    if (typeof parsed !== 'object') {
+      throw this.#degrade(bytes === undefined ? 'the seal is gone' : 'the seal is damaged');
+    }
+    const { content } = parsed;
+    const needed = [content.keyId, content.previousKeyId].filter((id) => id !== null);
+    if (needed.some((id) => this.ring.byId(id) === undefined)) await this.reloadKeys();
+    if (content.keyId !== null && !isAuthenticSeal(parsed, link.names.prefix, this.ring)) {
+      throw this.#degrade(`the seal is not one made under a key that we have (${content.keyId})`);
+    }
+    const read = await witness.read();
+    const known = read === 'malformed' ? undefined : read;
+    const objection = witnessObjection(known, content, link.names.prefix, this.ring);
+    if (objection !== undefined) throw this.#degrade(objection);
+    const refusal = this.serves(content);
+    if (refusal !== undefined) throw this.#giveUp(refusal);
+    await witness.commit(content);
+    this.adopt(parsed);
+    logger.info('The database changed state', {
+      reason,
+      state: content.state,
+      epoch: content.epoch,
+    });
+    return this.current();
+  }
+
+  /**
+   * An authentic seal whose fences stand otherwise: a change was cut short, or somebody wrote there.
+   * @returns `false` where a living process holds the lock: it is changing the state
+   */
+  async #heal(stray: readonly string[]): Promise<boolean> {
+    const { link, identity, logger } = this.#options;
+    let lock: MigrationLock;
+    try {
+      lock = await MigrationLock.acquire(link, { ...identity, id: randomUUID() }, { waitMs: 0 });
+    } catch (error) {
+      if (error instanceof StoreError && error.code === 'DATABASE_LOCKED') return false;
+      throw error;
+    }
+    try {
+      const bytes = (await link.get(link.names.seal))?.toString();
+      if (bytes !== this.#seal?.bytes) return false;
+      await this.raiseFences();
+      logger.error('Partitions stood under a foreign fence; it was set right', {
+        partitions: stray,
+      });
+      return true;
+    } finally {
+      await lock.release();
+    }
+  }
+
+  #degrade(cause: string): DegradedError {
+    return this.#giveUp(new DegradedError('foreignDatabase', { cause }));
+  }
+  #giveUp(error: DegradedError): DegradedError {
+    if (this.#refusal === undefined) {
+      this.#refusal = error;
+      this.onDegraded(error);
+    }
+    return error;
+  }
+
+  #fence(partition: Partition): string {
+    if (this.#view === undefined) throw new TypeError('there is no seal yet');
+    return fenceBytes(this.#view, this.#options.link.names.prefix, partition.name);
+  }
+  #fenced(): Partition[] {
+    return allPartitions(this.filed(), this.filedBefore() ?? []);
+  }
+  #collectionsOf(canonical: string): FiledCollection[] {
+    const { link, definitions } = this.#options;
+    return filedCollections(link, parseCanonicalDefinitions(canonical, definitions));
+  }
+  #key(id: KeyId | null): VaultKey | undefined {
+    return id === null ? undefined : this.ring.byId(id);
+  }
+}
+
+function viewOf(content: SealContent, ring: KeyRing): DatabaseView {
+  const { databaseId, epoch, state, keyId, previousKeyId, previousDefinitions } = content;
+  return {
+    databaseId,
+    epoch,
+    state,
+    activeKey: keyId === null ? undefined : ring.byId(keyId),
+    previousKey: previousKeyId === null ? undefined : ring.byId(previousKeyId),
+    definitionsHash: hashOfCanonical(content.definitions),
+    previousDefinitionsHash:
+      previousDefinitions === null ? undefined : hashOfCanonical(previousDefinitions),
+  };
+}

@@ -1,0 +1,173 @@
+/** What seal, witness and fences say together; the data itself is looked at only where there is no seal. Reads, never writes. */
+import type { VaultKey } from '@vault/crypto';
+import { isEnvelope } from '@vault/crypto';
+import { canonicalDefinitions } from '../collection-definition.js';
+import type { CollectionDefinitions } from '../collection-definition.js';
+import type { KeyRing } from '../custody.js';
+import type { DatabaseView } from '../database-state.js';
+import { RedisRefusedError } from '../errors.js';
+import { fenceBytes, parseFence } from '../fence.js';
+import type { RedisLink, RedisNode } from '../redis-link.js';
+import { isAuthenticSeal, parseSeal } from '../seal.js';
+import type { ReadSeal, SealContent } from '../seal.js';
+import { allPartitions, filedCollections, hashOfCanonical } from '../sealed-definitions.js';
+import { witnessObjection } from '../witness.js';
+import type { Witness, WitnessContent } from '../witness.js';
+import type { Observed } from './startup-table.js';
+
+export interface Observation extends Observed {
+  /** The bytes in Redis, believed or not: what a change of the seal expects to find. */
+  readonly sealBytes: string | undefined;
+  /** The seal, where it is believed. */
+  readonly seal: ReadSeal | undefined;
+  /** The witness, where it can be read. */
+  readonly witness: WitnessContent | undefined;
+}
+
+export interface ObserveOptions {
+  readonly link: RedisLink;
+  readonly witness: Witness;
+  readonly ring: KeyRing;
+  readonly definitions: CollectionDefinitions;
+}
+
+/** Looks at everything that says what state the database is in. */
+export async function observe(options: ObserveOptions): Promise<Observation> {
+  const { link, ring } = options;
+  const sealBytes = (await link.get(link.names.seal))?.toString();
+  const read = await options.witness.read();
+  if (read === 'malformed') {
+    const cause = `the witness ${options.witness.path} is damaged`;
+    return {
+      kind: 'refused',
+      neededKeyIds: [],
+      cause,
+      sealBytes,
+      seal: undefined,
+      witness: undefined,
+    };
+  }
+  const found = { sealBytes, seal: undefined, witness: read };
+  const parsed = sealBytes === undefined ? undefined : parseSeal(sealBytes);
+  if (parsed === 'newer-layout') {
+    return {
+      ...found,
+      kind: 'newer-layout',
+      neededKeyIds: [],
+      cause: 'the seal has a newer layout',
+    };
+  }
+  const objection = await objectionTo(parsed, read, options);
+  if (objection === undefined) {
+    if (typeof parsed !== 'object') return { ...found, kind: 'plaintext', neededKeyIds: [] };
+    return { ...found, ...keyedOrPlain(parsed.content), seal: parsed };
+  }
+  const agreed = await agreedKey(read, options);
+  if (agreed !== undefined) {
+    return { ...found, kind: 'resealable', neededKeyIds: [agreed.id], cause: objection };
+  }
+  const isKeyUnknown =
+    typeof parsed === 'object' &&
+    parsed.content.keyId !== null &&
+    ring.byId(parsed.content.keyId) === undefined &&
+    witnessObjection(read, parsed.content, link.names.prefix, ring) === undefined;
+  return isKeyUnknown
+    ? { ...found, ...keyedOrPlain(parsed.content), cause: objection }
+    : { ...found, kind: 'refused', neededKeyIds: [], cause: objection };
+}
+
+/** What speaks against serving what the seal says, or `undefined`. */
+async function objectionTo(
+  parsed: ReadSeal | 'malformed' | undefined,
+  witness: WitnessContent | undefined,
+  options: ObserveOptions,
+): Promise<string | undefined> {
+  const { prefix } = options.link.names;
+  if (parsed === 'malformed') return 'the seal is damaged';
+  const objection = witnessObjection(witness, parsed?.content, prefix, options.ring);
+  if (objection !== undefined) return objection;
+  if (parsed === undefined) return encryptedWithoutSeal(options);
+  const { keyId } = parsed.content;
+  if (keyId === null || isAuthenticSeal(parsed, prefix, options.ring)) return undefined;
+  return options.ring.byId(keyId) === undefined
+    ? `the seal names key ${keyId}, which was not found`
+    : `the seal was not made by a holder of key ${keyId}`;
+}
+
+function keyedOrPlain(content: SealContent): Observed {
+  const { state, keyId, previousKeyId, importing } = content;
+  const neededKeyIds = [keyId, previousKeyId].filter((id) => id !== null);
+  if (state === 'plaintext') {
+    return { kind: importing === null ? 'plaintext' : 'importing-plaintext', neededKeyIds };
+  }
+  if (importing !== null && state === 'encrypted') {
+    return { kind: 'importing-encrypted', neededKeyIds };
+  }
+  return { kind: state, neededKeyIds };
+}
+
+/** The key of a database that is encrypted by the agreement of witness and every fence. */
+async function agreedKey(
+  witness: WitnessContent | undefined,
+  { link, ring, definitions }: ObserveOptions,
+): Promise<VaultKey | undefined> {
+  if (witness?.state !== 'encrypted' || witness.keyId === null) return undefined;
+  const key = ring.byId(witness.keyId);
+  if (key === undefined) return undefined;
+  const view = witnessedView(witness, key, definitions);
+  const partitions = allPartitions(filedCollections(link, definitions));
+  const fences = await Promise.all(partitions.map((partition) => partition.readFence()));
+  const isAgreed = partitions.every(
+    ({ name }, i) => fences[i] === fenceBytes(view, link.names.prefix, name),
+  );
+  return isAgreed ? key : undefined;
+}
+
+function witnessedView(
+  witness: WitnessContent,
+  key: VaultKey,
+  definitions: CollectionDefinitions,
+): DatabaseView {
+  return {
+    databaseId: witness.databaseId,
+    epoch: witness.epoch,
+    state: witness.state,
+    activeKey: key,
+    previousKey: undefined,
+    definitionsHash: hashOfCanonical(canonicalDefinitions(definitions)),
+    previousDefinitionsHash: undefined,
+  };
+}
+
+/** Without seal and witness the data itself is looked at: a record or fence under a key is an objection. */
+async function encryptedWithoutSeal({ link }: ObserveOptions): Promise<string | undefined> {
+  const masters = await link.masters();
+  if (link.isCluster) await checkSlots(masters[0]);
+  for (const master of masters) {
+    // oxlint-disable-next-line no-await-in-loop -- one page after the other
+    for await (const keys of master.scan(link.names.pattern)) {
+      const found = await Promise.all(keys.map((key) => keyedKey(link, key)));
+      const name = found.find((key) => key !== undefined);
+      if (name !== undefined) return `there is no seal, but the key ${name} is encrypted`;
+    }
+  }
+  return undefined;
+}
+
+async function keyedKey(link: RedisLink, key: string): Promise<string | undefined> {
+  const parsed = link.names.parse(key);
+  if (parsed?.kind === 'record') {
+    const first = await link.command('GETRANGE', key, 0, 0);
+    return Buffer.isBuffer(first) && isEnvelope(first) ? key : undefined;
+  }
+  if (parsed?.kind !== 'fence') return undefined;
+  const fence = parseFence((await link.get(key))?.toString() ?? '');
+  return fence === undefined || fence.content.keyId === null ? undefined : key;
+}
+
+async function checkSlots(node: RedisNode | undefined): Promise<void> {
+  const info = String(await node?.command('CLUSTER', 'INFO'));
+  if (!/cluster_slots_ok:16384\b/.test(info)) {
+    throw new RedisRefusedError('CLUSTERDOWN', 'the cluster does not cover all slots');
+  }
+}

@@ -1,0 +1,422 @@
+/**
+ * The start of a database: look, decide by the table, act, and look again, until it may be served.
+ * Everything that changes something is done under the migration lock, after looking again there.
+ */
+import { randomUUID } from 'node:crypto';
+import { join } from 'node:path';
+import type { KeyId, VaultKey } from '@vault/crypto';
+import { canonicalDefinitions } from '../collection-definition.js';
+import { DegradedError, StoreError } from '../errors.js';
+import type { DegradedDetails, DegradedReason } from '../errors.js';
+import { rollImportForward } from '../import.js';
+import { messageOf } from '../internal/error-message.js';
+import { MigrationLock } from '../lock.js';
+import {
+  backupPathOf,
+  decryptDatabase,
+  encryptDatabase,
+  finishScrubbing,
+  retireKeys,
+} from '../migration/encrypt-decrypt.js';
+import type { MigrationContext } from '../migration/migration-context.js';
+import { MigrationError } from '../migration/migration-error.js';
+import { changeDefinitions } from '../migration/refile.js';
+import type { OpenOptions } from '../open-options.js';
+import { BEAT_EVERY_MS, listProcesses } from '../processes.js';
+import type { ProcessIdentity } from '../process-identity.js';
+import type { RedisLink } from '../redis-link.js';
+import type { SealContent } from '../seal.js';
+import { SEAL_LAYOUT } from '../seal.js';
+import type { SealKeeper } from '../seal-keeper.js';
+import type { StoreLogger } from '../store-logger.js';
+import type { Witness } from '../witness.js';
+import { observe } from './observe.js';
+import type { Observation } from './observe.js';
+import { decide, fitOf } from './startup-table.js';
+import type { StartAction } from './startup-table.js';
+
+export interface StartParts {
+  readonly options: OpenOptions;
+  readonly link: RedisLink;
+  readonly keeper: SealKeeper;
+  readonly witness: Witness;
+  readonly identity: ProcessIdentity;
+  readonly logger: StoreLogger;
+}
+
+/** More rounds than any chain of migrations takes; beyond, something undoes what we do. */
+const ROUNDS_MAX = 12;
+/** A living process beats again within this time. */
+const LIFE_SIGN_MS = BEAT_EVERY_MS + 2000;
+/** The file that a first migration names, for a message about one that did not come so far. */
+const FIRST_BACKUP = 'encryption-backup.json';
+
+export class DatabaseStart {
+  readonly #parts: StartParts;
+  #lock: MigrationLock | undefined;
+  /** Why the keys of a decrypted database are kept. */
+  keptKeysBecause: string | undefined;
+  #hasRetired = false;
+
+  constructor(parts: StartParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws {DegradedError} when the database may not be served */
+  async run(): Promise<void> {
+    try {
+      for (let round = 0; round < ROUNDS_MAX; round++) {
+        // oxlint-disable-next-line no-await-in-loop -- each round looks at what the one before did
+        if (await this.#round()) return;
+      }
+      throw new DegradedError('startFailed', {
+        cause: 'the state of the database does not settle',
+      });
+    } finally {
+      await this.#lock?.release();
+    }
+  }
+
+  /** @returns whether the database may be served */
+  async #round(): Promise<boolean> {
+    const { keeper, options } = this.#parts;
+    const seen = await this.#look();
+    const decided = this.#decide(seen);
+    const act = this.#needed(seen, decided);
+    if (options.role === 'tool') return this.#openAsTool(seen);
+    await this.#checkOpposite();
+    if (act === undefined) {
+      if (seen.seal !== undefined) keeper.adopt(seen.seal);
+      return (await keeper.strayFences()).length === 0 || this.#underLock(async () => this.#heal());
+    }
+    // What was decided without the lock is decided again under it: another process may have done it.
+    if (this.#lock === undefined) return this.#underLock(() => Promise.resolve());
+    await this.#act(act, seen);
+    return false;
+  }
+
+  async #look(): Promise<Observation> {
+    const { link, witness, keeper, options } = this.#parts;
+    const seen = await observe({
+      link,
+      witness,
+      ring: keeper.ring,
+      definitions: options.collections,
+    });
+    if (seen.seal !== undefined && seen.kind !== 'resealable') {
+      const { keyId } = seen.seal.content;
+      if (keyId === null || keeper.ring.byId(keyId) !== undefined) keeper.adopt(seen.seal);
+    }
+    return seen;
+  }
+
+  #decide(seen: Observation): StartAction {
+    const { keeper, options } = this.#parts;
+    const fit = fitOf(keeper.custodyReport, seen.neededKeyIds);
+    const decision = decide(options.encrypt, fit, seen.kind);
+    if (decision.action === 'degrade') throw this.#degraded(decision.reason, seen);
+    return decision.action;
+  }
+
+  /** What is to be done before serving: the decision, or something that comes first or after. */
+  #needed(seen: Observation, decided: StartAction): Act | undefined {
+    if (decided === 'reseal') return 'reseal';
+    const content = seen.seal?.content;
+    if (content === undefined) return 'create';
+    if (content.importing !== null) return 'import';
+    if (content.previousDefinitions !== null) return 'refile';
+    if (decided === 'finish') return content.state === 'scrubbing' ? 'scrub' : 'refile';
+    if (decided !== 'serve') return decided;
+    if (content.definitions !== canonicalDefinitions(this.#parts.options.collections))
+      return 'refile';
+    const isRetiring = content.state === 'plaintext' && content.inactiveKeyIds.length > 0;
+    return isRetiring && !this.#hasRetired ? 'retire' : undefined;
+  }
+
+  async #act(act: Act, seen: Observation): Promise<void> {
+    const context = this.#context();
+    try {
+      await this.#acts[act](context, seen);
+    } catch (error) {
+      const isLocked = error instanceof StoreError && error.code === 'DATABASE_LOCKED';
+      if (error instanceof DegradedError || isLocked || !MIGRATIONS.has(act)) throw error;
+      throw this.#migrationFailed(error);
+    }
+  }
+
+  readonly #acts: Readonly<
+    Record<Act, (context: MigrationContext, seen: Observation) => Promise<void>>
+  > = {
+    create: (context, seen) => this.#create(context, seen),
+    reseal: (context, seen) => this.#reseal(context, seen),
+    import: async (context) => {
+      await rollImportForward(context, this.#parts.options.collections);
+    },
+    refile: (context) =>
+      changeDefinitions(context, canonicalDefinitions(this.#parts.options.collections)),
+    scrub: async (context) => {
+      await finishScrubbing(context);
+    },
+    encrypt: async (context) => encryptDatabase(context, await this.#keyToEncrypt(context)),
+    decrypt: (context) => decryptDatabase(context, this.#activeKey()),
+    retire: async (context) => {
+      this.#hasRetired = true;
+      this.keptKeysBecause = await retireKeys(context);
+    },
+  };
+
+  /** The first seal of a new database. */
+  async #create({ keeper, lock }: MigrationContext, seen: Observation): Promise<void> {
+    const { witness, sealBytes } = seen;
+    const databaseId = witness?.epoch === 0 ? witness.databaseId : randomUUID();
+    await keeper.create(lock, this.#newSeal(databaseId), sealBytes);
+  }
+
+  #newSeal(databaseId: string): SealContent {
+    return {
+      v: SEAL_LAYOUT,
+      databaseId,
+      epoch: 1,
+      state: 'plaintext',
+      keyId: null,
+      previousKeyId: null,
+      pendingKeyId: null,
+      inactiveKeyIds: [],
+      activeSinceMs: null,
+      definitions: canonicalDefinitions(this.#parts.options.collections),
+      previousDefinitions: null,
+      migration: null,
+      importing: null,
+      files: [],
+      retired: null,
+      bootstrapped: false,
+    };
+  }
+
+  /** Witness and every fence agree on an encrypted database: the lost seal is made again. */
+  async #reseal({ keeper, lock, logger }: MigrationContext, seen: Observation): Promise<void> {
+    const { witness, cause, sealBytes } = seen;
+    if (witness === undefined || witness.keyId === null)
+      throw new TypeError('nothing to reseal from');
+    const { databaseId, epoch, keyId } = witness;
+    await keeper.create(
+      lock,
+      {
+        ...this.#newSeal(databaseId),
+        epoch: epoch + 1,
+        state: 'encrypted',
+        keyId,
+        inactiveKeyIds: keeper.ring.ids.filter((id) => id !== keyId),
+        activeSinceMs: Date.now(),
+        bootstrapped: true,
+      },
+      sealBytes,
+    );
+    logger.error('The seal was not right and was made again from the witness', { cause });
+  }
+
+  /** The key of a migration under way; else a key of the halves that was never retired; else a new pair. */
+  async #keyToEncrypt({ keeper, custody }: MigrationContext): Promise<VaultKey> {
+    if (keeper.content.keyId !== null) return this.#activeKey();
+    const { ring, state } = keeper.custodyReport;
+    const retired = new Set<KeyId>([
+      ...keeper.content.inactiveKeyIds,
+      ...(keeper.content.retired?.keyIds ?? []),
+    ]);
+    const fresh = ring.ids.findLast((id) => !retired.has(id));
+    const existing = state === 'paired' && fresh !== undefined ? ring.byId(fresh) : undefined;
+    if (existing !== undefined) return existing;
+    const refusal = await custody.appendRefusal();
+    const last = ring.ids.at(-1);
+    if (refusal !== undefined && last !== undefined) return this.#ringKey(last);
+    if (refusal !== undefined) throw this.#encryptionFailed(refusal);
+    try {
+      const { id } = await custody.append();
+      await keeper.reloadKeys();
+      return this.#ringKey(id);
+    } catch (error) {
+      throw this.#encryptionFailed(messageOf(error));
+    }
+  }
+
+  #activeKey(): VaultKey {
+    const { keyId } = this.#parts.keeper.content;
+    if (keyId === null) throw new TypeError('no key is active');
+    return this.#ringKey(keyId);
+  }
+
+  #ringKey(id: KeyId): VaultKey {
+    const key = this.#parts.keeper.ring.byId(id);
+    if (key === undefined)
+      throw new MigrationError(`the key ${id} does not read back from its halves`);
+    return key;
+  }
+
+  #encryptionFailed(cause: string): DegradedError {
+    const { diagnosis } = this.#parts.keeper.custodyReport;
+    return new DegradedError('encryptionFailed', { cause, diagnosis });
+  }
+
+  #migrationFailed(error: unknown): DegradedError {
+    const { dataDir } = this.#parts.options;
+    let content: SealContent | undefined;
+    try {
+      content = this.#parts.keeper.content;
+    } catch {
+      // There is no seal yet.
+    }
+    const backupPath = backupPathOf(content, dataDir) ?? join(dataDir, FIRST_BACKUP);
+    return new DegradedError(
+      'migrationFailed',
+      {
+        backupPath,
+        cause: messageOf(error),
+        advice: 'mend the cause and restart: the migration goes on where it stopped',
+      },
+      { cause: error },
+    );
+  }
+
+  async #heal(): Promise<void> {
+    const partitions = await this.#parts.keeper.raiseFences();
+    if (partitions.length > 0) {
+      this.#parts.logger.warn('Partitions stood under another fence; it was set right', {
+        partitions,
+      });
+    }
+  }
+
+  /** Takes the lock where it is not held, and runs. @returns `false`: the caller looks again */
+  async #underLock(run: () => Promise<void>): Promise<false> {
+    const { link, identity, logger } = this.#parts;
+    this.#lock ??= await MigrationLock.acquire(link, identity, {
+      onWait: (holder) => {
+        logger.info('Waiting for another process that changes the database', {
+          host: holder?.host,
+          pid: holder?.pid,
+        });
+      },
+    });
+    await run();
+    return false;
+  }
+
+  /** Never flip-flop: another live server with the opposite setting stops us. */
+  async #checkOpposite(): Promise<void> {
+    const first = await this.#oppositeBeats();
+    if (first.size === 0) return;
+    const endsMs = Date.now() + LIFE_SIGN_MS;
+    while (Date.now() < endsMs) {
+      // oxlint-disable no-await-in-loop -- waits for a sign of life
+      await new Promise((resolve) => {
+        setTimeout(resolve, 200);
+      });
+      const now = await this.#oppositeBeats();
+      // oxlint-enable no-await-in-loop
+      if (now.size === 0) return;
+      for (const [id, { beat, name }] of now) {
+        const before = first.get(id);
+        if (before === undefined || before.beat !== beat) {
+          throw new DegradedError('oppositeSetting', { cause: name });
+        }
+      }
+    }
+  }
+
+  async #oppositeBeats(): Promise<Map<string, { beat: number; name: string }>> {
+    const { link, keeper, identity, options } = this.#parts;
+    const processes = await listProcesses(link, keeper.ring);
+    const opposite = processes.filter(
+      (process) =>
+        process.identity.id !== identity.id &&
+        process.role === 'server' &&
+        process.isEncrypting !== options.encrypt &&
+        // While there are keys, a heartbeat that proves none of them is anybody's.
+        (keeper.ring.ids.length === 0 || process.provenKeyIds.length > 0),
+    );
+    return new Map(
+      opposite.map(({ identity: { id, pid, host }, beat, isEncrypting }) => {
+        const name = `process ${pid} on ${host} runs with encryption ${isEncrypting ? 'on' : 'off'}`;
+        return [id, { beat, name }];
+      }),
+    );
+  }
+
+  /** A tool takes the database as it is, and changes nothing. */
+  #openAsTool(seen: Observation): true {
+    const { keeper, options } = this.#parts;
+    if (seen.seal === undefined) {
+      throw new DegradedError('startFailed', {
+        cause: seen.cause ?? 'there is no database yet',
+        advice: 'start the server first',
+      });
+    }
+    if (seen.seal.content.definitions !== canonicalDefinitions(options.collections)) {
+      throw new DegradedError('startFailed', {
+        cause: 'the collections of the configuration are not those of the database',
+        advice: 'start the server with this configuration first',
+      });
+    }
+    keeper.adopt(seen.seal);
+    return true;
+  }
+
+  #degraded(reason: DegradedReason, seen: Observation): DegradedError {
+    const { ring, diagnosis } = this.#parts.keeper.custodyReport;
+    const details: DegradedDetails = {
+      ...(seen.cause === undefined ? {} : { cause: seen.cause }),
+      ...(seen.neededKeyIds[0] === undefined ? {} : { neededKeyId: seen.neededKeyIds[0] }),
+      foundKeyIds: ring.ids,
+      diagnosis,
+      ...(reason === 'foreignDatabase'
+        ? { advice: 'if this is meant to be the database, run vault-server accept-database' }
+        : {}),
+    };
+    return new DegradedError(reason, details);
+  }
+
+  #context(): MigrationContext {
+    const { options, link, keeper, logger, identity } = this.#parts;
+    const lock = this.#lock;
+    if (lock === undefined) throw new TypeError('the lock is not held');
+    return makeContext({ options, link, keeper, logger, identity, lock });
+  }
+}
+
+type Act = 'create' | 'reseal' | 'import' | 'refile' | 'scrub' | 'encrypt' | 'decrypt' | 'retire';
+/** Acts whose failure is a failed migration. */
+const MIGRATIONS: ReadonlySet<Act> = new Set<Act>([
+  'import',
+  'refile',
+  'scrub',
+  'encrypt',
+  'decrypt',
+]);
+
+/** What the steps of a migration work with. */
+export function makeContext(parts: {
+  readonly options: OpenOptions;
+  readonly link: RedisLink;
+  readonly keeper: SealKeeper;
+  readonly logger: StoreLogger;
+  readonly identity: ProcessIdentity;
+  readonly lock: MigrationLock;
+}): MigrationContext {
+  const { options, link, keeper, logger, identity, lock } = parts;
+  return {
+    link,
+    keeper,
+    lock,
+    custody: options.custody,
+    dataDir: options.dataDir,
+    host: identity.host,
+    logger,
+    isOwnRedis: options.ownRedis ?? false,
+    protection: options.backupProtection,
+    progress: (phase, done, total) => options.onProgress?.({ phase, done, total }),
+    step: async (name) => {
+      await options.onStep?.(name);
+      lock.check();
+    },
+  };
+}

@@ -1,0 +1,59 @@
+/** A custody in memory, for tests, examples and programs that bring their own secrets: `@vault/keystore` keeps halves where they belong. */
+import { KeyHalf, VaultKey } from '@vault/crypto';
+import type { KeyId } from '@vault/crypto';
+import type { CustodyReport, HalfReport, HalvesState, KeyCustody } from './custody.js';
+
+/** Pairs that were given or appended, oldest first. */
+class StaticCustody implements KeyCustody {
+  readonly #keys = new Map<KeyId, VaultKey>();
+
+  constructor(pairs: readonly (readonly [KeyHalf, KeyHalf])[]) {
+    for (const [halfA, halfB] of pairs) this.#add(VaultKey.derive(halfA, halfB));
+  }
+
+  load(): Promise<CustodyReport> {
+    const keys = new Map(this.#keys);
+    const ids = [...keys.keys()];
+    const state: HalvesState = ids.length === 0 ? 'none' : 'paired';
+    const half = (name: 'A' | 'B'): HalfReport => ({
+      half: name,
+      source: 'static',
+      place: 'memory of this process',
+      status: ids.length === 0 ? 'missing' : 'found',
+      keyIds: ids,
+    });
+    return Promise.resolve({
+      state,
+      ring: { ids, byId: (id) => keys.get(id) },
+      halves: [half('A'), half('B')],
+      diagnosis: [],
+      custodyWarnings: ['Both halves are in the memory of one process'],
+    });
+  }
+
+  appendRefusal(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  append(): Promise<VaultKey> {
+    return Promise.resolve(this.#add(VaultKey.derive(KeyHalf.generate(), KeyHalf.generate())));
+  }
+
+  remove(id: KeyId): Promise<void> {
+    this.#keys.delete(id);
+    return Promise.resolve();
+  }
+
+  #add(key: VaultKey): VaultKey {
+    this.#keys.set(key.id, key);
+    return key;
+  }
+}
+
+/**
+ * A custody of the given pairs; none: the first *encrypt* makes one, which ends with the process.
+ * @param pairs halves A and B, oldest pair first
+ */
+export function staticCustody(...pairs: readonly (readonly [KeyHalf, KeyHalf])[]): KeyCustody {
+  return new StaticCustody(pairs);
+}

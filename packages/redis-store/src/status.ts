@@ -1,0 +1,119 @@
+/** What an operator wants to know of a database; plain JSON, nothing secret. */
+import type { KeyId } from '@vault/crypto';
+import { join } from 'node:path';
+import type { CustodyReport, HalfReport, HalvesState } from './custody.js';
+import type { DatabaseState } from './database-state.js';
+import type { LiveProcess } from './processes.js';
+import { persistenceOf, persistenceWarnings } from './redis-files.js';
+import type { Persistence } from './redis-files.js';
+import type { RedisLink } from './redis-link.js';
+import type { SealContent } from './seal.js';
+
+/** Halves, as an operator sees them. */
+export interface HalvesStatus {
+  readonly state: HalvesState;
+  readonly keyIds: readonly KeyId[];
+  readonly halves: readonly HalfReport[];
+  readonly diagnosis: readonly string[];
+  readonly custodyWarnings: readonly string[];
+}
+
+export interface DatabaseStatus {
+  readonly databaseId: string;
+  readonly epoch: number;
+  readonly state: DatabaseState;
+  /** The setting that this process runs with. */
+  readonly encrypt: boolean;
+  readonly activeKeyId: KeyId | null;
+  /** ISO 8601 */
+  readonly activeSince: string | null;
+  /** Encryptions under the active key, by all processes, as far as they have reported. */
+  readonly encryptions: number;
+  readonly previousKeyId: KeyId | null;
+  readonly pendingKeyId: KeyId | null;
+  readonly inactiveKeyIds: readonly KeyId[];
+  readonly halves: HalvesStatus;
+  /** A migration that is not finished. */
+  readonly migration: { readonly backupPath: string; readonly host: string } | null;
+  readonly isImporting: boolean;
+  /** Why keys are kept although the database is plaintext. */
+  readonly keptKeysBecause: string | null;
+  readonly collections: Readonly<Record<string, number>>;
+  readonly processes: readonly ProcessStatus[];
+  readonly redis: readonly Persistence[];
+  /** Redis that evicts, or keeps nothing on disk. */
+  readonly redisWarnings: readonly string[];
+  /** Where plaintext from before *encrypt* may remain, and what to do: one sentence each. */
+  readonly residueAdvice: readonly string[];
+}
+
+export interface ProcessStatus {
+  readonly host: string;
+  readonly pid: number;
+  readonly role: 'server' | 'tool';
+  readonly encrypt: boolean;
+  readonly provenKeyIds: readonly KeyId[];
+}
+
+/** What the other parts of the package contribute. */
+export interface StatusParts {
+  readonly link: RedisLink;
+  readonly content: SealContent;
+  readonly report: CustodyReport;
+  readonly encrypt: boolean;
+  readonly dataDir: string;
+  readonly keptKeysBecause: string | undefined;
+  readonly residueAdvice: readonly string[];
+  readonly collections: Readonly<Record<string, number>>;
+  readonly processes: readonly LiveProcess[];
+}
+
+export function halvesStatus(report: CustodyReport): HalvesStatus {
+  const { state, ring, halves, diagnosis, custodyWarnings } = report;
+  return { state, keyIds: ring.ids, halves, diagnosis, custodyWarnings };
+}
+
+/** Persistence and eviction of every master, with warnings. */
+export async function redisStatus(
+  link: RedisLink,
+): Promise<{ redis: readonly Persistence[]; redisWarnings: readonly string[] }> {
+  const masters = await link.masters();
+  const redis = await Promise.all(masters.map(async (node) => persistenceOf(node)));
+  return { redis, redisWarnings: persistenceWarnings(redis) };
+}
+
+export async function statusOf(parts: StatusParts): Promise<DatabaseStatus> {
+  const { link, content, report, processes } = parts;
+  const { migration, keyId } = content;
+  const encryptions = keyId === null ? 0 : Number(await link.get(link.names.encryptions(keyId)));
+  return {
+    databaseId: content.databaseId,
+    epoch: content.epoch,
+    state: content.state,
+    encrypt: parts.encrypt,
+    activeKeyId: keyId,
+    activeSince:
+      content.activeSinceMs === null ? null : new Date(content.activeSinceMs).toISOString(),
+    encryptions: Number.isNaN(encryptions) ? 0 : encryptions,
+    previousKeyId: content.previousKeyId,
+    pendingKeyId: content.pendingKeyId,
+    inactiveKeyIds: content.inactiveKeyIds,
+    halves: halvesStatus(report),
+    migration:
+      migration === null
+        ? null
+        : { backupPath: join(parts.dataDir, migration.backup), host: migration.host },
+    isImporting: content.importing !== null,
+    keptKeysBecause: parts.keptKeysBecause ?? null,
+    collections: parts.collections,
+    processes: processes.map(({ identity, role, isEncrypting, provenKeyIds }) => ({
+      host: identity.host,
+      pid: identity.pid,
+      role,
+      encrypt: isEncrypting,
+      provenKeyIds,
+    })),
+    ...(await redisStatus(link)),
+    residueAdvice: parts.residueAdvice,
+  };
+}

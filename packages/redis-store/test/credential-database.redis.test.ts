@@ -1,0 +1,63 @@
+/** The main roads: encrypt a live database, serve it, decrypt it again. */
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { contents, DatabaseFixture, fill } from './database-fixture.js';
+
+let fixture: DatabaseFixture;
+beforeEach(async () => {
+  fixture = await DatabaseFixture.start();
+});
+afterEach(async () => {
+  await fixture.stop();
+});
+
+const MARKERS = ['SECRET', 'marker', 'Marker', 'root1'];
+
+describe('encrypting a live database', () => {
+  it('encrypts every record, keeps every index, and leaves no plaintext anywhere', async () => {
+    const before = await fixture.using({ encrypt: false }, async (database) => {
+      await fill(database, 40);
+      return contents(database);
+    });
+    expect(fixture.isInRedisFiles('SECRET-7')).toBe(true);
+
+    await fixture.using({ encrypt: true, ownRedis: true }, async (database) => {
+      expect(database.state).toBe('encrypted');
+      expect(await contents(database)).toEqual(before);
+      expect(await database.verify()).toMatchObject({ isSound: true, records: 41 });
+    });
+    expect(fixture.files()).toEqual(['vault-state']);
+    const dump = await fixture.dump();
+    for (const marker of MARKERS) {
+      expect(dump).not.toContain(marker);
+      expect(fixture.isInRedisFiles(marker)).toBe(false);
+    }
+  });
+
+  it('decrypts again, to the same records and indexes, and then deletes the keys', async () => {
+    const before = await fixture.using({ encrypt: false }, async (database) => {
+      await fill(database, 25);
+      return contents(database);
+    });
+    const plain = await fixture.dump();
+    await fixture.using({ encrypt: true }, async () => undefined);
+    expect((await fixture.custody.load()).ring.ids).toHaveLength(1);
+    await fixture.using({ encrypt: false }, async (database) => {
+      expect(database.state).toBe('plaintext');
+      expect(await contents(database)).toEqual(before);
+    });
+    expect((await fixture.custody.load()).ring.ids).toEqual([]);
+    expect(fixture.files()).toEqual(['vault-state']);
+    const withoutState = (dump: string): string =>
+      dump
+        .split('\n')
+        .filter((line) => !/meta|^\{"v":1|^-$/.test(line))
+        .join('\n');
+    expect(withoutState(await fixture.dump())).toBe(withoutState(plain));
+  });
+
+  it('opens again and again without a migration', async () => {
+    await fixture.using({}, async (database) => fill(database, 3));
+    const { epoch } = await fixture.using({}, async (database) => database.status());
+    expect(await fixture.using({}, async (database) => database.status())).toMatchObject({ epoch });
+  });
+});

@@ -1,0 +1,140 @@
+/** A database on a real Redis that a test opens, closes, and opens again, with halves that stay. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Redis } from 'ioredis';
+import { RedisServer } from '../../../test/harness/redis.js';
+import type { RedisServerOptions } from '../../../test/harness/redis.js';
+import { CredentialDatabase } from '../src/credential-database.js';
+import type { KeyCustody } from '../src/custody.js';
+import { DegradedError } from '../src/errors.js';
+import type { OpenOptions } from '../src/open-options.js';
+import { staticCustody } from '../src/static-custody.js';
+import { RecordingLogger, SERVER } from './store-fixture.js';
+
+export const USER = {
+  fields: { email: { type: 'string' }, pwHash: { type: 'secret' } },
+  indexes: { email: { kind: 'unique', fields: ['email'] } },
+} as const satisfies OpenOptions['collections'][string];
+
+export class DatabaseFixture {
+  readonly redis: RedisServer;
+  readonly dataDir = mkdtempSync(join(tmpdir(), 'vault-db-'));
+  readonly logger = new RecordingLogger();
+  readonly client: Redis;
+  custody: KeyCustody = staticCustody();
+  readonly #open = new Set<CredentialDatabase>();
+
+  private constructor(redis: RedisServer) {
+    this.redis = redis;
+    this.client = redis.client();
+  }
+
+  static async start(options: RedisServerOptions = { appendonly: true }): Promise<DatabaseFixture> {
+    return new DatabaseFixture(await RedisServer.start(options));
+  }
+
+  async open(changes: Partial<OpenOptions> = {}): Promise<CredentialDatabase> {
+    const database = await CredentialDatabase.open({
+      redis: { socketPath: this.redis.socketPath ?? '', maxRetriesPerRequest: 1 },
+      collections: { server: SERVER, user: USER },
+      custody: this.custody,
+      dataDir: this.dataDir,
+      encrypt: true,
+      logger: this.logger,
+      ...changes,
+    });
+    this.#open.add(database);
+    return database;
+  }
+
+  /** Opens, uses, and closes again. */
+  async using<T>(
+    changes: Partial<OpenOptions>,
+    use: (database: CredentialDatabase) => Promise<T>,
+  ): Promise<T> {
+    const database = await this.open(changes);
+    try {
+      return await use(database);
+    } finally {
+      await database.close();
+    }
+  }
+
+  /** Opens, which must fail. @returns how */
+  async openDegraded(changes: Partial<OpenOptions> = {}): Promise<DegradedError> {
+    try {
+      await this.open(changes);
+    } catch (error) {
+      if (error instanceof DegradedError) return error;
+      throw error;
+    }
+    throw new Error('expected a degraded database, it opened');
+  }
+
+  /** Every byte of Redis: key names and values. */
+  async dump(): Promise<string> {
+    const parts: string[] = [];
+    for (const key of (await this.client.keys('*')).toSorted()) {
+      const type = await this.client.type(key);
+      if (type === 'string')
+        parts.push(key, (await this.client.getBuffer(key))?.toString('latin1') ?? '');
+      else if (type === 'set') parts.push(key, ...(await this.client.smembers(key)).toSorted());
+      else parts.push(key, ...(await this.client.zrange(key, '0', '-1')));
+    }
+    return parts.join('\n');
+  }
+
+  /** Names of files in the data folder. */
+  files(): string[] {
+    return readdirSync(this.dataDir).toSorted();
+  }
+
+  /** Whether a text stands in any file of Redis. */
+  isInRedisFiles(text: string): boolean {
+    return readdirSync(this.redis.folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .some((entry) => readFileSync(join(entry.parentPath, entry.name)).includes(text));
+  }
+
+  async stop(): Promise<void> {
+    for (const database of this.#open) await database.close();
+    await this.redis.stop();
+    rmSync(this.dataDir, { recursive: true, force: true });
+  }
+}
+
+/** Adds records whose values a test can look for. */
+export async function fill(database: CredentialDatabase, count: number): Promise<void> {
+  const servers = database.collection('server');
+  await Promise.all(
+    Array.from({ length: count }, async (_, n) =>
+      servers.add(
+        { host: `host-${n}.marker.example`, username: `root${n % 3}`, password: `SECRET-${n}` },
+        { id: `server-${String(n).padStart(5, '0')}` },
+      ),
+    ),
+  );
+  await database
+    .collection('user')
+    .add({ email: 'Ada@Marker.example', pwHash: 'HASH-SECRET' }, { id: 'ada' });
+}
+
+/** Everything that is filled in, read by id and by each index. */
+export async function contents(database: CredentialDatabase): Promise<unknown> {
+  const servers = database.collection('server');
+  const page = await servers.list({ limit: 1000 });
+  const byIndex = await Promise.all(
+    page.records.map(async ({ record }) =>
+      (await servers.find({ host: record['host'] ?? '' })).map(({ id }) => id),
+    ),
+  );
+  const ada = await database.collection('user').find({ email: 'ada@marker.EXAMPLE' });
+  return {
+    records: page.records.map(({ id, record }) => ({ id, record })),
+    unreadable: page.unreadable.length,
+    byIndex,
+    root1: (await servers.find({ username: 'ROOT1' })).map(({ id }) => id),
+    ada: ada.map(({ id, record }) => ({ id, record })),
+  };
+}
