@@ -22,11 +22,16 @@ const MAX_LINE_BYTES = 64 * 1024;
 export class SecretInput {
   readonly #input: InputStream;
   readonly #talk: OutputStream;
+  readonly #signal: AbortSignal;
 
-  /** @param talk gets the prompts: standard error, since standard output is data. */
-  constructor(input: InputStream, talk: OutputStream) {
+  /**
+   * @param talk gets the prompts: standard error, since standard output is data.
+   * @param signal ends all waiting with an InterruptedError.
+   */
+  constructor(input: InputStream, talk: OutputStream, signal: AbortSignal) {
     this.#input = input;
     this.#talk = talk;
+    this.#signal = signal;
   }
 
   get isTerminal(): boolean {
@@ -91,22 +96,34 @@ export class SecretInput {
         continue;
       }
       if (this.#input.readableEnded === true) return;
-      const done = new AbortController();
       // oxlint-disable-next-line no-await-in-loop -- chunks come one after the other
+      await this.#moreInput();
+    }
+  }
+
+  async #moreInput(): Promise<void> {
+    const done = new AbortController();
+    const signal = AbortSignal.any([done.signal, this.#signal]);
+    try {
       await Promise.race([
-        once(this.#input, 'readable', { signal: done.signal }),
-        once(this.#input, 'end', { signal: done.signal }),
-      ]).finally(() => done.abort());
+        once(this.#input, 'readable', { signal }),
+        once(this.#input, 'end', { signal }),
+      ]);
+    } catch (error) {
+      throw this.#signal.aborted ? new InterruptedError() : error;
+    } finally {
+      done.abort();
     }
   }
 
   async #askOnce(prompt: string): Promise<string> {
     // `read` settles on a line and on Ctrl-C, but not on Ctrl-D, which only pauses the input.
     const watching = new AbortController();
-    const paused = once(this.#input, 'pause', { signal: watching.signal });
+    const signal = AbortSignal.any([watching.signal, this.#signal]);
+    const paused = once(this.#input, 'pause', { signal });
     try {
       const answer = read({ prompt, silent: true, input: this.#input, output: this.#talk });
-      return await Promise.race([answer.catch(interrupted), paused.then(afterLine)]);
+      return await Promise.race([answer.catch(interrupted), paused.then(afterLine, interrupted)]);
     } finally {
       watching.abort();
       this.#talk.write('\n');
@@ -120,7 +137,7 @@ async function afterLine(): Promise<never> {
   throw new InterruptedError();
 }
 
-/** The one error of `read` is that Ctrl-C cancelled it. */
+/** The one error of `read` is that Ctrl-C cancelled it; that of the waiting is the signal. */
 function interrupted(): never {
   throw new InterruptedError();
 }

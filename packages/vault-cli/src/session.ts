@@ -59,7 +59,7 @@ export async function withSession<T>(
   onNotification: (notification: Notification) => void = () => {},
 ): Promise<T> {
   const target = await resolveTarget(args, context);
-  const secrets = new SecretInput(context.stdin, context.stderr);
+  const secrets = new SecretInput(context.stdin, context.stderr, context.signal);
   const credentials = await chooseCredentials(args, target, secrets);
   const client = await VaultClient.connect(target.url, {
     allowUnauthorized: target.allowUnauthorized,

@@ -253,15 +253,17 @@ describe('an error of a call', () => {
     });
   });
 
+  it('is status 130 when it is stopped while it waits for standard input', async () => {
+    const program = cli.start(['vm.set', 'a=-'], env);
+    await server.waitForCall('session.signIn');
+    program.signal('SIGTERM');
+    expect(await program.exited).toMatchObject({ status: 130 });
+  });
+
   it('is status 130 after Ctrl-C', async () => {
-    const called = new Promise<void>((resolve) => {
-      server.methods['vm.wait'] = () => {
-        resolve();
-        return new Promise(() => {});
-      };
-    });
+    server.methods['vm.wait'] = () => new Promise(() => {});
     const program = cli.start(['vm.wait'], env);
-    await called;
+    await server.waitForCall('vm.wait');
     program.signal('SIGINT');
     expect(await program.exited).toMatchObject({ status: 130 });
   });

@@ -44,7 +44,7 @@ export const call = defineCommand({
     const { method } = args;
     refuseUnlessCallable(method);
     const { parameters, transferPath } = parseCallArguments(args.parameters);
-    const bar = new ProgressBar(context.stderr, 'records');
+    const bar = new ProgressBar(context.stderr);
     await withSession(
       args,
       context,
@@ -64,6 +64,7 @@ export const call = defineCommand({
             baseUrl: client.address.transferBaseUrl,
             allowUnauthorized: target.allowUnauthorized,
             mayOverwrite: args.force,
+            bar,
           },
           context,
         );
@@ -118,5 +119,5 @@ function showProgress(bar: ProgressBar, { method, params }: Notification): void 
   const facts = new Map<string, unknown>(Object.entries(params));
   const [phase, done, total] = [facts.get('phase'), facts.get('done'), facts.get('total')];
   if (typeof phase !== 'string' || typeof done !== 'number' || typeof total !== 'number') return;
-  bar.show({ label: phase, done, total });
+  bar.show({ label: phase, done, total, unit: 'records' });
 }

@@ -51,7 +51,7 @@ export const register = defineCommand({
       if (args.userName !== undefined) {
         throw new UsageError('give a token, or a user and password, not both');
       }
-      const secrets = new SecretInput(context.stdin, context.stderr);
+      const secrets = new SecretInput(context.stdin, context.stderr, context.signal);
       await remember(args.token === '-' ? await secrets.askOrReadLine('token') : args.token);
       context.stderr.write(`Registered ${address.label}; the token was not tried\n`);
       return;

@@ -87,5 +87,7 @@ export async function createToken(request: TokenRequest, context: CliContext): P
 /** yargs makes `''` of a lone `-`; an empty password, which is never right, goes the same way. */
 async function obtainPassword(typed: string | undefined, context: CliContext): Promise<string> {
   if (typed !== undefined && typed !== '') return typed;
-  return await new SecretInput(context.stdin, context.stderr).askOrReadLine('password');
+  return await new SecretInput(context.stdin, context.stderr, context.signal).askOrReadLine(
+    'password',
+  );
 }

@@ -7,40 +7,27 @@ export interface ProgressState {
   readonly label: string;
   readonly done: number;
   readonly total: number;
+  readonly unit: 'bytes' | 'records';
 }
 
 /** One bar on standard error while something long runs; nothing at all where that is no terminal. */
 export class ProgressBar {
   readonly #output: OutputStream;
-  readonly #unit: 'bytes' | 'records';
   #bar: cliProgress.SingleBar | undefined;
 
-  constructor(output: OutputStream, unit: 'bytes' | 'records') {
+  constructor(output: OutputStream) {
     this.#output = output;
-    this.#unit = unit;
   }
 
   show(state: ProgressState): void {
     if (this.#output.isTTY !== true) return;
-    const label = terminalText(state.label);
     if (this.#bar === undefined) {
-      this.#bar = new cliProgress.SingleBar({
-        stream: this.#output,
-        clearOnComplete: true,
-        hideCursor: null,
-        format: (options, params, payload: { label: string }) =>
-          this.#render(payload.label, params, (progress) =>
-            cliProgress.Format.BarFormat(progress, options),
-          ),
-        barCompleteChar: '█',
-        barIncompleteChar: '░',
-        barsize: 30,
-      });
-      this.#bar.start(state.total, state.done, { label });
+      this.#bar = createBar(this.#output);
+      this.#bar.start(state.total, state.done, state);
       return;
     }
     this.#bar.setTotal(state.total);
-    this.#bar.update(state.done, { label });
+    this.#bar.update(state.done, state);
   }
 
   /** Removes the bar: what follows on standard error begins on a clean line. */
@@ -48,21 +35,32 @@ export class ProgressBar {
     this.#bar?.stop();
     this.#bar = undefined;
   }
+}
 
-  #render(
-    label: string,
-    params: { readonly value: number; readonly total: number; readonly progress: number },
-    drawBar: (progress: number) => string,
-  ): string {
-    const done = this.#amount(params.value);
-    if (params.total <= 0) return `${label}  ${done}`;
-    const percent = Math.floor(params.progress * 100);
-    return `${label}  ${drawBar(params.progress)} ${percent} %  ${done} of ${this.#amount(params.total)}`;
-  }
+function createBar(stream: OutputStream): cliProgress.SingleBar {
+  return new cliProgress.SingleBar({
+    stream,
+    clearOnComplete: true,
+    hideCursor: null,
+    format: (options, { progress }, state: ProgressState) =>
+      render(state, progress, cliProgress.Format.BarFormat(progress, options)),
+    barCompleteChar: '█',
+    barIncompleteChar: '░',
+    barsize: 30,
+  });
+}
 
-  #amount(value: number): string {
-    return this.#unit === 'bytes' ? formatBytes(value) : value.toLocaleString('en');
-  }
+/** @param progress between 0 and 1 */
+function render(
+  { label, done, total, unit }: ProgressState,
+  progress: number,
+  bar: string,
+): string {
+  const amount = (value: number) =>
+    unit === 'bytes' ? formatBytes(value) : value.toLocaleString('en');
+  const text = `${terminalText(label)}  `;
+  if (total <= 0) return text + amount(done);
+  return `${text}${bar} ${Math.floor(progress * 100)} %  ${amount(done)} of ${amount(total)}`;
 }
 
 const BYTE_UNITS = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB'] as const;

@@ -1,7 +1,7 @@
 import type { Readable, Writable } from 'node:stream';
 import type { CliContext } from '../cli-context.js';
 import { UsageError } from '../errors.js';
-import { ProgressBar } from '../output/progress-bar.js';
+import type { ProgressBar } from '../output/progress-bar.js';
 import { download } from './download.js';
 import { openUploadSource, upload } from './upload.js';
 
@@ -34,6 +34,8 @@ export interface TransferOptions {
   readonly baseUrl: string;
   readonly allowUnauthorized: boolean;
   readonly mayOverwrite: boolean;
+  /** Shared with the notifications of the server, which tells how far an import is. */
+  readonly bar: ProgressBar;
 }
 
 /**
@@ -54,11 +56,11 @@ export async function runTransfer(
     );
   }
   const url = new URL(offer.path, options.baseUrl);
-  const bar = new ProgressBar(context.stderr, 'bytes');
   const exchange = {
     allowUnauthorized: options.allowUnauthorized,
     signal: context.signal,
-    onProgress: (done: number, total: number) => bar.show({ label: offer.direction, done, total }),
+    onProgress: (done: number, total: number) =>
+      options.bar.show({ label: offer.direction, done, total, unit: 'bytes' }),
   };
   try {
     if (offer.direction === 'upload') {
@@ -69,6 +71,6 @@ export async function runTransfer(
     await download(url, { ...exchange, path, mayOverwrite: options.mayOverwrite, output });
     return undefined;
   } finally {
-    bar.stop();
+    options.bar.stop();
   }
 }

@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
@@ -49,6 +50,7 @@ export class FakeServer implements Stoppable {
   /** By path, for one-time URLs. */
   readonly pages: Record<string, HttpHandler> = {};
   readonly #http: Server;
+  readonly #arrivals = new EventEmitter();
   readonly #sockets = new WebSocketServer({ noServer: true });
 
   private constructor(http: Server, scheme: string) {
@@ -87,6 +89,13 @@ export class FakeServer implements Stoppable {
     return this.calls.findLast((call) => call.method === method)?.params;
   }
 
+  async waitForCall(method: string): Promise<void> {
+    while (!this.calledMethods.includes(method)) {
+      // oxlint-disable-next-line no-await-in-loop -- one call after the other
+      await once(this.#arrivals, 'call');
+    }
+  }
+
   /** To every client. */
   broadcast(text: string): void {
     for (const client of this.#sockets.clients) client.send(text);
@@ -112,6 +121,7 @@ export class FakeServer implements Stoppable {
 
   async #answer(socket: WebSocket, { id, method, params }: IncomingCall): Promise<void> {
     this.calls.push({ method, params });
+    this.#arrivals.emit('call');
     const send = (body: object) => socket.send(JSON.stringify({ jsonrpc: '2.0', ...body }));
     const handler = this.methods[method];
     try {
