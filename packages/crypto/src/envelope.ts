@@ -157,6 +157,7 @@ export function envelopeKeyId(stored: Buffer): KeyId | undefined {
 export function openEnvelope(key: RecordKey, id: string, stored: Buffer): Buffer {
   const { secret } = key;
   const parts = parseEnvelope(stored);
+  // Another key id would not authenticate either; asking first spares the decryption.
   if (parts === undefined || parts.keyId !== key.keyId) throw new EnvelopeNotOpenedError();
   const { clearHeader, nonce, ciphertext, tag } = parts;
   try {
