@@ -1,9 +1,9 @@
 /**
  * HMAC-SHA256 (RFC 2104) for many short messages under one key.
  *
- * Rejected: `createHmac`, which builds a stream object each time: a token of a host name took 3.7 µs
- * with it and 1.7 µs with two one-shot hashes over prepared blocks (best of 15 rounds, Node 20), and
- * tokens are made on every lookup and write. The RFC 4231 vectors run through this class.
+ * Rejected: `createHmac`, which builds a stream object each time. The token of a host name took 3.7 µs with it
+ * (key object, digest cut to 16 bytes) and 1.7 µs with two one-shot hashes over prepared blocks (best of 15 rounds,
+ * Node 20), and tokens are made on every lookup and write. The RFC 4231 vectors run through this class.
  */
 import { createHash, hash } from 'node:crypto';
 import { KeyDestroyedError } from '../errors.js';
