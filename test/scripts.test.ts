@@ -26,7 +26,14 @@ class FakeClone {
       cpSync(source, this.#folder.join('clone/scripts', file), { recursive: true });
     }
     this.write('package-lock.json', '{}');
-    for (const tool of ['bash', 'basename', 'cat', 'dirname', 'mkdir', 'sha256sum']) {
+    this.write('tsconfig.base.json', '{}');
+    for (const name of ['rpc-server', 'vault-cli']) {
+      this.write(`packages/${name}/tsconfig.json`, '{}');
+      this.write(`packages/${name}/package.json`, '{}');
+      this.write(`packages/${name}/src/main.ts`, '');
+      this.write(`packages/${name}/dist/main.js`, '');
+    }
+    for (const tool of ['bash', 'basename', 'cat', 'dirname', 'find', 'mkdir', 'mv', 'sha256sum']) {
       this.linkTool(tool);
     }
     this.fakeTool('node');
@@ -101,6 +108,7 @@ describe('scripts/start', () => {
   });
   afterEach(() => clone.stop());
 
+  const INSTALL = 'npm ci --no-audit --no-fund --loglevel=error';
   const BUILD = 'node node_modules/typescript/bin/tsc -b packages/rpc-server packages/vault-cli';
   const SERVER = 'node packages/rpc-server/bin/vault-server.js';
   const CONFIG = '<clone>/.vault/config.toml';
@@ -108,22 +116,33 @@ describe('scripts/start', () => {
   test('installs dependencies, builds, writes a configuration and starts the server', async () => {
     expect(await clone.start([])).toMatchObject({ status: 0, stdout: '' });
     expect(clone.takeCalls()).toEqual([
-      'npm ci --no-audit --no-fund --loglevel=error',
+      INSTALL,
       BUILD,
       `${SERVER} init --config ${CONFIG} --datadir <clone>/.vault/data`,
       `${SERVER} start --config ${CONFIG}`,
     ]);
   });
 
-  test('does only what is left to do the second time, and all again for a changed lock', async () => {
+  test('does only what is left to do the second time', async () => {
     await clone.start([]);
     clone.takeCalls();
     clone.write('.vault/config.toml', '');
     await clone.start([]);
-    expect(clone.takeCalls()).toEqual([BUILD, `${SERVER} start --config ${CONFIG}`]);
-    clone.write('package-lock.json', '{ }');
+    expect(clone.takeCalls()).toEqual([`${SERVER} start --config ${CONFIG}`]);
+  });
+
+  test.each([
+    ['package-lock.json', [INSTALL, BUILD]],
+    ['packages/rpc-server/src/main.ts', [BUILD]],
+    ['packages/vault-cli/src/new.ts', [BUILD]],
+    ['packages/vault-cli/package.json', [BUILD]],
+  ])('does again what depends on a changed %s', async (path, calls) => {
     await clone.start([]);
-    expect(clone.takeCalls()[0]).toMatch(/^npm ci/);
+    clone.write('.vault/config.toml', '');
+    clone.takeCalls();
+    clone.write(path, '{ }');
+    await clone.start([]);
+    expect(clone.takeCalls().slice(0, -1)).toEqual(calls);
   });
 
   test('hands options on, paths made absolute', async () => {
