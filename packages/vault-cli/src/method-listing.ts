@@ -49,5 +49,5 @@ function formatParam(name: string, schema: unknown): string {
 
 function formatType(type: unknown): string {
   if (Array.isArray(type)) return type.join('|');
-  return typeof type === 'string' ? type : 'unknown type';
+  return typeof type === 'string' ? type : 'any';
 }

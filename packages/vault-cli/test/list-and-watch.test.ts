@@ -50,7 +50,7 @@ describe('list-commands', () => {
     expect(stdout).toBe(
       [
         'server.add',
-        'server.set id=<string> [host=<string|null>] [port=<unknown type>] force=<boolean>',
+        'server.set id=<string> [host=<string|null>] [port=<any>] force=<boolean>',
         '    change a server',
         'user.getAll',
         '',

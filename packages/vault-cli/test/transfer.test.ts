@@ -168,7 +168,7 @@ describe('an upload', () => {
       request.on('data', (chunk: Buffer) => chunks.push(chunk));
       request.on('end', () => {
         received = { body: Buffer.concat(chunks), request };
-        response.end('config successfully imported');
+        response.end('config successfully imported\n');
       });
     };
   });

@@ -57,10 +57,10 @@ export function throwIfRpcError(body: string): void {
   throw new TransferFailedError(`the server answered: ${message}`);
 }
 
-/** `result` of a JSON-RPC shaped answer, the parsed JSON of another, or the text itself. */
+/** `result` of a JSON-RPC shaped answer, the parsed JSON of another, or the text itself without its line end. */
 export function readableBody(body: string): unknown {
   const parsed = parseJson(body);
-  if (parsed === undefined) return body;
+  if (parsed === undefined) return body.replace(/\n$/, '');
   return propertyOf(parsed, 'jsonrpc') === '2.0' ? (propertyOf(parsed, 'result') ?? true) : parsed;
 }
 
