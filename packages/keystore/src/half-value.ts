@@ -9,11 +9,12 @@
  * ```
  *
  * Blanks around a line and empty lines do not count. A half is never shortened, padded or hashed
- * into shape: whatever does not fit is a *flaw*, and the whole lines beside it are still read.
+ * into shape; one of only zeros is none. Whatever does not fit is a *flaw*, and the whole lines beside it are still read.
  */
-import { isKeyId, KEY_HALF_BYTES, KeyHalf } from '@vault/crypto';
+import { isKeyId, KEY_HALF_BYTES } from '@vault/crypto';
 import { destroyLines } from './half-source.js';
 import type { HalfLine, HalfReading, LabelledHalf, LineRemoval } from './half-source.js';
+import { halfFromBytes } from './internal/half-from-bytes.js';
 import { decodeHex, encodeHexInto } from './internal/hex-bytes.js';
 
 /** About 200 labelled lines, far more than keys that anybody keeps; bounds what a parser is fed. */
@@ -47,7 +48,8 @@ export function parseHalfValue(value: Uint8Array, options: ParseOptions = {}): P
     return { lines: [], flaw: `expected at most ${HALF_VALUE_MAX_BYTES} bytes, met more` };
   }
   if (options.allowRaw === true && value.length === KEY_HALF_BYTES && !isCutText(value)) {
-    return { lines: [{ keyId: undefined, half: KeyHalf.fromBytes(value) }], flaw: undefined };
+    const half = halfFromBytes(value);
+    if (half !== undefined) return { lines: [{ keyId: undefined, half }], flaw: undefined };
   }
   const lines: HalfLine[] = [];
   let flaw: string | undefined;
@@ -187,9 +189,7 @@ function parseLine(text: Uint8Array): HalfLine | undefined {
 function halfLine(keyId: HalfLine['keyId'], digits: Uint8Array): HalfLine | undefined {
   const bytes = decodeHex(digits);
   if (bytes === undefined) return undefined;
-  try {
-    return { keyId, half: KeyHalf.fromBytes(bytes) };
-  } finally {
-    bytes.fill(0);
-  }
+  const half = halfFromBytes(bytes);
+  bytes.fill(0);
+  return half === undefined ? undefined : { keyId, half };
 }

@@ -1,8 +1,10 @@
 /** `env`: a master key in an environment variable, as Conexor keeps it; earlier ones in a second variable. */
-import { KEY_HALF_BYTES, KeyHalf } from '@vault/crypto';
+import { KEY_HALF_BYTES } from '@vault/crypto';
+import type { KeyHalf } from '@vault/crypto';
 import { KeystoreError } from '../errors.js';
 import { destroyLines } from '../half-source.js';
 import type { Artefact, HalfLine, HalfReading, HalfSource } from '../half-source.js';
+import { halfFromBytes } from '../internal/half-from-bytes.js';
 import { decodeHex } from '../internal/hex-bytes.js';
 
 export interface EnvSourceOptions {
@@ -87,11 +89,9 @@ export class EnvSource implements HalfSource {
 function decodeSecret(text: string): KeyHalf | undefined {
   const bytes = decodeBase64(text) ?? decodeHex(Buffer.from(text, 'latin1'));
   if (bytes === undefined) return undefined;
-  try {
-    return bytes.length === KEY_HALF_BYTES ? KeyHalf.fromBytes(bytes) : undefined;
-  } finally {
-    bytes.fill(0);
-  }
+  const half = halfFromBytes(bytes);
+  bytes.fill(0);
+  return half;
 }
 
 /** Only what an encoder writes: `Buffer.from` alone would skip foreign characters and ignore stray bits. */

@@ -52,6 +52,7 @@ describe('the master key of the environment', () => {
     ['33 bytes', Buffer.alloc(33).toString('base64')],
     ['48 bytes', Buffer.alloc(48, 0xff).toString('base64')],
     ['nothing', ''],
+    ['32 zero bytes', Buffer.alloc(32).toString('base64')],
     ['a pass phrase', 'correct horse battery staple and some 43 ch'],
     ['stray bits after the 32nd byte', `${'A'.repeat(42)}B=`],
     ['a foreign character', `${'A'.repeat(42)}*=`],
