@@ -1,6 +1,7 @@
 /** Export and import of the whole configuration: all records but tokens, readable without our keys. */
 import { Readable } from 'node:stream';
 import { createGzip } from 'node:zlib';
+import { RecordInvalidError } from '@vault/redis-store';
 import type { StoreLogger } from '@vault/redis-store';
 import { openContainer } from './container.js';
 import { writeDocument } from './document.js';
@@ -85,7 +86,15 @@ export class DatabaseConfigBackup implements ConfigBackup {
     };
     const document = openContainer(source, passphrase);
     const records = readDocument(document, { collections: this.#exported(undefined) });
-    await this.#database.importRecords(counted(records));
+    try {
+      await this.#database.importRecords(counted(records));
+    } catch (error) {
+      // Names collection and field, and no value.
+      if (error instanceof RecordInvalidError) {
+        throw new BackupError('BACKUP_REFUSED', error.message);
+      }
+      throw error;
+    }
     const total = Object.values(collections).reduce((sum, count) => sum + count, 0);
     this.#logger.info('config backup imported', { records: total, collections });
     return { records: total, collections };

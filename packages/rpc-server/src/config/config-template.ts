@@ -9,11 +9,11 @@ export interface TemplateOptions {
   /** `host:port`. */
   readonly listen: string;
   /** What is written for `keystore.halfA` and `halfB`; without one the line stays a comment. */
-  readonly halfA?: Readonly<Record<string, string>>;
-  readonly halfB?: Readonly<Record<string, string>>;
+  readonly halfA?: Readonly<Record<string, unknown>>;
+  readonly halfB?: Readonly<Record<string, unknown>>;
 }
 
-const HEAD = `# Configuration of vault-server. Every setting: docs/configuration.md, or vault-server help config.
+const HEAD = `# Configuration of vault-server. Every setting: docs/configuration.md, or vault-server settings.
 # Lines that begin with # are comments: they show what holds without them.
 `;
 

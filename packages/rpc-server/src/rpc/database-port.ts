@@ -51,7 +51,7 @@ export interface Database {
   /** Reads everything, changes nothing. JSON, no stored value in it. */
   verify(options?: { readonly onProgress?: (progress: DatabaseProgress) => void }): Promise<object>;
   /** Whether the first administrator was made, kept in the authenticated seal. */
-  isBootstrapped(): Promise<boolean> | boolean;
+  readonly isBootstrapped: boolean;
   markBootstrapped(): Promise<void>;
 }
 

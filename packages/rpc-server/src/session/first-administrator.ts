@@ -33,7 +33,7 @@ export async function ensureFirstAdministrator(
   users: Users,
   { email = FIRST_ADMINISTRATOR_EMAIL, password }: FirstAdministratorOptions = {},
 ): Promise<FirstAdministrator | undefined> {
-  if (await database.isBootstrapped()) return undefined;
+  if (database.isBootstrapped) return undefined;
   const generatedPassword =
     password === undefined ? randomBytes(PASSWORD_BYTES).toString('base64url') : undefined;
   const secret = password ?? generatedPassword;

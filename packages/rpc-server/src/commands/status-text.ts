@@ -1,0 +1,81 @@
+/** The status report for people. */
+import type { DatabaseStatus, DegradedDetails } from '@vault/redis-store';
+import type { StatusReport } from './status.js';
+
+type Line = string | undefined;
+
+/** `name` in a column of fixed width, then the value. */
+function row(name: string, value: string | number | null | undefined): Line {
+  return value === null || value === undefined || value === ''
+    ? undefined
+    : `  ${name.padEnd(14)}${value}`;
+}
+
+function list(title: string, items: readonly string[]): Line[] {
+  return items.length === 0 ? [] : ['', title, ...items.map((item) => `  - ${item}`)];
+}
+
+function databaseLines(status: DatabaseStatus): Line[] {
+  const counts = Object.entries(status.collections).filter(([, count]) => count > 0);
+  return [
+    row('state', status.state),
+    row('database', `${status.databaseId}, epoch ${status.epoch}`),
+    row('active key', status.activeKeyId),
+    row('since', status.activeSince),
+    row('inactive', status.inactiveKeyIds.join(', ')),
+    row('migration', status.migration?.backupPath),
+    row('records', counts.map(([name, count]) => `${name} ${count}`).join(', ')),
+    row(
+      'processes',
+      status.processes.map(({ host, pid, role }) => `${role} ${pid}@${host}`).join(', '),
+    ),
+    row('kept keys', status.keptKeysBecause),
+  ];
+}
+
+function degradedLines({ message, details }: NonNullable<StatusReport['degraded']>): Line[] {
+  const { cause, backupPath, neededKeyId, foundKeyIds, diagnosis, advice }: DegradedDetails =
+    details;
+  return [
+    row('state', 'degraded'),
+    row('message', message),
+    row('cause', cause),
+    row('key needed', neededKeyId),
+    row('keys found', foundKeyIds?.join(', ')),
+    row('backup', backupPath),
+    ...(diagnosis ?? []).map((sentence) => row('diagnosis', sentence)),
+    row('what to do', advice),
+  ];
+}
+
+/** Text for a terminal, with a final line feed. */
+export function statusText(report: StatusReport): string {
+  const { server, halves, database, degraded } = report;
+  const warnings = [
+    ...halves.custodyWarnings,
+    ...(database?.redisWarnings ?? []),
+    ...(database?.residueAdvice ?? []),
+  ];
+  const lines: Line[] = [
+    'Server',
+    row('url', server.url),
+    row('mode', server.reason === undefined ? server.mode : `${server.mode} (${server.reason})`),
+    row('configuration', report.configFile),
+    row('data folder', report.datadir),
+    '',
+    'Database',
+    ...(database === undefined ? [] : databaseLines(database)),
+    ...(degraded === undefined ? [] : degradedLines(degraded)),
+    '',
+    'Key halves',
+    row('together', halves.state),
+    ...halves.halves.map(({ half, source, place, status, keyIds, reason }) => {
+      const keys = keyIds.length === 0 ? '' : `, keys ${keyIds.join(', ')}`;
+      const why = reason === undefined ? '' : ` (${reason})`;
+      return row(`half ${half}`, `${status}: ${source} ${place}${keys}${why}`);
+    }),
+    ...list('Diagnosis', halves.diagnosis),
+    ...list('Warnings', warnings),
+  ];
+  return `${lines.filter((line) => line !== undefined).join('\n')}\n`;
+}

@@ -1,0 +1,103 @@
+/** `vault-server status`: what an operator needs to know, in every state of server and database. */
+import { DegradedError } from '@vault/redis-store';
+import type { CustodyReport, DatabaseStatus } from '@vault/redis-store';
+import { custodyOf } from '../config/custody-config.js';
+import { parseListen, formatListen } from '../config/listen-address.js';
+import type { ServerConfig } from '../config/load-config.js';
+import { withDatabase } from './beside-server.js';
+import { CONFIG_OPTIONS, configArguments, JSON_OPTION } from './command.js';
+import type { Command } from './command.js';
+import { statusText } from './status-text.js';
+import { configFor, sourcesFor } from './surroundings.js';
+import type { Surroundings } from './surroundings.js';
+import { jsonText } from './verify.js';
+
+/** Halves as loaded now, without the keys. */
+export type HalvesView = Omit<CustodyReport, 'ring'> & { readonly keyIds: readonly string[] };
+
+export interface StatusReport {
+  readonly configFile: string;
+  readonly datadir: string;
+  /** What the server says of itself, or that none answers. */
+  readonly server: { readonly url: string; readonly mode: string; readonly reason?: string };
+  readonly halves: HalvesView;
+  /** Only when the database can be opened. */
+  readonly database?: DatabaseStatus;
+  /** Only when it cannot. */
+  readonly degraded?: {
+    readonly reason: string;
+    readonly message: string;
+    readonly details: object;
+  };
+}
+
+/** A server on this machine answers at once, or is in trouble. */
+const READYZ_TIMEOUT_MS = 2000;
+
+export const STATUS: Command = {
+  names: ['status'],
+  summary:
+    'Say how server, database and key halves are, and what to do; works in degraded mode too',
+  options: {
+    ...CONFIG_OPTIONS,
+    ...JSON_OPTION,
+    port: { type: 'number', requiresArg: true, describe: 'Port that the server was started with' },
+  },
+  examples: [
+    ['$0 status', 'On the machine of the server'],
+    ['$0 status --json', 'For programs'],
+  ],
+  async run(surroundings, args) {
+    const config = configFor(surroundings, configArguments(args));
+    const report = await lookAtAll(surroundings, config);
+    surroundings.writeOut(args['json'] === true ? jsonText(report) : statusText(report));
+    const isDown = report.server.mode === 'degraded';
+    return report.degraded !== undefined || isDown ? 'failed' : 'ok';
+  },
+};
+
+async function lookAtAll(surroundings: Surroundings, config: ServerConfig): Promise<StatusReport> {
+  const { settings, file } = config;
+  const base = {
+    configFile: file,
+    datadir: settings.datadir,
+    server: await askServer(config),
+    halves: await lookAtHalves(surroundings, config),
+  };
+  try {
+    const database = await withDatabase(surroundings, config, (opened) => opened.status());
+    return { ...base, database };
+  } catch (error) {
+    if (!(error instanceof DegradedError)) throw error;
+    const { reason, message, details } = error;
+    return { ...base, degraded: { reason, message, details } };
+  }
+}
+
+async function lookAtHalves(surroundings: Surroundings, { settings }: ServerConfig) {
+  const { custody } = await custodyOf(settings, sourcesFor(surroundings, settings.datadir));
+  const { ring, ...report } = await custody.load();
+  for (const id of ring.ids) ring.byId(id)?.destroy();
+  return { ...report, keyIds: ring.ids };
+}
+
+async function askServer({ settings }: ServerConfig): Promise<StatusReport['server']> {
+  const listen = parseListen(settings['http.listen']);
+  const isTls = settings['http.cert'] !== undefined;
+  const host = listen === undefined || isAnyAddress(listen.host) ? '127.0.0.1' : listen.host;
+  const url = `${isTls ? 'https' : 'http'}://${formatListen({ host, port: listen?.port ?? 0 })}`;
+  try {
+    const signal = AbortSignal.timeout(READYZ_TIMEOUT_MS);
+    const answer = await fetch(`${url}/readyz`, { signal });
+    const body = (await answer.json()) as { mode?: unknown; reason?: unknown };
+    const mode = typeof body.mode === 'string' ? body.mode : 'unknown';
+    return { url, mode, ...(typeof body.reason === 'string' && { reason: body.reason }) };
+  } catch {
+    // Not running, or a certificate that this program does not trust: the rest of the report stands.
+    return { url, mode: 'no answer' };
+  }
+}
+
+function isAnyAddress(host: string): boolean {
+  return host === '0.0.0.0' || host === '::';
+}

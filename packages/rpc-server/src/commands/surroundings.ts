@@ -1,0 +1,71 @@
+/** What the commands get of the process: only `main.ts` reads it there. */
+import { loadConfig } from '../config/load-config.js';
+import type { Environment, LoadOptions, ServerConfig } from '../config/load-config.js';
+import { formatListen, parseListen } from '../config/listen-address.js';
+import type { SourceEnvironment } from '@vault/keystore';
+import { createLog } from '../log.js';
+import type { Logger, LogLevel } from '../log.js';
+
+export interface Surroundings {
+  readonly environment: Environment;
+  readonly workingFolder: string;
+  /** `process.geteuid()`; `undefined` where there are none. */
+  readonly userId: number | undefined;
+  readonly groupId: number | undefined;
+  /** Data: text as it is, with its line feeds. */
+  readonly writeOut: (text: string) => void;
+  /** Talk: log, progress, problems. */
+  readonly writeError: (text: string) => void;
+  /** Whether progress bars make sense. */
+  readonly isErrorTerminal: boolean;
+  /** Columns of the terminal, for help. */
+  readonly columns: number;
+  /** Resolves at the first SIGTERM or SIGINT. */
+  readonly stopRequested: Promise<void>;
+  readonly version: string;
+}
+
+/** Options that every command with a configuration has. */
+export interface ConfigArguments {
+  readonly config: string | undefined;
+  readonly datadir: string | undefined;
+  readonly port?: number | undefined;
+}
+
+/** @throws {ConfigError} */
+export function configFor(surroundings: Surroundings, args: ConfigArguments): ServerConfig {
+  const { environment, workingFolder } = surroundings;
+  const base: LoadOptions = {
+    environment,
+    workingFolder,
+    ...(args.config !== undefined && { configFile: args.config }),
+    ...(args.datadir !== undefined && { overrides: { datadir: args.datadir } }),
+  };
+  if (args.port === undefined) return loadConfig(base);
+  // The port alone is replaced: the host stays that of file or environment.
+  const listen = parseListen(loadConfig(base).settings['http.listen']);
+  const replaced = formatListen({ host: listen?.host ?? '127.0.0.1', port: args.port });
+  return loadConfig({ ...base, overrides: { ...base.overrides, 'http.listen': replaced } });
+}
+
+/** Loggers that write to standard error at the configured level. */
+export function logFor(
+  { environment, writeError }: Surroundings,
+  level: string,
+): (namespace: string) => Logger {
+  return createLog({
+    write: writeError,
+    // The table of settings allows no other.
+    level: level as LogLevel,
+    debugNamespaces: environment['DEBUG'] ?? '',
+  });
+}
+
+export function sourcesFor(surroundings: Surroundings, dataDir: string): SourceEnvironment {
+  const { environment, userId, groupId } = surroundings;
+  return { variables: environment, dataDir, userId, groupId };
+}
+
+export function searchPathOf({ environment }: Surroundings): string {
+  return environment['PATH'] ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+}

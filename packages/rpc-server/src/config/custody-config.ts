@@ -1,0 +1,39 @@
+/** From `[keystore]` to the keeper of both halves. */
+import { createHalfSource, defaultPair, KeystoreError, SplitKeystore } from '@vault/keystore';
+import type { HalfSource, SourceEnvironment } from '@vault/keystore';
+import { ConfigError } from './errors.js';
+import type { Settings } from './settings.js';
+
+export interface ConfiguredCustody {
+  readonly custody: SplitKeystore;
+  /** Sentences for the log. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * @throws {ConfigError} when a half source is configured wrongly, or both are at one place
+ */
+export async function custodyOf(
+  settings: Pick<Settings, 'keystore.halfA' | 'keystore.halfB'>,
+  environment: SourceEnvironment,
+): Promise<ConfiguredCustody> {
+  const { 'keystore.halfA': configuredA, 'keystore.halfB': configuredB } = settings;
+  const warnings: string[] = [];
+  let configA: unknown = configuredA;
+  if (configA === undefined) {
+    const { halfA, reason } = await defaultPair(environment);
+    configA = halfA;
+    warnings.push(
+      `keystore.halfA is not configured: "${halfA.source}" is used, since ${reason}; write it into the configuration`,
+    );
+  }
+  try {
+    const halfA: HalfSource = createHalfSource(configA, environment, 'keystore.halfA');
+    const configB = configuredB ?? { source: 'file' };
+    const halfB: HalfSource = createHalfSource(configB, environment, 'keystore.halfB');
+    return { custody: new SplitKeystore({ halfA, halfB }), warnings };
+  } catch (error) {
+    if (!(error instanceof KeystoreError)) throw error;
+    throw new ConfigError('CONFIG_TYPE', error.message);
+  }
+}

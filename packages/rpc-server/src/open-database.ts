@@ -1,0 +1,51 @@
+/** Opens the credential database of a configuration, for the server and for the tools beside it. */
+import { CredentialDatabase } from '@vault/redis-store';
+import type { DegradedError, OpenOptions, Progress, StoreLogger } from '@vault/redis-store';
+import type { SourceEnvironment } from '@vault/keystore';
+import { backupProtectionOf, protectMigrationBackup } from './backup/protection.js';
+import { custodyOf } from './config/custody-config.js';
+import type { ServerConfig } from './config/load-config.js';
+import type { LocalRedis } from './local-redis.js';
+
+export interface DatabaseParts {
+  readonly config: ServerConfig;
+  readonly redis: LocalRedis;
+  readonly sources: SourceEnvironment;
+  readonly role: 'server' | 'tool';
+  readonly logger: StoreLogger;
+  readonly onProgress?: (progress: Progress) => void;
+  readonly onDegraded?: (error: DegradedError) => void;
+}
+
+/**
+ * @throws {DegradedError} when the database may not be served
+ * @throws {ConfigError} when the configuration of a half source or of the backup is wrong
+ */
+export async function openDatabase(parts: DatabaseParts): Promise<CredentialDatabase> {
+  return CredentialDatabase.open(await openOptions(parts));
+}
+
+/** What {@link openDatabase} opens it with. */
+export async function openOptions(parts: DatabaseParts): Promise<OpenOptions> {
+  const { config, redis, sources, role, logger, onProgress, onDegraded } = parts;
+  const { settings, collections } = config;
+  const { custody, warnings } = await custodyOf(settings, sources);
+  for (const warning of warnings) logger.warn(warning);
+  const protection = await backupProtectionOf(settings);
+  return {
+    redis: redis.options,
+    prefix: settings['redis.prefix'],
+    collections,
+    custody,
+    dataDir: settings.datadir,
+    encrypt: settings['redis.encryptCredentialDatabase'],
+    role,
+    logger,
+    ownRedis: redis.isOwn,
+    ...(onProgress !== undefined && { onProgress }),
+    ...(onDegraded !== undefined && { onDegraded }),
+    ...(protection !== undefined && {
+      backupProtection: { ending: '.pgp', protect: protectMigrationBackup(protection) },
+    }),
+  };
+}

@@ -1,0 +1,194 @@
+/**
+ * One run of the server: from a configuration to a served API, and back down. HTTP is up before
+ * anything else, so that health and progress can be asked for while Redis loads and records migrate.
+ * The server is degraded until proven healthy.
+ */
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+import { DegradedError } from '@vault/redis-store';
+import type { CredentialDatabase } from '@vault/redis-store';
+import type { SourceEnvironment } from '@vault/keystore';
+import { DatabaseConfigBackup } from './backup/config-backup.js';
+import { backupDatabaseOf } from './backup/database-adapter.js';
+import { ConfigError } from './config/errors.js';
+import { limitsOf } from './config/limit-settings.js';
+import { parseListen } from './config/listen-address.js';
+import type { ServerConfig } from './config/load-config.js';
+import { readPem } from './config/redis-config.js';
+import { prepareDataFolder } from './data-folder.js';
+import { createApi } from './http/api-server.js';
+import type { Api } from './http/api-server.js';
+import { usersOf } from './http/serving.js';
+import { localRedis } from './local-redis.js';
+import type { LocalRedis } from './local-redis.js';
+import { describeError } from './log.js';
+import type { Logger } from './log.js';
+import { openDatabase } from './open-database.js';
+import { OwnRedisError } from './own-redis/errors.js';
+import { ensureFirstAdministrator } from './session/first-administrator.js';
+import { firstSteps } from './first-steps.js';
+
+export interface ServerOptions {
+  readonly config: ServerConfig;
+  /** What half sources need of process and machine. */
+  readonly sources: SourceEnvironment;
+  /** `PATH`, for children. */
+  readonly searchPath: string;
+  readonly log: (namespace: string) => Logger;
+  readonly version: string;
+  /** `VAULT_ADMIN_EMAIL`, `VAULT_ADMIN_PASSWORD`. */
+  readonly administrator: {
+    readonly email?: string | undefined;
+    readonly password?: string | undefined;
+  };
+  /** Takes lines for standard output, without line feed. */
+  readonly print: (line: string) => void;
+}
+
+/** Password of the first administrator, until the operator deletes it. */
+export const INITIAL_PASSWORD_FILE = 'initial-password';
+
+export class VaultServer {
+  readonly #options: ServerOptions;
+  readonly #log: Logger;
+  /** The namespace that operators of the model look for. */
+  readonly #credentialsLog: Logger;
+  readonly #api: Api;
+  #url = '';
+  #redis: LocalRedis | undefined;
+  #database: CredentialDatabase | undefined;
+  #opening: Promise<void> = Promise.resolve();
+  #isStopping = false;
+
+  private constructor(options: ServerOptions, api: Api) {
+    this.#options = options;
+    this.#log = options.log('server');
+    this.#credentialsLog = options.log('crypto-credentials');
+    this.#api = api;
+  }
+
+  /**
+   * Listens, then opens the database. Resolves when it serves or is degraded, which is printed.
+   * @throws {ConfigError} when the configuration cannot work; NodeJS.ErrnoException when the address is in use
+   */
+  static async start(options: ServerOptions): Promise<VaultServer> {
+    const { config, log } = options;
+    const warning = await prepareDataFolder(config.settings.datadir);
+    const warnings = [...config.warnings, ...(warning === undefined ? [] : [warning])];
+    for (const each of warnings) log('server').warn(each);
+    const server = new VaultServer(options, createApi(apiOptions(options)));
+    server.#url = await server.#api.listen();
+    server.#opening = server.#open();
+    return server;
+  }
+
+  /** Settles once the server serves or is degraded. */
+  get opened(): Promise<void> {
+    return this.#opening;
+  }
+
+  /** Finishes what is under way, closes everything, and stops a Redis of the server's own. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    await this.#api.close();
+    await this.#database?.close();
+    // A migration under way is resumed by the next start: it ends here as Redis does.
+    await this.#redis?.stop();
+  }
+
+  async #open(): Promise<void> {
+    try {
+      await this.#openDatabase();
+    } catch (error) {
+      if (this.#isStopping) return;
+      this.#degrade(asDegraded(error));
+      this.#options.print(`vault-server degraded on ${this.#url}`);
+    }
+  }
+
+  async #openDatabase(): Promise<void> {
+    const { config, searchPath, sources, administrator, print } = this.#options;
+    const { settings } = config;
+    this.#redis = await localRedis({
+      settings,
+      searchPath,
+      role: 'server',
+      onLoading: () => this.#log.info('Redis is loading its data'),
+    });
+    const database = await openDatabase({
+      config,
+      redis: this.#redis,
+      sources,
+      role: 'server',
+      logger: this.#credentialsLog,
+      // Only of the start: an import or a verify of a served database reports here too.
+      onProgress: (progress) => {
+        if (this.#database === undefined) this.#api.setState({ mode: 'starting', progress });
+      },
+      onDegraded: (error) => this.#degrade(error),
+    });
+    this.#database = database;
+    const users = usersOf(database, limitsOf(settings));
+    const created = await ensureFirstAdministrator(database, users, administrator);
+    if (created?.generatedPassword !== undefined) {
+      await writeInitialPassword(settings.datadir, created.generatedPassword);
+    }
+    const logger = this.#options.log('backup');
+    const backup = new DatabaseConfigBackup({ database: backupDatabaseOf(database), logger });
+    if (this.#isStopping) return;
+    this.#api.setState({ mode: 'serving', database, backup });
+    if (created !== undefined) {
+      const file = join(settings.datadir, INITIAL_PASSWORD_FILE);
+      for (const line of firstSteps(created, this.#url, file)) print(line);
+    }
+    print(`vault-server ready on ${this.#url}`);
+  }
+
+  #degrade(error: DegradedError): void {
+    this.#api.setState({ mode: 'degraded', reason: error.reason });
+    this.#credentialsLog.error(error.message, { ...error.details });
+  }
+}
+
+function apiOptions({ config, log, version }: ServerOptions): Parameters<typeof createApi>[0] {
+  const { settings, collections } = config;
+  const listen = parseListen(settings['http.listen']);
+  if (listen === undefined) throw new TypeError('the settings were not checked');
+  const { 'http.cert': cert, 'http.key': key } = settings;
+  return {
+    listen,
+    ...(cert !== undefined &&
+      key !== undefined && {
+        tls: { cert: readPem('http.cert', cert), key: readPem('http.key', key) },
+      }),
+    allowedHosts: settings['http.allowedHosts'],
+    allowedOrigins: settings['http.allowedOrigins'],
+    limits: limitsOf(settings),
+    collections,
+    logger: log('api'),
+    version,
+  };
+}
+
+/** Every failure to open leaves the server degraded, with what is known of the cause. */
+function asDegraded(error: unknown): DegradedError {
+  if (error instanceof DegradedError) return error;
+  const reason = error instanceof OwnRedisError ? 'redisUnusable' : 'startFailed';
+  const advice = error instanceof ConfigError ? 'correct the configuration and restart' : undefined;
+  return new DegradedError(reason, {
+    cause: describeError(error),
+    ...(advice !== undefined && { advice }),
+  });
+}
+
+/** Only the password: a name beside it would be found by a search for names. */
+async function writeInitialPassword(folder: string, password: string): Promise<void> {
+  const file = await open(join(folder, INITIAL_PASSWORD_FILE), 'w', 0o600);
+  try {
+    await file.chmod(0o600);
+    await file.writeFile(`${password}\n`);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
