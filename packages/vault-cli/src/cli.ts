@@ -45,17 +45,18 @@ export async function parseCommandLine(
       stdout.write(await complete(argv.slice(2), context));
     };
   }
-  const methodHelp = helpForMethod(argv);
+  const words = argv.length === 0 || argv[0] === 'help' ? [...argv.slice(1), '--help'] : argv;
+  const methodHelp = helpForMethod(words);
   if (methodHelp !== undefined) return await parseCommandLine(methodHelp, context);
   let chosen: Invocation | undefined;
-  const parser = createParser(argv, context);
+  const parser = createParser(words, context);
   for (const command of COMMANDS) {
     command.addTo(parser, (invocation) => {
       chosen = invocation;
     });
   }
-  if (argv.includes('--')) throw new UsageError('-- has no meaning here', HELP_ADVICE);
-  const printed = await parse(parser, argv.length === 0 ? ['--help'] : argv);
+  if (words.includes('--')) throw new UsageError('-- has no meaning here', HELP_ADVICE);
+  const printed = await parse(parser, words);
   if (printed !== '') return writeText(printed);
   if (chosen === undefined) throw new UsageError('no command', HELP_ADVICE);
   return chosen;

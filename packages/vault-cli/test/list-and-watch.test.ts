@@ -1,7 +1,9 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { writeFileSync } from 'node:fs';
+import { runOrThrow } from '../../../test/harness/program.js';
 import { Resources } from '../../../test/harness/resources.js';
 import { FakeServer, TOKEN } from './support/fake-server.js';
-import { CliRunner } from './support/run-cli.js';
+import { BINARY, CliRunner } from './support/run-cli.js';
 
 /** Each test starts programs, on a machine that may be busy. */
 jest.setTimeout(30_000);
@@ -155,8 +157,31 @@ describe('completion', () => {
     const { stdout } = await cli.run(['completion'], { env: { SHELL: '/bin/bash' } });
     expect(stdout).toContain('--get-yargs-completions');
     expect(stdout).toContain('complete -o bashdefault -o default -F');
+    expect(stdout).toContain('compopt -o nospace');
     const zsh = await cli.run(['completion'], { env: { SHELL: '/bin/zsh' } });
     expect(zsh.stdout).toContain('#compdef vault-cli');
+  });
+
+  it('works in bash', async () => {
+    const { stdout: script } = await cli.run(['completion'], { env: { SHELL: '/bin/bash' } });
+    writeFileSync(cli.folder.join('script'), script);
+    const program = cli.folder.join('vault-cli');
+    writeFileSync(program, `#!/bin/sh\nexec '${process.execPath}' '${BINARY}' "$@"\n`, {
+      mode: 0o755,
+    });
+    const press = async (...words: string[]) => {
+      const line = words.map((word) => `'${word}'`).join(' ');
+      const commands = `. ./script; COMP_WORDS=(vault-cli ${line}); COMP_CWORD=${words.length}
+        _vault-cli_yargs_completions; echo "\${COMPREPLY[@]}"`;
+      return await runOrThrow('bash', ['-c', commands], {
+        cwd: cli.folder.path,
+        env: { ...env, HOME: cli.folder.path, PATH: `${cli.folder.path}:${process.env['PATH']}` },
+      });
+    };
+    expect(await press('regi')).toBe('register\n');
+    expect(await press('server.s')).toBe('server.set\n');
+    // bash splits words at =.
+    expect(await press('server.set', 'id', '=', '1', 'ho')).toBe('host=\n');
   });
 
   it('completes commands, options, and methods of the server', async () => {

@@ -63,10 +63,13 @@ describe('the help', () => {
     for (const { name } of COMMANDS) expect(stdout).toContain(`vault-cli ${name}`);
     for (const { meaning } of Object.values(EXIT_STATUSES)) expect(stdout).toContain(meaning);
     expect(await cli.run([])).toMatchObject({ status: 0, stdout });
-    expect(await cli.run(['register', '--help'])).toMatchObject({
+    expect(await cli.run(['help'])).toMatchObject({ status: 0, stdout });
+    const ofRegister = await cli.run(['register', '--help']);
+    expect(ofRegister).toMatchObject({
       status: 0,
       stdout: expect.stringContaining('--expiresIn'),
     });
+    expect(await cli.run(['help', 'register'])).toEqual(ofRegister);
     expect(await cli.run(['--version'])).toMatchObject({
       stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/),
     });

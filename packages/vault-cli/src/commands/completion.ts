@@ -14,7 +14,15 @@ export const completion = defineCommand({
     // A parser that knows nothing else: beside a default command yargs would run that as well.
     const parser = yargs().scriptName('vault-cli').completion('completion', false);
     await parser.exitProcess(false).parseAsync(['completion'], {}, (_error, _argv, script) => {
-      if (script !== '') context.stdout.write(`${script}\n`);
+      if (script !== '') context.stdout.write(`${withoutSpaceAfterName(script)}\n`);
     });
   },
 });
+
+/** bash puts a space behind what it completes; behind `host=` the value follows. */
+function withoutSpaceAfterName(script: string): string {
+  return script.replace(
+    '    return 0\n',
+    '    [[ "${COMPREPLY[0]}" == *= ]] && compopt -o nospace 2>/dev/null\n    return 0\n',
+  );
+}

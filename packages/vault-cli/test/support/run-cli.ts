@@ -3,7 +3,7 @@ import { Program, runProgram, type ProgramResult } from '../../../../test/harnes
 import type { Stoppable } from '../../../../test/harness/resources.js';
 import { TemporaryFolder } from '../../../../test/harness/temporary-folder.js';
 
-const BINARY = join(import.meta.dirname, '../../bin/vault-cli.js');
+export const BINARY = join(import.meta.dirname, '../../bin/vault-cli.js');
 
 export interface RunOptions {
   /** Text on standard input. Default: empty. */
