@@ -11,6 +11,8 @@ export interface ReadHalf {
   readonly reading: HalfReading;
 }
 
+export type ReadHalves = readonly [ReadHalf, ReadHalf];
+
 /** `half B (file /path)` */
 export function nameHalf(half: 'A' | 'B', source: HalfSource): string {
   return `half ${half} (${source.source} ${source.place})`;

@@ -25,4 +25,4 @@ export type {
   SourceRow,
 } from './source-table.js';
 export { SplitKeystore } from './split-keystore.js';
-export type { SplitKeystoreOptions } from './split-keystore.js';
+export type { HalfPair, SplitKeystoreOptions } from './split-keystore.js';

@@ -2,13 +2,15 @@
 // oxlint-disable no-await-in-loop -- one half after the other
 import { KeyHalf, VaultKey } from '@vault/crypto';
 import type { KeyId } from '@vault/crypto';
-import type { CustodyReport, HalfReport, HalvesState, KeyCustody, KeyRing } from './custody.js';
+import { appendRefusalOf, halfForNewPair, planRestore } from './append-plan.js';
+import type { CustodyReport, KeyCustody } from './custody.js';
 import { checkCustody } from './custody-check.js';
-import { diagnose, nameHalf } from './diagnosis.js';
-import type { ReadHalf } from './diagnosis.js';
-import { KeystoreError } from './errors.js';
+import { reportCustody } from './custody-report.js';
+import { nameHalf } from './diagnosis.js';
+import type { ReadHalf, ReadHalves } from './diagnosis.js';
+import { errnoOf, KeystoreError } from './errors.js';
 import { destroyReading, linesOf } from './half-source.js';
-import type { HalfLine, HalfSource, LineRemoval } from './half-source.js';
+import type { HalfLine, HalfReading, HalfSource, LineRemoval } from './half-source.js';
 import { pairHalves } from './pairing.js';
 import type { Pairing } from './pairing.js';
 
@@ -17,7 +19,12 @@ export interface SplitKeystoreOptions {
   readonly halfB: HalfSource;
 }
 
-type ReadHalves = readonly [ReadHalf, ReadHalf];
+/** Both halves of one key. Whoever holds it destroys both. */
+export interface HalfPair {
+  readonly keyId: KeyId;
+  readonly halfA: KeyHalf;
+  readonly halfB: KeyHalf;
+}
 
 /**
  * Keeps both halves: loads and pairs them, appends a new pair, removes the lines of one key. There
@@ -54,16 +61,7 @@ export class SplitKeystore implements KeyCustody {
 
   async load(): Promise<CustodyReport> {
     const custodyWarnings = await checkCustody(this.#halfA, this.#halfB);
-    return this.#withHalves((halves) => {
-      const pairing = this.#pair(halves);
-      return {
-        state: stateOf(halves, pairing),
-        ring: ringOf(pairing),
-        halves: [reportOf(halves[0]), reportOf(halves[1])],
-        diagnosis: diagnose(halves[0], halves[1], pairing),
-        custodyWarnings,
-      };
-    });
+    return this.#withHalves((halves) => reportCustody(halves, pairOf(halves), custodyWarnings));
   }
 
   async appendRefusal(): Promise<string | undefined> {
@@ -76,6 +74,51 @@ export class SplitKeystore implements KeyCustody {
 
   remove(id: KeyId): Promise<void> {
     return this.#exclusively(() => this.#removeLines(id));
+  }
+
+  /**
+   * Both halves of a key, for a recovery kit.
+   * @returns `undefined` when no whole key of that id is there
+   */
+  exportPair(id: KeyId): Promise<HalfPair | undefined> {
+    return this.#withHalves((halves) => {
+      const { pairs } = pairOf(halves);
+      for (const { key } of pairs) key.destroy();
+      const pair = pairs.find(({ key }) => key.id === id);
+      if (pair === undefined) return undefined;
+      // Copies: those that were read are destroyed.
+      const halfA = KeyHalf.fromBytes(pair.lineA.half.unsafeBytes());
+      const halfB = KeyHalf.fromBytes(pair.lineB.half.unsafeBytes());
+      return { keyId: id, halfA, halfB };
+    });
+  }
+
+  /**
+   * Puts halves of a recovery kit back where they belong: appends each that is not there. What is
+   * there stays, and a pair that is whole already is left as it is.
+   * @throws KeystoreError `APPEND_REFUSED`, before anything is written, when the halves do not give
+   *   the key id, or one is not there and cannot be written
+   */
+  restorePair(pair: HalfPair): Promise<void> {
+    return this.#exclusively(() => this.#restore(pair));
+  }
+
+  async #restore({ keyId, halfA, halfB }: HalfPair): Promise<void> {
+    const key = VaultKey.derive(halfA, halfB);
+    key.destroy();
+    if (key.id !== keyId) {
+      throw new KeystoreError('APPEND_REFUSED', `the halves do not give key ${keyId}`);
+    }
+    await this.#withHalves(async ([a, b]) => {
+      const plans = [
+        { source: a.source, half: halfA, plan: await planRestore(a, keyId, halfA) },
+        { source: b.source, half: halfB, plan: await planRestore(b, keyId, halfB) },
+      ];
+      for (const { source, half, plan } of plans) {
+        if (plan === 'append') await source.append({ keyId, half });
+      }
+    });
+    await this.#assertReadsBack(keyId);
   }
 
   async #appendPair(): Promise<VaultKey> {
@@ -132,7 +175,7 @@ export class SplitKeystore implements KeyCustody {
           );
         }
       }
-      const pairing = this.#pair(halves);
+      const pairing = pairOf(halves);
       try {
         // Both are tried even when one fails: the next call then has only that one left.
         const results = await Promise.allSettled(
@@ -150,14 +193,12 @@ export class SplitKeystore implements KeyCustody {
     return [this.#halfA, this.#halfB];
   }
 
-  /** The order of lines that are written says which key is older. */
-  #pair([a, b]: ReadHalves): Pairing {
-    return pairHalves(linesOf(a.reading), linesOf(b.reading), a.source.isWritable ? 'A' : 'B');
-  }
-
   /** Reads both sources, and zeroes what they gave once `use` is done. */
   async #withHalves<T>(use: (halves: ReadHalves) => T | Promise<T>): Promise<T> {
-    const [readingA, readingB] = await Promise.all([this.#halfA.read(), this.#halfB.read()]);
+    const [readingA, readingB] = await Promise.all([
+      readWhatever(this.#halfA),
+      readWhatever(this.#halfB),
+    ]);
     try {
       return await use([
         { half: 'A', source: this.#halfA, reading: readingA },
@@ -177,77 +218,18 @@ export class SplitKeystore implements KeyCustody {
   }
 }
 
-function stateOf([a, b]: ReadHalves, { pairs }: Pairing): HalvesState {
-  const statuses = [a.reading.status, b.reading.status];
-  if (statuses.includes('unreadable')) return 'unreadable';
-  const missing = statuses.filter((status) => status === 'missing').length;
-  if (missing === 2) return 'none';
-  if (missing === 1) return 'one';
-  return pairs.length > 0 ? 'paired' : 'unpaired';
+/** The order of lines that are written says which key is older. */
+function pairOf([a, b]: ReadHalves): Pairing {
+  return pairHalves(linesOf(a.reading), linesOf(b.reading), a.source.isWritable ? 'A' : 'B');
 }
 
-function ringOf({ pairs }: Pairing): KeyRing {
-  const keys = new Map(pairs.map(({ key }) => [key.id, key]));
-  return { ids: [...keys.keys()], byId: (id) => keys.get(id) };
-}
-
-function reportOf({ half, source, reading }: ReadHalf): HalfReport {
-  const keyIds = linesOf(reading).flatMap(({ keyId }) => (keyId === undefined ? [] : [keyId]));
-  return {
-    half,
-    source: source.source,
-    place: source.place,
-    status: reading.status,
-    keyIds: [...new Set(keyIds)],
-    ...('reason' in reading ? { reason: reading.reason } : {}),
-  };
-}
-
-async function appendRefusalOf(halves: ReadHalves): Promise<string | undefined> {
-  const fixed: string[] = [];
-  for (const read of halves) {
-    const name = nameHalf(read.half, read.source);
-    const refusal = read.source.isWritable ? await writableRefusal(read) : unwritableRefusal(read);
-    if (refusal !== undefined) return `${name} ${refusal}`;
-    if (!read.source.isWritable && read.reading.status !== 'missing') {
-      fixed.push(`${name}: ${(await read.source.writeRefusal()) ?? 'it is read-only'}`);
-    }
+/** A source that fails in a way it does not know of itself is unreadable, too: never missing. */
+async function readWhatever(source: HalfSource): Promise<HalfReading> {
+  try {
+    return await source.read();
+  } catch (error) {
+    return { status: 'unreadable', reason: `reading it failed: ${errnoOf(error)}` };
   }
-  if (fixed.length < halves.length) return undefined;
-  return `neither half can be written by the server: ${fixed.join('; ')}`;
-}
-
-async function writableRefusal({ source, reading }: ReadHalf): Promise<string | undefined> {
-  if (reading.status === 'unreadable') return `cannot be read: ${reading.reason}`;
-  const refusal = await source.writeRefusal();
-  return refusal === undefined ? undefined : `cannot be written: ${refusal}`;
-}
-
-/** A source that is not written needs a secret that a new half can be paired with. */
-function unwritableRefusal({ source, reading }: ReadHalf): string | undefined {
-  if (reading.status === 'missing') {
-    return source.initialise === undefined
-      ? 'is missing, and the server cannot make it'
-      : undefined;
-  }
-  if (reading.status !== 'found') return `is ${reading.status}: ${reading.reason}`;
-  if (currentSecret(reading.lines) !== undefined) return undefined;
-  return 'is read-only, and each of its lines belongs to one key already';
-}
-
-/** The newest bare line: a labelled one belongs to its key. */
-function currentSecret(lines: readonly HalfLine[]): KeyHalf | undefined {
-  return lines.findLast(({ keyId }) => keyId === undefined)?.half;
-}
-
-/** @returns a half of the caller's own, to be destroyed */
-function halfForNewPair({ half, source, reading }: ReadHalf): KeyHalf {
-  if (source.isWritable) return KeyHalf.generate();
-  const secret = currentSecret(linesOf(reading));
-  if (secret === undefined) {
-    throw new KeystoreError('APPEND_REFUSED', `${nameHalf(half, source)} has no secret any more`);
-  }
-  return KeyHalf.fromBytes(secret.unsafeBytes());
 }
 
 /**

@@ -196,6 +196,80 @@ describe('two writable halves', () => {
   });
 });
 
+describe('the pair of a recovery kit', () => {
+  let at: TestPlace;
+  let pathA: string;
+  let pathB: string;
+  let keystore: SplitKeystore;
+  beforeEach(() => {
+    at = makePlace();
+    pathA = at.folder.join('half-a');
+    pathB = at.folder.join('half-b');
+    keystore = new SplitKeystore({
+      halfA: createHalfSource({ source: 'file', path: pathA }, at.environment),
+      halfB: createHalfSource({ source: 'file', path: pathB }, at.environment),
+    });
+  });
+  afterEach(() => at.folder.stop());
+
+  test('is exported, and put back after a loss; what was there meanwhile stays', async () => {
+    const key = await keystore.append();
+    const pair = await keystore.exportPair(key.id);
+    expect(await keystore.exportPair(STRANGER)).toBeUndefined();
+    rmSync(pathA);
+    const later = await keystore.append();
+    if (pair === undefined) throw new Error('the key is there');
+    await keystore.restorePair(pair);
+    const { ring, state } = await keystore.load();
+    expect(state).toBe('paired');
+    expect(new Set(ring.ids)).toEqual(new Set([key.id, later.id]));
+  });
+
+  test('is put back without its corrupt half being lost', async () => {
+    const key = await keystore.append();
+    const pair = await keystore.exportPair(key.id);
+    if (pair === undefined) throw new Error('the key is there');
+    rmSync(pathB);
+    writeFileSync(pathB, 'garbage', { mode: 0o400 });
+    await keystore.restorePair(pair);
+    expect((await keystore.load()).ring.ids).toEqual([key.id]);
+    expect(readFileSync(`${pathB}.corrupt-1`, 'utf8')).toBe('garbage');
+  });
+
+  test('that is whole already changes nothing', async () => {
+    const key = await keystore.append();
+    const pair = await keystore.exportPair(key.id);
+    if (pair === undefined) throw new Error('the key is there');
+    const before = [readFileSync(pathA, 'utf8'), readFileSync(pathB, 'utf8')];
+    await keystore.restorePair(pair);
+    expect([readFileSync(pathA, 'utf8'), readFileSync(pathB, 'utf8')]).toEqual(before);
+  });
+
+  test('that does not give its key id is refused', async () => {
+    const halfA = KeyHalf.fromHex(A1);
+    const halfB = KeyHalf.fromHex(B1);
+    const restore = keystore.restorePair({ keyId: STRANGER, halfA, halfB });
+    await expect(restore).rejects.toMatchObject({ code: 'APPEND_REFUSED' });
+    expect(await keystore.load()).toMatchObject({ state: 'none' });
+  });
+
+  test('is refused before anything is written when a half cannot be written', async () => {
+    const variables = { VAULT_MASTER_KEY: Buffer.from(A2, 'hex').toString('base64') };
+    const withEnvironment = new SplitKeystore({
+      halfA: createHalfSource({ source: 'file', path: pathA }, at.environment),
+      halfB: createHalfSource({ source: 'env' }, { ...at.environment, variables }),
+    });
+    const halfA = KeyHalf.fromHex(A1);
+    const wrong = KeyHalf.fromHex(B1);
+    const refused = withEnvironment.restorePair({ keyId: keyOf(A1, B1).id, halfA, halfB: wrong });
+    await expect(refused).rejects.toThrow('half B (env VAULT_MASTER_KEY) has another secret');
+    expect(existsSync(pathA)).toBe(false);
+    const right = KeyHalf.fromHex(A2);
+    await withEnvironment.restorePair({ keyId: keyOf(A1, A2).id, halfA, halfB: right });
+    expect((await withEnvironment.load()).ring.ids).toEqual([keyOf(A1, A2).id]);
+  });
+});
+
 describe('a half that cannot be written', () => {
   let at: TestPlace;
   let path: string;

@@ -199,6 +199,22 @@ describe('the half file', () => {
     expect(await new FilePlace({ path, owner }).writeRefusal()).toContain('EACCES');
   });
 
+  test('that somebody else changes while we change it is a conflict: theirs stays', async () => {
+    plant(path, 'ab'.repeat(32));
+    let reads = 0;
+    const open: FileSystem['open'] = async (file, ...more) => {
+      if (file === path && ++reads === 2) plant(path, 'cd'.repeat(32));
+      return nodeFileSystem.open(file, ...more);
+    };
+    const owner = { ...at.environment, fileSystem: { ...nodeFileSystem, open } };
+    const append = new StoredHalfSource(new FilePlace({ path, owner })).append({
+      keyId: FIRST_ID,
+      half: KeyHalf.generate(),
+    });
+    await expect(append).rejects.toMatchObject({ code: 'HALF_CONFLICT' });
+    expect(readFileSync(path, 'utf8')).toBe('cd'.repeat(32));
+  });
+
   test('loses the temporary files of a killed write with the next change', async () => {
     await source.append({ keyId: FIRST_ID, half: KeyHalf.generate() });
     plant(`${path}.tmp-0011223344556677`, 'left over');

@@ -296,6 +296,24 @@ describe('answers that the real daemon does not give to dom0', () => {
     expect(starts).toHaveLength(8);
   });
 
+  test('the connection ends at any request: an error, never a hang, never half a change', async () => {
+    const requestsOfAppend = 4;
+    for (let last = 1; last <= requestsOfAppend; last++) {
+      let count = 0;
+      const usual = answering(0, 'hang-up');
+      const cut = await FakeXenstored.start((request) =>
+        ++count === last ? 'hang-up' : usual(request),
+      );
+      const append = xenstoreSource(cut.socketPath).append({ keyId: FIRST_ID, half: HALF });
+      await expect(append).rejects.toMatchObject({
+        code: 'HALF_UNREADABLE',
+        message: expect.stringContaining('daemon is down'),
+      });
+      expect(cut.requests).toHaveLength(last);
+      await cut.stop();
+    }
+  });
+
   const header = (type: number, requestId: number, length: number): Buffer =>
     Buffer.from(new Uint32Array([type, requestId, 0, length]).buffer);
   test.each<[string, FakeAnswer]>([
