@@ -171,13 +171,6 @@ export const LIMITS = {
     max: 24 * HOUR_MS,
     description: 'longest time that one upload may take',
   },
-  httpBodyBytes: {
-    default: 64 * KIB,
-    unit: 'bytes',
-    min: KIB,
-    max: 16 * MIB,
-    description: 'largest body of any other HTTP request',
-  },
 } as const satisfies Record<string, LimitRow>;
 
 export type LimitName = keyof typeof LIMITS;

@@ -58,15 +58,15 @@ export interface Api {
 /** Time for a client that sends its headers slowly; the body has its own limit. */
 const HEADERS_TIMEOUT_MS = 30_000;
 
-function createFastify(tls: ApiOptions['tls'], limits: Limits): FastifyInstance {
+function createFastify(tls: ApiOptions['tls']): FastifyInstance {
   return fastify({
     logger: false,
-    bodyLimit: limits.httpBodyBytes,
     forceCloseConnections: true,
     serverFactory: (handler) => {
       const timeouts = {
         headersTimeout: HEADERS_TIMEOUT_MS,
-        requestTimeout: Math.max(limits.uploadDurationMs, HEADERS_TIMEOUT_MS),
+        // Off: only uploads read a body, and they have a limit of their own.
+        requestTimeout: 0,
       };
       return tls === undefined
         ? createServer(timeouts, handler)
@@ -109,7 +109,7 @@ export function createApi(options: ApiOptions): Api {
     rights: () => serving?.rights,
   });
 
-  const app = createFastify(options.tls, limits);
+  const app = createFastify(options.tls);
   app.removeAllContentTypeParsers();
   // Bodies are read by whoever needs them, as streams.
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));

@@ -91,7 +91,6 @@ export class Transfers {
     const secret = (request.url ?? '').slice(API_PATH.length);
     const offer = this.#offers.get(secret);
     response.setHeader('Cache-Control', 'no-store');
-    response.setHeader('Connection', 'close');
     if (offer === undefined) {
       await answerText(
         request,
@@ -136,7 +135,8 @@ export class Transfers {
     response.setHeader('Content-Type', download.contentType);
     response.setHeader('Content-Disposition', `attachment; filename="${download.fileName}"`);
     // No Content-Length, so chunked: a stream that fails half way ends without the last chunk, and
-    // the client sees that the file is not whole.
+    // the client sees that the file is not whole. No `Connection: close` either: with it, fetch of
+    // Node 20 takes the end of the connection for the end of the file.
     await pipeline(stream, response);
   }
 
@@ -145,19 +145,23 @@ export class Transfers {
     request: IncomingMessage,
     response: ServerResponse,
   ): Promise<void> {
-    const { uploadBytes } = this.#options.limits;
+    const { uploadBytes, uploadDurationMs } = this.#options.limits;
     if (Number(request.headers['content-length'] ?? 0) > uploadBytes) throw tooLarge(uploadBytes);
     const counted = countBytes(uploadBytes);
     // The source is not destroyed with the counter, so that the refusal can still be read.
     request.pipe(counted);
-    request.once('error', (error) => counted.destroy(error));
+    const cutOff = (cause?: Error) =>
+      counted.destroy(new Error('the upload was cut off', { cause }));
+    request.once('error', cutOff);
     request.once('close', () => {
-      if (!request.complete) counted.destroy(new Error('the upload was cut off'));
+      if (!request.complete) cutOff();
     });
+    const timer = setTimeout(() => counted.destroy(tooSlow(uploadDurationMs)), uploadDurationMs);
     try {
       const shown = await upload.receive(counted);
       await answerText(request, response, 200, shown);
     } finally {
+      clearTimeout(timer);
       request.unpipe(counted);
       counted.destroy();
     }
@@ -179,6 +183,12 @@ export class Transfers {
 
 function tooLarge(maxBytes: number): ApiError {
   return new ApiError('RESULT_TOO_LARGE', `an upload has at most ${maxBytes} bytes`);
+}
+
+function tooSlow(durationMs: number): ApiError {
+  return new ApiError('OPERATION_FAILED', `an upload takes at most ${durationMs} ms`, {
+    code: 'UPLOAD_TOO_SLOW',
+  });
 }
 
 /** Passes bytes on, and fails once there are too many. */
@@ -205,6 +215,8 @@ async function answerText(
   response.writeHead(status, {
     'Content-Type': contentType,
     'Content-Length': Buffer.byteLength(text),
+    // Clients of xo-cli's kind do not read such answers, and would wait for the connection's end.
+    Connection: 'close',
   });
   response.write(text);
   if (!request.readableEnded && !request.destroyed) {

@@ -28,7 +28,7 @@ test.each([
 });
 
 test('writes the digits in place of the rounded number', () => {
-  const answer = { jsonrpc: '2.0', id: 9_223_372_036_854_775_807, result: { id: 1 } };
+  const answer = { jsonrpc: '2.0', id: 2 ** 63, result: { id: 1 } };
   expect(withExactId(answer, '9223372036854775807')).toBe(
     '{"id":9223372036854775807,"jsonrpc":"2.0","result":{"id":1}}',
   );

@@ -1,0 +1,241 @@
+/** Each limit of the table, and what happens past it. Those of tokens and passwords are tested where they live. */
+import { once } from 'node:events';
+import { request } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { PassThrough, Readable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { WebSocket } from 'ws';
+import type { ConfigBackup } from '../../src/backup/port.js';
+import type { Limits } from '../../src/limits.js';
+import { ADMIN, ApiFixture } from '../api-fixture.js';
+import type { RpcClient, RpcError } from '../rpc-client.js';
+
+let fixture: ApiFixture | undefined;
+afterEach(async () => {
+  await fixture?.stop();
+  fixture = undefined;
+});
+
+async function start(limits: Partial<Limits>, backup?: ConfigBackup): Promise<ApiFixture> {
+  fixture = await ApiFixture.start({ limits, ...(backup === undefined ? {} : { backup }) });
+  return fixture;
+}
+
+/** A call of `session.getUser` that is exactly so many bytes long. */
+function messageOf(bytes: number): string {
+  const head = '{"jsonrpc":"2.0","id":1,"method":"session.getUser","padding":"';
+  return `${head}${'x'.repeat(bytes - head.length - 2)}"}`;
+}
+
+describe('messages', () => {
+  test('are at most messageBeforeSignInBytes before sign-in, messageBytes after', async () => {
+    const api = await start({ messageBeforeSignInBytes: 2048, messageBytes: 65_536 });
+    const stranger = await api.connect();
+    expect(await stranger.exchange(messageOf(2048))).toContain('"result":null');
+    stranger.socket.send(messageOf(2049));
+    expect(await stranger.closed).toBe(1009);
+
+    const user = await api.signIn();
+    expect(await user.exchange(messageOf(65_536))).toContain('"result":{');
+    user.socket.send(messageOf(65_537));
+    expect(await user.closed).toBe(1009);
+  });
+
+  test('are small again after sign-out', async () => {
+    const api = await start({ messageBeforeSignInBytes: 2048 });
+    const user = await api.signIn();
+    await user.call('session.signOut');
+    user.socket.send(messageOf(2049));
+    expect(await user.closed).toBe(1009);
+  });
+
+  test('by default are 64 KiB before and 16 MiB after', async () => {
+    const api = await start({});
+    const stranger = await api.connect();
+    stranger.socket.send(messageOf(65_537));
+    expect(await stranger.closed).toBe(1009);
+    const user = await api.signIn();
+    expect(await user.exchange(messageOf(16 * 1024 * 1024))).toContain('"result":{');
+  });
+
+  test('are not decompressed: the server takes no compression', async () => {
+    const api = await start({});
+    expect((await api.connect()).socket.extensions).toBe('');
+  });
+});
+
+describe('answers', () => {
+  test('are at most answerBytes, else there is an error for the same id', async () => {
+    const api = await start({ answerBytes: 4096 });
+    const admin = await api.signIn();
+    await admin.call('secret.add', { name: 'large', value: 'x', description: 'é'.repeat(2100) });
+    await expect(admin.call('secret.getAll')).rejects.toMatchObject({ code: -32004 });
+  });
+
+  test('that a client does not read end its connection past unsentBytes', async () => {
+    const api = await start({ unsentBytes: 65_536 });
+    const admin = await api.signIn();
+    const value = 'x'.repeat(200_000);
+    for (let i = 0; i < 20; i++) {
+      await admin.call('secret.add', { name: `large ${i}`, value: 'x', description: value });
+    }
+    const slow = await api.signIn();
+    slow.socket.pause();
+    const closed = once(slow.socket, 'close');
+    for (let i = 0; i < 20; i++) {
+      slow.socket.send(`{"jsonrpc":"2.0","id":${i},"method":"secret.getAll"}`);
+    }
+    // It reads nothing until the server has given it up.
+    for (let metrics = ''; !metrics.includes('vault_sockets 1\n');) {
+      metrics = await (await fetch(`${api.url}/metrics`)).text();
+    }
+    slow.socket.resume();
+    const [code] = (await closed) as [number];
+    expect(code).toBe(1006);
+  });
+});
+
+describe('calls', () => {
+  test('in one batch are at most batchCalls', async () => {
+    const api = await start({ batchCalls: 2 });
+    const client = await api.connect();
+    const call = { jsonrpc: '2.0', id: 1, method: 'session.getUser' };
+    expect(JSON.parse(await client.exchange(JSON.stringify([call, call])))).toHaveLength(2);
+    expect(JSON.parse(await client.exchange(JSON.stringify([call, call, call])))).toMatchObject({
+      error: { code: -32600 },
+    });
+  });
+
+  test('past callsInFlight wait, and are all answered', async () => {
+    const api = await start({ callsInFlight: 2 });
+    const client = await api.signIn();
+    for (let id = 1; id <= 100; id++) {
+      client.socket.send(`{"jsonrpc":"2.0","id":${id},"method":"server.getAll","params":{}}`);
+    }
+    const ids = new Set<number>();
+    for (let i = 0; i < 100; i++) {
+      ids.add((JSON.parse(await client.frame()) as { id: number }).id);
+    }
+    expect(ids.size).toBe(100);
+  });
+});
+
+describe('sockets', () => {
+  test('past the number are answered 503', async () => {
+    const api = await start({ sockets: 1 });
+    const first = await api.connect();
+    const second = new WebSocket(`${api.url.replace('http', 'ws')}/api/`);
+    const [, response] = (await once(second, 'unexpected-response')) as [unknown, IncomingMessage];
+    expect(response.statusCode).toBe(503);
+    second.on('error', () => undefined);
+    second.terminate();
+    await first.close();
+  });
+
+  test('on which nobody signs in are closed after signInDeadlineMs; others stay', async () => {
+    const api = await start({ signInDeadlineMs: 1000 });
+    const user = await api.signIn();
+    const stranger = await api.connect();
+    expect(await stranger.closed).toBe(1008);
+    expect(await user.call('session.getUser')).toMatchObject({ email: ADMIN.email });
+  });
+});
+
+describe('sign-ins', () => {
+  test('past those that run and wait are refused with code 28', async () => {
+    const api = await start({ passwordChecksAtOnce: 1, passwordChecksWaiting: 1 });
+    const clients = await Promise.all(Array.from({ length: 8 }, () => api.connect()));
+    const outcomes = await Promise.allSettled(
+      clients.map((client, i) =>
+        client.call('session.signIn', { email: `nobody${i}`, password: 'guess' }),
+      ),
+    );
+    const codes = outcomes.map((it) =>
+      it.status === 'rejected' ? (it.reason as RpcError).code : 0,
+    );
+    expect(codes).toContain(3);
+    expect(codes).toContain(28);
+  });
+});
+
+/** What a backup was given, or why it failed. */
+function importingBackup(): ConfigBackup & { readonly received: Promise<string>[] } {
+  const received: Promise<string>[] = [];
+  return {
+    received,
+    export: () => ({
+      fileName: 'backup.json',
+      contentType: 'application/json',
+      open: () => Readable.from(['{}']),
+    }),
+    import: async (source) => {
+      const whole = text(source);
+      received.push(whole);
+      return { records: (await whole).length, collections: {} };
+    },
+  };
+}
+
+async function offerUpload(client: RpcClient): Promise<string> {
+  return (await client.call<{ $sendTo: string }>('system.importConfig', {})).$sendTo;
+}
+
+describe('transfers', () => {
+  test('are lost after transferLifetimeMs', async () => {
+    const limits = { transferLifetimeMs: 1000, transfersOpen: 1 };
+    const api = await start(limits, importingBackup());
+    const admin = await api.signIn();
+    const path = await offerUpload(admin);
+    const offeredMs = performance.now();
+    // There is room for a second offer only when the first one is gone.
+    let next: string | undefined;
+    while (next === undefined) next = await offerUpload(admin).catch(() => undefined);
+    expect(performance.now() - offeredMs).toBeGreaterThan(900);
+    const response = await fetch(`${api.url}${path}`, { method: 'POST', body: 'x' });
+    expect(response.status).toBe(404);
+  });
+
+  test('that wait are at most transfersOpen', async () => {
+    const api = await start({ transfersOpen: 1 }, importingBackup());
+    const admin = await api.signIn();
+    await offerUpload(admin);
+    await expect(offerUpload(admin)).rejects.toMatchObject({ code: 28 });
+  });
+
+  test.each(['with a length', 'chunked'])(
+    'take at most uploadBytes, %s, and the client can read why',
+    async (how) => {
+      const backup = importingBackup();
+      const api = await start({ uploadBytes: 1024 }, backup);
+      const admin = await api.signIn();
+      const send = async (bytes: number): Promise<Response> => {
+        const body = Buffer.alloc(bytes, 'x');
+        const stream = Readable.toWeb(Readable.from([body])) as ReadableStream;
+        const url = `${api.url}${await offerUpload(admin)}`;
+        return how === 'chunked'
+          ? fetch(url, { method: 'POST', body: stream, duplex: 'half' })
+          : fetch(url, { method: 'POST', body });
+      };
+      expect((await send(1024)).status).toBe(200);
+      const refused = await send(1025);
+      expect(refused.status).toBe(413);
+      expect(await refused.json()).toMatchObject({ error: { code: -32004 } });
+    },
+  );
+
+  test('take at most uploadDurationMs', async () => {
+    const backup = importingBackup();
+    const api = await start({ uploadDurationMs: 1000 }, backup);
+    const path = await offerUpload(await api.signIn());
+    const slow = request(`${api.url}${path}`, { method: 'POST' });
+    const endless = new PassThrough();
+    endless.write('x');
+    endless.pipe(slow);
+    const [response] = (await once(slow, 'response')) as [IncomingMessage];
+    expect(response.statusCode).toBe(400);
+    expect(await text(response)).toContain('UPLOAD_TOO_SLOW');
+    await expect(backup.received[0]).rejects.toThrow('at most 1000 ms');
+    slow.destroy();
+  });
+});
