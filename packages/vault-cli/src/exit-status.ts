@@ -5,12 +5,18 @@ import { CallRefusedError, CliError, type CliErrorCode } from './errors.js';
 export const EXIT_STATUSES = {
   OK: { status: 0, meaning: 'done' },
   REFUSED: { status: 1, meaning: 'the server refused the call or failed (any case not below)' },
-  USAGE: { status: 2, meaning: 'the command line is not understood; nothing was sent' },
+  USAGE: {
+    status: 2,
+    meaning: 'the command line, or what it needs from standard input, is not right',
+  },
   SIGN_IN: { status: 3, meaning: 'no server registered, or the credentials were refused' },
   PERMISSION: { status: 4, meaning: 'signed in, but not permitted' },
   CONNECTION: { status: 5, meaning: 'the server cannot be reached, or the connection was lost' },
   NOT_SERVING: { status: 6, meaning: 'the server is up but starting, degraded or in recovery' },
-  TRANSFER: { status: 7, meaning: 'a download or upload did not go through; no target was left' },
+  TRANSFER: {
+    status: 7,
+    meaning: 'a download or upload did not go through; no half file was left',
+  },
   PARAMETERS: { status: 8, meaning: 'the parameters do not fit the method' },
   NOT_FOUND: { status: 9, meaning: 'no such record, or no such method' },
   LOCAL_FILE: { status: 10, meaning: 'a local file (configuration, source, target) is unusable' },
