@@ -88,16 +88,24 @@ async function auditRecords(options: AuditOptions): Promise<{ records: number; e
   let checking: Promise<number> = Promise.resolve(0);
   for await (const batch of readRecords(collections)) {
     const filed: Filed[] = [];
+    const suspects: { readonly problem: Problem; readonly stored: Buffer | undefined }[] = [];
     const aligned = await manifest?.align(batch.partition.name, batch.ids);
     for (const name of aligned?.missing ?? []) reportLost(options, name);
     batch.ids.forEach((id, i) => {
       const stored = batch.values[i];
       counts.records += stored === undefined ? 0 : 1;
       const entry = manifest === undefined ? 'none' : aligned?.entries[i];
-      for (const one of auditRecord(options, batch, id, stored, entry)) {
-        filed.push({ id, entry: one });
-      }
+      const seen = {
+        ...options,
+        onProblem: (problem: Problem) => suspects.push({ problem, stored }),
+      };
+      const { entries, isReadable } = auditRecord(seen, batch, id, stored, entry);
+      filed.push(...entries.map((one) => ({ id, entry: one, isRequired: isReadable })));
     });
+    for (const { problem, stored } of suspects) {
+      // oxlint-disable-next-line no-await-in-loop -- only what is suspicious is looked at again
+      if (await isStillSo(problem, batch.partition, stored)) options.onProblem(problem);
+    }
     // The check of one batch runs beside the reading of the next.
     counts.entries += await checking;
     checking = checkEntries(options, batch, filed);
@@ -111,9 +119,22 @@ async function auditRecords(options: AuditOptions): Promise<{ records: number; e
   return counts;
 }
 
+/** A record that was written or removed since is not judged by what it was; its writer saw to it. */
+async function isStillSo(
+  { id }: Problem,
+  partition: Partition,
+  before: Buffer | undefined,
+): Promise<boolean> {
+  const now = await partition.read(id);
+  if (before !== undefined) return now?.equals(before) ?? false;
+  return now === undefined && (await partition.areListed([id]))[0] === true;
+}
+
 interface Filed {
   readonly id: string;
   readonly entry: FiledEntry;
+  /** Entries of a record that cannot be read may be there; those of another must. */
+  readonly isRequired: boolean;
 }
 
 function reportLost(options: AuditOptions, name: string): void {
@@ -125,19 +146,19 @@ function reportLost(options: AuditOptions, name: string): void {
   });
 }
 
-/** @returns the entries that must be in the indexes */
+/** @returns the entries that the record says it has */
 function auditRecord(
   options: AuditOptions,
   { collection, partition }: RecordBatch,
   id: string,
   stored: Buffer | undefined,
   expected: { readonly kind: string; readonly mac: string } | 'none' | undefined,
-): readonly FiledEntry[] {
+): { readonly entries: readonly FiledEntry[]; readonly isReadable: boolean } {
   const { name, codec } = collection;
   const where = { collection: name, id, partition };
   if (stored === undefined) {
     options.onProblem({ kind: 'absent', ...where });
-    return [];
+    return { entries: [], isReadable: false };
   }
   let json: Buffer | undefined;
   let reason: UnreadableReason | undefined;
@@ -160,13 +181,13 @@ function auditRecord(
   const record = json === undefined ? undefined : decodeRecord(json);
   if (record === undefined) {
     options.onProblem({ kind: 'unreadable', ...where, reason: reason ?? 'not-json' });
-    return codec.filedIn(stored);
+    return { entries: codec.filedIn(stored), isReadable: false };
   }
   const own = codec.entries(record, options.key);
   if (options.key !== undefined && !isSameEntries(codec.filedIn(stored), own)) {
     options.onProblem({ kind: 'misfiled', ...where });
   }
-  return own;
+  return { entries: own, isReadable: true };
 }
 
 function isSameEntries(a: readonly FiledEntry[], b: readonly FiledEntry[]): boolean {
@@ -181,9 +202,9 @@ async function checkEntries(
 ): Promise<number> {
   const has = await partition.hasEntries(filed);
   let found = 0;
-  const missing = filed.filter((_, i) => {
+  const missing = filed.filter(({ isRequired }, i) => {
     if (has[i] === true) found++;
-    return has[i] !== true;
+    return isRequired && has[i] !== true;
   });
   for (const { id, entry } of missing) {
     // oxlint-disable-next-line no-await-in-loop -- only what is suspicious is looked at again
@@ -217,12 +238,7 @@ type EntryKey = Extract<ParsedKey, { kind: 'exact' | 'unique' }> & { readonly ke
 /** Everything in Redis that is named as ours: unlisted records, foreign entries. */
 async function auditKeys(options: AuditOptions, counts: AuditCounts): Promise<void> {
   const { link } = options;
-  const partitions = new Map<string, { collection: FiledCollection; partition: Partition }>();
-  for (const collection of options.collections) {
-    for (const partition of collection.partitions) {
-      partitions.set(partition.name, { collection, partition });
-    }
-  }
+  const partitions = partitionsByName(options.collections);
   let records = 0;
   let entries = 0;
   for (const master of await link.masters()) {
@@ -236,6 +252,31 @@ async function auditKeys(options: AuditOptions, counts: AuditCounts): Promise<vo
   }
   if (records !== counts.records) await nameUnlisted(options, partitions);
   if (entries !== counts.entries) await nameForeign(options, partitions);
+}
+
+/**
+ * Records that no id list names, in a database whose lists name `listed` records that are there.
+ * Only where the sums differ is each record looked up.
+ */
+export async function unlistedRecords(
+  link: RedisLink,
+  collections: readonly FiledCollection[],
+  listed: number,
+): Promise<readonly Problem[]> {
+  let records = 0;
+  for (const master of await link.masters()) {
+    // oxlint-disable-next-line no-await-in-loop -- one page after the other
+    for await (const keys of master.scan(link.names.recordPattern, KEYS_PER_CALL)) {
+      records += keys.filter((key) => link.names.parse(key)?.kind === 'record').length;
+    }
+  }
+  const found: Problem[] = [];
+  if (records === listed) return found;
+  const onProblem = (problem: Problem): void => {
+    found.push(problem);
+  };
+  await nameUnlisted({ link, onProblem }, partitionsByName(collections));
+  return found;
 }
 
 type OurKey = ParsedKey & { readonly key: string };
@@ -273,15 +314,27 @@ async function countEntries(link: RedisLink, keys: readonly EntryKey[]): Promise
 
 type Partitions = ReadonlyMap<string, { collection: FiledCollection; partition: Partition }>;
 
-async function nameUnlisted(options: AuditOptions, partitions: Partitions): Promise<void> {
+function partitionsByName(collections: readonly FiledCollection[]): Partitions {
+  return new Map(
+    collections.flatMap((collection) =>
+      collection.partitions.map(
+        (partition) => [partition.name, { collection, partition }] as const,
+      ),
+    ),
+  );
+}
+
+async function nameUnlisted(
+  options: Pick<AuditOptions, 'link' | 'onProblem' | 'check'>,
+  partitions: Partitions,
+): Promise<void> {
   const seen = new Set<string>();
   for await (const keys of scanAll(options.link)) {
     for (const parsed of keys) {
       if (parsed.kind !== 'record' || seen.has(parsed.key)) continue;
       const place = partitions.get(parsed.partition);
       // oxlint-disable-next-line no-await-in-loop -- only where the sums differ
-      const [isListed] = (await place?.partition.areListed([parsed.id])) ?? [false];
-      if (isListed === true) continue;
+      if (place !== undefined && !(await isUnlisted(place.partition, parsed.id))) continue;
       seen.add(parsed.key);
       const collection = place?.collection.name ?? parsed.partition;
       const partition = place === undefined ? {} : { partition: place.partition };
@@ -289,6 +342,13 @@ async function nameUnlisted(options: AuditOptions, partitions: Partitions): Prom
     }
     options.check?.();
   }
+}
+
+/** Looked at twice: what is removed meanwhile leaves the list and Redis in one step. */
+async function isUnlisted(partition: Partition, id: string): Promise<boolean> {
+  if ((await partition.areListed([id]))[0] === true) return false;
+  if ((await partition.read(id)) === undefined) return false;
+  return (await partition.areListed([id]))[0] !== true;
 }
 
 async function nameForeign(options: AuditOptions, partitions: Partitions): Promise<void> {

@@ -11,6 +11,7 @@ import type { CredentialRecord } from './json-record.js';
 import { decodeRecord } from './json-record.js';
 import { KeyNames } from './key-names.js';
 import { MigrationLock } from './lock.js';
+import type { MigrationContext } from './migration/migration-context.js';
 import { readRecords } from './migration/record-stream.js';
 import type { Progress } from './migration/migration-context.js';
 import type { OpenOptions } from './open-options.js';
@@ -26,6 +27,8 @@ import { SealKeeper } from './seal-keeper.js';
 import { DatabaseStart, makeContext } from './startup/start.js';
 import { statusOf } from './status.js';
 import type { DatabaseStatus } from './status.js';
+import { deleteInactiveKeys, resumeRekey, rotateKey } from './rotation.js';
+import type { RotationOptions, RotationReport } from './rotation.js';
 import { SILENT_LOGGER } from './store-logger.js';
 import { repairIndexes, verifyDatabase } from './verify.js';
 import type { RepairReport, VerifyReport } from './verify.js';
@@ -34,6 +37,8 @@ import { Witness } from './witness.js';
 
 /** Encryptions are added up in Redis so often: a crash forgets at most those of this time. */
 const COUNT_EVERY_MS = 30_000;
+/** How soon a process that is not asked for anything notices what another one did to the seal. */
+const WATCH_EVERY_MS = 1000;
 /** An operation on the whole database does not wait for another one. */
 const OPERATION_LOCK_WAIT_MS = 1000;
 
@@ -59,6 +64,8 @@ export class CredentialDatabase {
   readonly #collections: ReadonlyMap<string, Collection>;
   readonly #counted = new Map<KeyId, number>();
   readonly #counting: NodeJS.Timeout;
+  readonly #watching: NodeJS.Timeout;
+  #isWatching = false;
   #isClosed = false;
 
   private constructor(parts: Parts) {
@@ -74,6 +81,7 @@ export class CredentialDatabase {
     this.#counting = setInterval(() => {
       this.#countEncryptions().catch(() => undefined);
     }, COUNT_EVERY_MS).unref();
+    this.#watching = setInterval(() => void this.#watch(), WATCH_EVERY_MS).unref();
   }
 
   /**
@@ -129,6 +137,7 @@ export class CredentialDatabase {
   /** All that an operator wants to know. */
   async status(): Promise<DatabaseStatus> {
     const { options, link, keeper, keptKeysBecause } = this.#parts;
+    await keeper.watch();
     await this.#countEncryptions();
     const counts = await Promise.all(
       [...this.#collections].map(async ([name, collection]) => [name, await collection.count()]),
@@ -162,6 +171,27 @@ export class CredentialDatabase {
   }
 
   /**
+   * Makes a new key active and files every record anew under it, while the database serves.
+   * @throws {OperationRefusedError} when the conditions are not met; see `rotation.ts`
+   */
+  async rotateKey(options: RotationOptions = {}): Promise<RotationReport> {
+    return this.#withLock(async (lock) => rotateKey(this.#context(lock), options));
+  }
+
+  /** Keys that no record needs any more, and whose lines are still kept. */
+  get inactiveKeyIds(): readonly KeyId[] {
+    return this.#parts.keeper.content.inactiveKeyIds;
+  }
+
+  /**
+   * Removes the lines of inactive keys from both halves, once nothing needs them, provably.
+   * @throws {OperationRefusedError} naming what still needs a key
+   */
+  async deleteInactiveKeys(): Promise<readonly KeyId[]> {
+    return this.#withLock(async (lock) => deleteInactiveKeys(this.#context(lock)));
+  }
+
+  /**
    * Begins an import: add records to the spool, then give it to {@link import}, or abort it. Nothing
    * is in the database before that.
    */
@@ -181,12 +211,7 @@ export class CredentialDatabase {
     return this.#withLock(async (lock) => {
       const importing = { spool: spool.name, host: identity.host };
       await keeper.change(lock, { importing });
-      const context = makeContext({
-        ...this.#parts,
-        logger: options.logger ?? SILENT_LOGGER,
-        lock,
-      });
-      return rollImportForward(context, options.collections);
+      return rollImportForward(this.#context(lock), options.collections);
     });
   }
 
@@ -230,6 +255,7 @@ export class CredentialDatabase {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearInterval(this.#counting);
+    clearInterval(this.#watching);
     const { keeper, heartbeat, link } = this.#parts;
     await this.#countEncryptions().catch(() => undefined);
     keeper.refuse(new StoreError('DATABASE_CLOSED', 'the database was closed'));
@@ -265,6 +291,33 @@ export class CredentialDatabase {
       return await use(lock);
     } finally {
       await lock.release();
+    }
+  }
+
+  #context(lock: MigrationLock): MigrationContext {
+    const { options } = this.#parts;
+    return makeContext({ ...this.#parts, logger: options.logger ?? SILENT_LOGGER, lock });
+  }
+
+  /** Follows other processes, and finishes the rekey of one that is gone. */
+  async #watch(): Promise<void> {
+    if (this.#isWatching || this.#isClosed) return;
+    this.#isWatching = true;
+    const { keeper, link, identity, options } = this.#parts;
+    try {
+      await keeper.watch();
+      if (keeper.content.state !== 'rekeying' || options.role === 'tool') return;
+      const lock = await MigrationLock.acquire(link, identity, { waitMs: 0 });
+      try {
+        await keeper.refresh('a rekey is taken up');
+        await resumeRekey(this.#context(lock));
+      } finally {
+        await lock.release();
+      }
+    } catch {
+      // Redis is away, or another process has the lock; a database that may not be served says so itself.
+    } finally {
+      this.#isWatching = false;
     }
   }
 
@@ -306,6 +359,7 @@ async function openOn(
     await heartbeat.start();
     await start.run();
     if (role === 'server') await witness.commit(keeper.content);
+    start.warnOfUnusedKeys();
     const { keptKeysBecause } = start;
     return make({ options, link, keeper, witness, identity, heartbeat, keptKeysBecause });
   } catch (error) {

@@ -63,3 +63,4 @@ export type { StoreLogger } from './store-logger.js';
 export { PROBLEM_KINDS } from './audit.js';
 export type { Problem, ProblemKind } from './audit.js';
 export type { RepairReport, VerifyReport } from './verify.js';
+export type { RotationOptions, RotationReport } from './rotation.js';

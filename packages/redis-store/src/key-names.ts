@@ -77,6 +77,11 @@ export class KeyNames {
     return `${this.prefix}:{*`;
   }
 
+  /** `MATCH` pattern of every record of ours; other keys may match it too: {@link parse} tells. */
+  get recordPattern(): string {
+    return `${this.prefix}:{*}:r:*`;
+  }
+
   /** What a key name says; `undefined` when it is not one of ours. */
   parse(key: string): ParsedKey | undefined {
     const head = `${this.prefix}:{`;

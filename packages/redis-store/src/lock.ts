@@ -3,6 +3,7 @@
  * processes from working in vain; what makes a stalled owner harmless is the fence, and that the
  * seal changes only together with a look at the lock.
  */
+import { randomUUID } from 'node:crypto';
 import { StoreError } from './errors.js';
 import { isProvablyDead, parseIdentity } from './process-identity.js';
 import type { ProcessIdentity } from './process-identity.js';
@@ -36,7 +37,8 @@ export class MigrationLock {
   private constructor(link: RedisLink, identity: ProcessIdentity) {
     this.#link = link;
     this.#identity = identity;
-    this.token = `${identity.id} `;
+    // Not the id of the process: two operations of one process exclude each other too.
+    this.token = `${randomUUID()} `;
   }
 
   /**

@@ -104,14 +104,20 @@ function macs(ring: KeyRing, prefix: string, json: string): string {
     .join(',');
 }
 
+/** Ids of processes that have beaten and not said goodbye, whether they beat still or not. */
+export async function listedProcessIds(link: RedisLink): Promise<string[]> {
+  const ids = await link.command('ZRANGE', link.names.processes, 0, -1);
+  return (Array.isArray(ids) ? (ids as Reply[]) : []).map(String);
+}
+
 /**
  * The processes that beat, but those that provably ended.
  * @param ring proves which keys they have; a heartbeat that proves none of ours has no `provenKeyIds`
  */
 export async function listProcesses(link: RedisLink, ring: KeyRing): Promise<LiveProcess[]> {
   const { names } = link;
-  const ids = await link.command('ZRANGE', names.processes, 0, -1);
-  const keys = (Array.isArray(ids) ? (ids as Reply[]) : []).map((id) => names.process(String(id)));
+  const ids = await listedProcessIds(link);
+  const keys = ids.map((id) => names.process(id));
   const values = await link.getMany(keys);
   return values.flatMap((value) => {
     const live = value === undefined ? undefined : parseBeat(value.toString(), names.prefix, ring);

@@ -21,8 +21,13 @@ import { HEARTBEAT_MS, listedProcessIds, listProcesses } from './processes.js';
 import { durabilityObjection } from './redis-files.js';
 
 /** A process that lives beats, and looks at the seal, several times within this. */
-const CONFIRM_LIMIT_MS = HEARTBEAT_MS + 5000;
+export const CONFIRM_LIMIT_MS = HEARTBEAT_MS + 5000;
 const CONFIRM_POLL_MS = 200;
+
+export interface RotationOptions {
+  /** How long living processes may take to prove that they have the new key, in ms: default 20 000. */
+  readonly confirmWithinMs?: number;
+}
 
 /** What a rotation did. */
 export interface RotationReport {
@@ -37,7 +42,10 @@ export interface RotationReport {
  * @throws {OperationRefusedError} when the conditions are not met (406): nothing was changed, but that
  *   a new key may stand in the halves, pending
  */
-export async function rotateKey(context: MigrationContext): Promise<RotationReport> {
+export async function rotateKey(
+  context: MigrationContext,
+  options: RotationOptions = {},
+): Promise<RotationReport> {
   const { keeper, lock, logger } = context;
   const { state, keyId: previousKeyId, importing } = keeper.content;
   if (state === 'rekeying') throw new OperationRefusedError('a rotation is under way already');
@@ -51,7 +59,7 @@ export async function rotateKey(context: MigrationContext): Promise<RotationRepo
     await keeper.change(lock, { pendingKeyId: activeKeyId });
   }
   await context.step('rotate-pending');
-  await confirm(context, activeKeyId);
+  await confirm(context, activeKeyId, options.confirmWithinMs ?? CONFIRM_LIMIT_MS);
   await context.step('rotate-confirmed');
   await keeper.change(lock, {
     state: 'rekeying',
@@ -91,10 +99,10 @@ async function pendingKey({ keeper, custody }: MigrationContext): Promise<KeyId>
  * Waits until every process that lives has proven that it has the key. One that stops beating
  * without having said goodbye is not taken for ended: it may come back and write.
  */
-async function confirm(context: MigrationContext, pending: KeyId): Promise<void> {
+async function confirm(context: MigrationContext, pending: KeyId, withinMs: number): Promise<void> {
   const { link, keeper, lock } = context;
   const waiting = new Map<string, string>();
-  const endsMs = Date.now() + CONFIRM_LIMIT_MS;
+  const endsMs = Date.now() + withinMs;
   for (;;) {
     // oxlint-disable no-await-in-loop -- processes answer in their own time
     const live = await listProcesses(link, keeper.ring);

@@ -2,7 +2,6 @@
  * Keeper of the seal in one process: the view that collections work from, and the only way in which
  * the seal changes: witness before, compare-and-set together with the lock, witness after, fences.
  */
-import { randomUUID } from 'node:crypto';
 import type { KeyId, VaultKey } from '@vault/crypto';
 import type { CollectionDefinitions } from './collection-definition.js';
 import type { CustodyReport, KeyCustody, KeyRing } from './custody.js';
@@ -160,6 +159,17 @@ export class SealKeeper implements ViewSource {
     return typeof read === 'object' ? read : undefined;
   }
 
+  /** Notes locally, where Redis has no say, that lines of keys are being removed. */
+  async noteRemoval(keyIds: readonly KeyId[]): Promise<void> {
+    await this.#options.witness.noteRemoval(this.content, keyIds);
+  }
+
+  /** Keys whose removal a crash cut short. */
+  async notedRemoval(): Promise<readonly KeyId[]> {
+    const read = await this.#options.witness.read();
+    return typeof read === 'object' ? (read.removing ?? []) : [];
+  }
+
   /** Puts the fence of the view in every partition. @returns names of the partitions where another stood */
   async raiseFences(): Promise<string[]> {
     const raised = await Promise.all(
@@ -203,6 +213,20 @@ export class SealKeeper implements ViewSource {
     const bytes = (await link.get(link.names.seal))?.toString();
     if (bytes !== this.#seal?.bytes) await this.#adoptChanged(bytes, reason);
     await this.raiseFences();
+  }
+
+  /**
+   * Looks whether another process changed the seal, and takes it over; one `GET` where none did. A
+   * pending key is looked for each time until it is there: the rotation waits for our proof.
+   */
+  async watch(): Promise<void> {
+    await this.#changing.catch(() => undefined);
+    this.current();
+    const bytes = (await this.#options.link.get(this.#options.link.names.seal))?.toString();
+    if (bytes !== this.#seal?.bytes) await this.reload('another process changed the seal');
+    const { pendingKeyId } = this.content;
+    if (pendingKeyId !== null && this.ring.byId(pendingKeyId) === undefined)
+      await this.reloadKeys();
   }
 
   reload(reason: string): Promise<DatabaseView> {
@@ -267,7 +291,7 @@ export class SealKeeper implements ViewSource {
     const { link, identity, logger } = this.#options;
     let lock: MigrationLock;
     try {
-      lock = await MigrationLock.acquire(link, { ...identity, id: randomUUID() }, { waitMs: 0 });
+      lock = await MigrationLock.acquire(link, identity, { waitMs: 0 });
     } catch (error) {
       if (error instanceof StoreError && error.code === 'DATABASE_LOCKED') return false;
       throw error;

@@ -90,6 +90,8 @@ export async function repairIndexes(parts: VerifyParts): Promise<RepairReport> {
   const collections = new Map(parts.keeper.filed().map((filed) => [filed.name, filed]));
   const repaired: Partial<Record<ProblemKind, number>> = {};
   const left: Omit<Problem, 'partition' | 'entry'>[] = [];
+  // Foreign entries first: one of a unique index stands where the right one belongs.
+  found.sort((a, b) => Number(b.kind === 'entry-foreign') - Number(a.kind === 'entry-foreign'));
   for (const problem of found) {
     // oxlint-disable-next-line no-await-in-loop -- one after the other: they may be of one record
     const isMended = await mend(parts.keeper, collections.get(problem.collection), problem);

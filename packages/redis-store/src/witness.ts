@@ -34,6 +34,8 @@ export interface WitnessContent extends WitnessedState {
   readonly v: 1;
   /** The change of the seal that was about to be made. */
   readonly next: WitnessedState | null;
+  /** Keys whose lines are being removed: what a crash left of them still has to go. */
+  readonly removing?: readonly KeyId[];
 }
 
 function isWitnessedState(value: unknown): value is WitnessedState {
@@ -72,8 +74,8 @@ export class Witness {
     try {
       const content: unknown = JSON.parse(text);
       if (!isWitnessedState(content)) return 'malformed';
-      const { v, next } = content as WitnessContent;
-      return v === 1 && (next === null || isWitnessedState(next))
+      const { v, next, removing = [] } = content as WitnessContent;
+      return v === 1 && (next === null || isWitnessedState(next)) && removing.every(isKeyId)
         ? (content as WitnessContent)
         : 'malformed';
     } catch {
@@ -90,6 +92,11 @@ export class Witness {
   /** After a change of the seal, or when a newer authentic seal was read. */
   async commit(state: WitnessedState): Promise<void> {
     await this.#write({ v: 1, ...witnessed(state), next: null });
+  }
+
+  /** Before lines of keys are removed, which cannot be done at one instant. */
+  async noteRemoval(state: WitnessedState, removing: readonly KeyId[]): Promise<void> {
+    await this.#write({ v: 1, ...witnessed(state), next: null, removing });
   }
 
   /** Puts the witness aside, for an operator who accepts what Redis holds now. @returns the new path */

@@ -48,6 +48,14 @@ export class DatabaseFixture {
     return database;
   }
 
+  /** An empty Redis, an empty data folder, no halves. */
+  async reset(): Promise<void> {
+    await this.client.flushall();
+    for (const name of this.files()) rmSync(join(this.dataDir, name), { recursive: true });
+    this.custody = staticCustody();
+    this.logger.lines.length = 0;
+  }
+
   /** Opens, uses, and closes again. */
   async using<T>(
     changes: Partial<OpenOptions>,
@@ -97,8 +105,14 @@ export class DatabaseFixture {
       .some((entry) => readFileSync(join(entry.parentPath, entry.name)).includes(text));
   }
 
+  /** Closes what a test left open. */
+  async closeAll(): Promise<void> {
+    await Promise.all([...this.#open].map((database) => database.close()));
+    this.#open.clear();
+  }
+
   async stop(): Promise<void> {
-    for (const database of this.#open) await database.close();
+    await this.closeAll();
     await this.redis.stop();
     rmSync(this.dataDir, { recursive: true, force: true });
   }

@@ -17,6 +17,7 @@ import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { isEnvelope } from '@vault/crypto';
 import type { VaultKey } from '@vault/crypto';
+import { unlistedRecords } from '../audit.js';
 import { RecordUnreadableError } from '../errors.js';
 import { decodeRecord } from '../json-record.js';
 import { syncFolder, temporaryPath } from '../durable-file.js';
@@ -106,12 +107,14 @@ async function writeRecords(
   const total = await countRecords(collections);
   const planted: string[] = [];
   let done = 0;
+  let records = 0;
   let isFirst = true;
   for await (const batch of readRecords(collections)) {
     const lines: string[] = [];
     batch.ids.forEach((id, i) => {
       const stored = batch.values[i];
       if (stored === undefined) return;
+      records++;
       const classified = classify(batch, key, from, id, stored);
       if (classified === 'planted') {
         planted.push(`${batch.collection.name} ${id}`);
@@ -126,6 +129,13 @@ async function writeRecords(
     done += batch.ids.length;
     context.progress('backup', done, total);
     context.lock.check();
+  }
+  const unlisted = await unlistedRecords(context.link, collections, records);
+  if (unlisted.length > 0) {
+    const names = unlisted.map(({ collection, id }) => `${collection} ${id}`);
+    throw new MigrationError(
+      `records stand outside the lists of ids, run vault-server verify: ${listNames(names)}`,
+    );
   }
   if (planted.length > 0) {
     throw new MigrationError(

@@ -1,7 +1,7 @@
 /** The migrations *encrypt* and *decrypt*, as steps between which a crash may come: each step can be done again. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { KeyId, VaultKey } from '@vault/crypto';
+import type { VaultKey } from '@vault/crypto';
 import type { DatabaseState } from '../database-state.js';
 import { removeFiles, TEMPORARY_ENDING } from '../durable-file.js';
 import { messageOf } from '../internal/error-message.js';
@@ -10,6 +10,7 @@ import { isTombstone, makeTombstone } from '../seal.js';
 import type { SealContent, SealedMigration } from '../seal.js';
 import { freeBackupName, manifestPathOf, writeBackup } from './backup.js';
 import { checkFreeSpace } from './free-space.js';
+import { envelopeObjection } from './key-needs.js';
 import type { MigrationContext } from './migration-context.js';
 import { transformRecords } from './transform.js';
 import type { Direction } from './transform.js';
@@ -72,9 +73,13 @@ export async function retireKeys(context: MigrationContext): Promise<string | un
   const { keeper, lock, link, custody, dataDir, logger } = context;
   const { retired, databaseId, inactiveKeyIds } = keeper.content;
   if (retired === null || inactiveKeyIds.length === 0) return undefined;
-  // A plaintext seal is anybody's: only keys go that the last of them signed away itself.
-  if (!isTombstone(retired, link.names.prefix, databaseId, keeper.ring)) return undefined;
-  const keyIds = retired.keyIds.filter((id) => inactiveKeyIds.includes(id));
+  // A plaintext seal is anybody's: only keys go that the last of them signed away itself, or whose
+  // removal began already.
+  const isSigned = isTombstone(retired, link.names.prefix, databaseId, keeper.ring);
+  const keyIds = isSigned
+    ? retired.keyIds.filter((id) => inactiveKeyIds.includes(id))
+    : await keeper.notedRemoval();
+  if (keyIds.length === 0) return undefined;
   const objection = (await envelopeObjection(context, keyIds)) ?? (await durabilityObjection(link));
   if (objection !== undefined) {
     logger.warn('The keys are kept, although the database is plaintext', { cause: objection });
@@ -82,7 +87,7 @@ export async function retireKeys(context: MigrationContext): Promise<string | un
   }
   await context.step('decrypt-durable');
   await removeFiles(dataDir, await leftovers(dataDir, keeper.content.files));
-  // The one that signed is the last of them: until it goes, a crash leaves all that a resume needs.
+  await keeper.noteRemoval(keyIds);
   for (const id of keyIds) {
     // oxlint-disable-next-line no-await-in-loop -- a handful of keys, one file
     await custody.remove(id);
@@ -92,33 +97,6 @@ export async function retireKeys(context: MigrationContext): Promise<string | un
   await context.step('decrypt-keys-removed');
   await keeper.change(lock, { migration: null, files: [], inactiveKeyIds: [] });
   logger.info('The database is plaintext, and its keys are deleted', { keyIds });
-  return undefined;
-}
-
-/** A SCAN over all keys: a record that is still an envelope needs its key. */
-async function envelopeObjection(
-  { link }: MigrationContext,
-  keyIds: readonly KeyId[],
-): Promise<string | undefined> {
-  for (const master of await link.masters()) {
-    // oxlint-disable-next-line no-await-in-loop -- one page after the other
-    for await (const keys of master.scan(link.names.pattern)) {
-      const records = keys.filter((name) => link.names.parse(name)?.kind === 'record');
-      const found = await Promise.all(
-        records.map(async (name) => {
-          const head = await link.command('GETRANGE', name, 0, 8);
-          return (
-            Buffer.isBuffer(head) &&
-            head[0] === 1 &&
-            keyIds.includes(head.toString('hex', 1) as KeyId)
-          );
-        }),
-      );
-      const name = records[found.indexOf(true)];
-      if (name !== undefined)
-        return `the record at ${name} is still an envelope under a retired key`;
-    }
-  }
   return undefined;
 }
 

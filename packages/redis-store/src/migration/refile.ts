@@ -47,16 +47,34 @@ export async function changeDefinitions(context: MigrationContext, target: strin
     });
   }
   await context.step('refile-state-set');
+  await finishRefile(context);
+}
+
+/**
+ * The rest of a rekey, as the holder of the lock: every record under the active key, verified; then
+ * the previous key is inactive.
+ * @returns how many records there are
+ */
+export async function finishRekey(context: MigrationContext): Promise<number> {
+  return finishRefile(context);
+}
+
+async function finishRefile(context: MigrationContext): Promise<number> {
+  const { keeper, lock } = context;
+  const { keyId, previousKeyId, inactiveKeyIds } = keeper.content;
   await keeper.raiseFences();
-  await refileRecords(context);
+  const records = await refileRecords(context);
   await context.step('refile-written');
   await verifyRefiled(context);
   await context.step('refile-verified');
+  const isRotation = previousKeyId !== null && previousKeyId !== keyId;
   await keeper.change(lock, {
     state: keyId === null ? 'plaintext' : 'encrypted',
     previousKeyId: null,
     previousDefinitions: null,
+    inactiveKeyIds: isRotation ? [...inactiveKeyIds, previousKeyId] : inactiveKeyIds,
   });
+  return records;
 }
 
 async function checkDropped(filed: readonly FiledCollection[], target: string): Promise<void> {
@@ -73,7 +91,7 @@ async function checkDropped(filed: readonly FiledCollection[], target: string): 
   }
 }
 
-async function refileRecords(context: MigrationContext): Promise<void> {
+async function refileRecords(context: MigrationContext): Promise<number> {
   const after = new Map(context.keeper.filed().map((collection) => [collection.name, collection]));
   const before = context.keeper.filedBefore() ?? [];
   const sources = [...before, ...after.values()].filter(isFirstOfItsPartitions());
@@ -107,6 +125,7 @@ async function refileRecords(context: MigrationContext): Promise<void> {
     await context.step('refile-batch');
   }
   await writes.end();
+  return done;
 }
 
 /** Old and new layout share partitions: each is read once. */

@@ -118,6 +118,15 @@ export class DatabaseStart {
     return decision.action;
   }
 
+  /** Once, when everything is right: halves that this setting has no use for are left alone. */
+  warnOfUnusedKeys(): void {
+    const { keeper, options, logger } = this.#parts;
+    const { state, ring } = keeper.custodyReport;
+    if (options.encrypt || options.role === 'tool' || state === 'none') return;
+    const message = 'Encryption is off, and there are key halves: they are left alone';
+    logger.warn(message, { state, keyIds: ring.ids });
+  }
+
   /** What is to be done before serving: the decision, or something that comes first or after. */
   #needed(seen: Observation, decided: StartAction): Act | undefined {
     if (decided === 'reseal') return 'reseal';

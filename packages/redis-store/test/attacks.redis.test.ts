@@ -1,0 +1,244 @@
+/** An enemy who can write to Redis and has no key: noticed, named, nothing opened, no key destroyed. */
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { contents, DatabaseFixture, fill } from './database-fixture.js';
+
+const SEAL = 'vault:{meta}:seal';
+const FENCE = 'vault:{server}:meta';
+const ADMIN = '{"email":"mallory@evil.example","pwHash":"known"}';
+
+let fixture: DatabaseFixture;
+beforeEach(async () => {
+  fixture = await DatabaseFixture.start();
+  await fixture.using({ encrypt: false }, async (database) => fill(database, 20));
+});
+afterEach(async () => {
+  await fixture.stop();
+});
+
+async function plantAdministrator(): Promise<void> {
+  await fixture.client.set('vault:{user}:r:mallory', ADMIN);
+  await fixture.client.zadd('vault:{user}:ids', 0, 'mallory');
+}
+
+async function keyIds(): Promise<readonly string[]> {
+  return (await fixture.custody.load()).ring.ids;
+}
+
+const encrypt = async (): Promise<void> => fixture.using({}, async () => undefined);
+
+describe('a planted plaintext record', () => {
+  it('stops an encryption that it was planted in the middle of', async () => {
+    const error = await fixture.openDegraded({
+      onStep: async (step) => (step === 'backup-sealed' ? plantAdministrator() : undefined),
+    });
+    expect(error.reason).toBe('migrationFailed');
+    expect(error.details.cause).toContain('user mallory');
+    expect(error.details.backupPath).toBe(`${fixture.dataDir}/encryption-backup.json`);
+    expect(fixture.files()).toContain('encryption-backup.json');
+    expect(await keyIds()).toHaveLength(1);
+  });
+
+  it('is not opened while encrypted, and is named by verify', async () => {
+    await encrypt();
+    await plantAdministrator();
+    await fixture.using({}, async (database) => {
+      await expect(database.collection('user').get('mallory')).rejects.toMatchObject({
+        code: 'RECORD_UNREADABLE',
+        reason: 'plaintext',
+      });
+      expect(await database.collection('user').find({ email: 'mallory@evil.example' })).toEqual([]);
+      const { isSound, problems } = await database.verify();
+      expect(isSound).toBe(false);
+      expect(problems).toEqual([
+        { kind: 'unreadable', collection: 'user', id: 'mallory', reason: 'plaintext' },
+      ]);
+    });
+  });
+
+  it('does not become a record by decryption: that is refused, and the database stays encrypted', async () => {
+    await encrypt();
+    await plantAdministrator();
+    const error = await fixture.openDegraded({ encrypt: false });
+    expect(error.reason).toBe('migrationFailed');
+    expect(error.details.cause).toContain('user mallory');
+    expect(await keyIds()).toHaveLength(1);
+    await fixture.using({}, async (database) => expect(database.state).toBe('encrypted'));
+  });
+});
+
+describe('the seal', () => {
+  it('is made again when it was deleted, since witness and fences agree', async () => {
+    await encrypt();
+    await fixture.client.del(SEAL);
+    await fixture.using({}, async (database) => {
+      expect(database.state).toBe('encrypted');
+      expect(await database.verify()).toMatchObject({ isSound: true, records: 21 });
+    });
+    expect(fixture.logger.lines.map(({ message }) => message)).toContain(
+      'The seal was not right and was made again from the witness',
+    );
+  });
+
+  it('is not believed when it says plaintext without a signature', async () => {
+    await encrypt();
+    const seal = await fixture.client.get(SEAL);
+    const content = JSON.parse(seal?.split('\n')[0] ?? '') as object;
+    const forged = { ...content, state: 'plaintext', keyId: null, epoch: 99, activeSinceMs: null };
+    await fixture.client.set(SEAL, `${JSON.stringify(forged)}\n-`);
+    await fixture.client.set(FENCE, 'forged');
+    const error = await fixture.openDegraded();
+    expect(error.reason).toBe('foreignDatabase');
+    expect(error.details.cause).toContain('no such key signed');
+    expect(await fixture.openDegraded({ encrypt: false })).toMatchObject({
+      reason: 'foreignDatabase',
+    });
+    expect(await keyIds()).toHaveLength(1);
+  });
+
+  it('is not believed when it was changed', async () => {
+    await encrypt();
+    const seal = (await fixture.client.get(SEAL)) ?? '';
+    await fixture.client.set(SEAL, seal.replace('"bootstrapped":false', '"bootstrapped":true'));
+    await fixture.client.set(FENCE, 'forged');
+    const error = await fixture.openDegraded();
+    expect(error.reason).toBe('foreignDatabase');
+    expect(error.details.cause).toContain('not made by a holder');
+  });
+});
+
+describe('the whole database', () => {
+  it('is refused when it was rolled back to plaintext', async () => {
+    const dump = await snapshot();
+    await encrypt();
+    await restore(dump);
+    for (const encrypt of [true, false]) {
+      const error = await fixture.openDegraded({ encrypt });
+      expect(error.reason).toBe('foreignDatabase');
+      expect(error.details.cause).toContain('rolled back');
+    }
+    expect(await keyIds()).toHaveLength(1);
+  });
+
+  it('is refused when it was emptied', async () => {
+    await encrypt();
+    await fixture.client.flushall();
+    expect(await fixture.openDegraded()).toMatchObject({ reason: 'foreignDatabase' });
+    expect(await fixture.client.dbsize()).toBe(0);
+  });
+});
+
+describe('ids taken out of the list', () => {
+  it('stop a decryption before a key is destroyed', async () => {
+    await encrypt();
+    await fixture.client.zrem('vault:{server}:ids', 'server-00003');
+    const error = await fixture.openDegraded({ encrypt: false });
+    expect(error.reason).toBe('migrationFailed');
+    expect(error.details.cause).toContain('server server-00003');
+    expect(await keyIds()).toHaveLength(1);
+
+    // Put back by the repair, the decryption goes on.
+    await fixture.using({ role: 'tool', encrypt: false }, async (database) => {
+      expect(await database.repairIndexes()).toEqual({ repaired: { unlisted: 1 }, left: [] });
+    });
+    await fixture.using({ encrypt: false }, async (database) => {
+      expect(await database.verify()).toMatchObject({ isSound: true, records: 21 });
+    });
+  });
+
+  it('stop an encryption', async () => {
+    await fixture.client.zrem('vault:{server}:ids', 'server-00003');
+    const error = await fixture.openDegraded();
+    expect(error.details.cause).toContain('server-00003');
+  });
+});
+
+describe('an index entry', () => {
+  it('that points at another record is not believed, named by verify, and mended', async () => {
+    await encrypt();
+    const [key = ''] = await fixture.client.keys('vault:{server}:u:host:*');
+    const owner = await fixture.client.get(key);
+    const other = owner === 'server-00001' ? 'server-00002' : 'server-00001';
+    await fixture.client.set(key, other);
+    await fixture.using({}, async (database) => {
+      const servers = database.collection('server');
+      const host = (await servers.get(owner ?? ''))?.record['host'] ?? '';
+      expect(await servers.find({ host })).toEqual([]);
+      const { problems } = await database.verify();
+      expect(problems.map(({ kind, id }) => [kind, id])).toEqual([
+        ['entry-missing', owner],
+        ['entry-foreign', other],
+      ]);
+      await database.repairIndexes();
+      expect(await database.verify()).toMatchObject({ isSound: true });
+      expect((await servers.find({ host })).map(({ id }) => id)).toEqual([owner]);
+    });
+  });
+});
+
+describe('a forged fence', () => {
+  it('is set right and named, and the write goes through', async () => {
+    await encrypt();
+    await fixture.using({}, async (database) => {
+      await fixture.client.set(FENCE, 'forged');
+      await database.collection('server').add({ host: 'new.example' });
+      expect(await database.verify()).toMatchObject({ isSound: true, records: 22 });
+    });
+    expect(fixture.logger.lines.filter(({ level }) => level === 'error')).toMatchObject([
+      { data: { partitions: ['server'] } },
+    ]);
+  });
+});
+
+describe('a forged heartbeat', () => {
+  it('of the opposite setting does not stop a start', async () => {
+    await encrypt();
+    const identity = { id: 'forged', host: 'elsewhere', pid: 1, incarnation: '' };
+    const beat = {
+      v: 1,
+      identity,
+      role: 'server',
+      isEncrypting: false,
+      beat: 1,
+      beatAtMs: Date.now(),
+    };
+    await fixture.client.set('vault:{meta}:process:forged', `${JSON.stringify(beat)}\n`);
+    await fixture.client.zadd('vault:{meta}:processes', Date.now() + 60_000, 'forged');
+    await fixture.using({}, async (database) => expect(database.state).toBe('encrypted'));
+  });
+});
+
+describe('records taken away', () => {
+  it('during a migration are named, and the backup is kept', async () => {
+    const error = await fixture.openDegraded({
+      onStep: async (step) => {
+        if (step !== 'backup-sealed') return;
+        await fixture.client.del('vault:{server}:r:server-00004');
+        await fixture.client.zrem('vault:{server}:ids', 'server-00004');
+      },
+    });
+    expect(error.details.cause).toContain('server server-00004');
+    expect(fixture.files()).toContain('encryption-backup.json');
+  });
+});
+
+type Snapshot = readonly (readonly [string, Buffer | null])[];
+
+async function snapshot(): Promise<Snapshot> {
+  const keys = await fixture.client.keys('*');
+  return Promise.all(keys.map(async (key) => [key, await fixture.client.dumpBuffer(key)] as const));
+}
+
+async function restore(dump: Snapshot): Promise<void> {
+  await fixture.client.flushall();
+  await Promise.all(
+    dump.map(async ([key, value]) => fixture.client.restore(key, 0, value ?? Buffer.alloc(0))),
+  );
+}
+
+describe('undisturbed', () => {
+  it('everything is as it was', async () => {
+    const before = await fixture.using({ encrypt: false }, contents);
+    await encrypt();
+    expect(await fixture.using({}, contents)).toEqual(before);
+  });
+});

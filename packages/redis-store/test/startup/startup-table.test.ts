@@ -1,0 +1,96 @@
+/** Every case of a start: setting × halves × what is observed, against the table of the design written out. */
+import { describe, expect, it } from '@jest/globals';
+import { decide, fitOf } from '../../src/startup/startup-table.js';
+import type { HalvesFit, ObservedKind } from '../../src/startup/startup-table.js';
+import { newKey } from '../store-fixture.js';
+
+const FITS: readonly HalvesFit[] = ['none', 'one', 'unpaired', 'wrong', 'unreadable', 'right'];
+
+/** Outcome in the order of FITS. */
+type Line = readonly [string, string, string, string, string, string];
+const same = (outcome: string): Line => [outcome, outcome, outcome, outcome, outcome, outcome];
+
+const NO_KEYS_ON: Line = [
+  'keysMissing',
+  'oneHalf',
+  'decryptionFailed',
+  'decryptionFailed',
+  'decryptionFailed',
+  '',
+];
+const NO_KEYS_OFF: Line = [
+  'keysMissing',
+  'oneHalf',
+  'keyLoadingFailed',
+  'keyLoadingFailed',
+  'keyLoadingFailed',
+  '',
+];
+const withKeys = (line: Line, outcome: string): Line =>
+  [...line.slice(0, 5), outcome] as unknown as Line;
+
+const EXPECTED: Readonly<Record<'on' | 'off', Readonly<Record<ObservedKind, Line>>>> = {
+  on: {
+    // No key is needed in plaintext, so halves are never "wrong": the table does not name it.
+    plaintext: ['encrypt', 'encrypt', 'encrypt', 'startFailed', 'encryptionFailed', 'encrypt'],
+    'importing-plaintext': same('finish'),
+    'importing-encrypted': withKeys(NO_KEYS_ON, 'finish'),
+    encrypting: withKeys(NO_KEYS_ON, 'encrypt'),
+    scrubbing: withKeys(NO_KEYS_ON, 'finish'),
+    encrypted: withKeys(NO_KEYS_ON, 'serve'),
+    rekeying: withKeys(NO_KEYS_ON, 'finish'),
+    decrypting: withKeys(NO_KEYS_ON, 'encrypt'),
+    resealable: withKeys(NO_KEYS_ON, 'reseal'),
+    'newer-layout': same('newerLayout'),
+    refused: same('foreignDatabase'),
+  },
+  off: {
+    plaintext: same('serve'),
+    'importing-plaintext': same('finish'),
+    'importing-encrypted': withKeys(NO_KEYS_OFF, 'finish'),
+    encrypting: withKeys(NO_KEYS_OFF, 'decrypt'),
+    scrubbing: withKeys(NO_KEYS_OFF, 'decrypt'),
+    encrypted: withKeys(NO_KEYS_OFF, 'decrypt'),
+    rekeying: withKeys(NO_KEYS_OFF, 'finish'),
+    decrypting: withKeys(NO_KEYS_OFF, 'decrypt'),
+    resealable: withKeys(NO_KEYS_OFF, 'reseal'),
+    'newer-layout': same('newerLayout'),
+    refused: same('foreignDatabase'),
+  },
+};
+
+const CASES = (['on', 'off'] as const).flatMap((setting) =>
+  (Object.entries(EXPECTED[setting]) as [ObservedKind, Line][]).flatMap(([observed, line]) =>
+    FITS.map((halves, i) => ({ setting, halves, observed, outcome: line[i] ?? '' })),
+  ),
+);
+
+describe('the startup table', () => {
+  it.each(CASES)(
+    'encryption $setting, halves $halves, $observed: $outcome',
+    ({ setting, halves, observed, outcome }) => {
+      const decision = decide(setting === 'on', halves, observed);
+      expect(decision.action === 'degrade' ? decision.reason : decision.action).toBe(outcome);
+    },
+  );
+});
+
+describe('how halves fit', () => {
+  const key = newKey();
+  const other = newKey();
+  const ring = { ids: [key.id], byId: (id: string) => (id === key.id ? key : undefined) };
+
+  it('is right when every needed key is there, or none is needed', () => {
+    expect(fitOf({ state: 'paired', ring }, [key.id])).toBe('right');
+    expect(fitOf({ state: 'paired', ring }, [])).toBe('right');
+  });
+  it('is wrong when one of the needed keys is not there', () => {
+    expect(fitOf({ state: 'paired', ring }, [key.id, other.id])).toBe('wrong');
+  });
+  it.each(['none', 'one', 'unpaired', 'unreadable'] as const)(
+    'passes on that they are %s',
+    (state) => {
+      expect(fitOf({ state, ring: { ids: [], byId: () => undefined } }, [key.id])).toBe(state);
+    },
+  );
+});
