@@ -9,6 +9,8 @@ import { DegradedError } from '@vault/redis-store';
 import type { CredentialDatabase } from '@vault/redis-store';
 import type { SourceEnvironment } from '@vault/keystore';
 import { DatabaseConfigBackup } from './backup/config-backup.js';
+import { ScheduledExport } from './backup/scheduled-export.js';
+import { backupProtectionOf } from './backup/protection.js';
 import { backupDatabaseOf } from './backup/database-adapter.js';
 import { ConfigError } from './config/errors.js';
 import { limitsOf } from './config/limit-settings.js';
@@ -57,6 +59,7 @@ export class VaultServer {
   #url = '';
   #redis: LocalRedis | undefined;
   #database: CredentialDatabase | undefined;
+  #scheduled: ScheduledExport | undefined;
   #opening: Promise<void> = Promise.resolve();
   #isStopping = false;
 
@@ -91,6 +94,7 @@ export class VaultServer {
   async stop(): Promise<void> {
     this.#isStopping = true;
     await this.#api.close();
+    await this.#scheduled?.stop();
     await this.#database?.close();
     // A migration under way is resumed by the next start: it ends here as Redis does.
     await this.#redis?.stop();
@@ -137,11 +141,31 @@ export class VaultServer {
     const backup = new DatabaseConfigBackup({ database: backupDatabaseOf(database), logger });
     if (this.#isStopping) return;
     this.#api.setState({ mode: 'serving', database, backup });
+    await this.#startScheduledExport(backup, logger);
     if (created !== undefined) {
       const file = join(settings.datadir, INITIAL_PASSWORD_FILE);
       for (const line of firstSteps(created, this.#url, file)) print(line);
     }
     print(`vault-server ready on ${this.#url}`);
+  }
+
+  async #startScheduledExport(backup: DatabaseConfigBackup, logger: Logger): Promise<void> {
+    const { settings } = this.#options.config;
+    const folder = settings['backup.exportFolder'];
+    if (folder === undefined) return;
+    this.#scheduled = new ScheduledExport({
+      backup,
+      protection: await backupProtectionOf(settings),
+      folder,
+      everyMs: settings['backup.exportEvery'],
+      keep: settings['backup.exportKeep'],
+      logger,
+    });
+    try {
+      await this.#scheduled.start();
+    } catch (error) {
+      logger.error('scheduled config backups cannot be made', { folder, cause: error });
+    }
   }
 
   #degrade(error: DegradedError): void {

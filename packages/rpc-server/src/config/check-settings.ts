@@ -53,6 +53,19 @@ export function checkSettings(settings: Settings): void {
       'passwords and secrets would cross the network in clear: set "http.cert" and "http.key", listen on loopback, or set "http.allowPlaintext" when a proxy in front speaks TLS',
     );
   }
+  const hasProtection =
+    settings['backup.recipientFile'] !== undefined ||
+    settings['backup.passphraseFile'] !== undefined;
+  if (
+    settings['backup.exportFolder'] !== undefined &&
+    settings['redis.encryptCredentialDatabase'] &&
+    !hasProtection
+  ) {
+    throw conflict(
+      'backup.exportFolder',
+      '"backup.exportFolder" needs "backup.recipientFile" or "backup.passphraseFile" while the database is encrypted',
+    );
+  }
   const places = REDIS_PLACES.filter((path) => settings[path] !== undefined);
   const [first, second] = places;
   if (first !== undefined && second !== undefined) {

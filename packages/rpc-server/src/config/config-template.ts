@@ -34,7 +34,16 @@ const SECTIONS: readonly (readonly [string, readonly SettingPath[]])[] = [
     ],
   ],
   ['keystore', ['keystore.halfA', 'keystore.halfB', 'keystore.rotateAfter']],
-  ['backup', ['backup.recipientFile', 'backup.passphraseFile']],
+  [
+    'backup',
+    [
+      'backup.recipientFile',
+      'backup.passphraseFile',
+      'backup.exportFolder',
+      'backup.exportEvery',
+      'backup.exportKeep',
+    ],
+  ],
   [
     'authentication',
     [
@@ -59,6 +68,7 @@ const EXAMPLES: Partial<Record<SettingPath, string>> = {
   'keystore.halfA': '{ source = "xenstore", path = "vm-data/vault-encryption-key" }',
   'keystore.halfB': '{ source = "file", path = "…/vault-encryption-key" }',
   'backup.recipientFile': '"/etc/vault-server/backup-key.asc"',
+  'backup.exportFolder': '"/var/backups/vault-server"',
   'backup.passphraseFile': '"/etc/vault-server/backup-passphrase"',
 };
 

@@ -143,6 +143,23 @@ const BASE_SETTINGS = {
     kind: 'path',
     doc: 'File whose first line (12 characters at least) encrypts the migration backup and scheduled exports; unused where there is a recipient.',
   },
+  'backup.exportFolder': {
+    kind: 'path',
+    doc: 'Folder for scheduled exports of the configuration (gzip inside OpenPGP). Absent: none are made.',
+  },
+  'backup.exportEvery': {
+    kind: 'duration',
+    default: '1d',
+    min: 60_000,
+    doc: 'Time from one scheduled export to the next.',
+  },
+  'backup.exportKeep': {
+    kind: 'integer',
+    default: 14,
+    min: 1,
+    max: 100_000,
+    doc: 'Newest scheduled exports that are kept.',
+  },
   'log.level': {
     kind: 'string',
     default: 'info',

@@ -1,0 +1,132 @@
+/**
+ * Writes a config backup to a folder again and again, encrypted for the stored recipient or
+ * passphrase: an unattended backup that goes on working once the database is encrypted.
+ */
+import { randomUUID } from 'node:crypto';
+import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import type { StoreLogger } from '@vault/redis-store';
+import type { DatabaseConfigBackup } from './config-backup.js';
+import type { BackupProtection } from './open-pgp.js';
+
+export interface ScheduledExportOptions {
+  readonly backup: DatabaseConfigBackup;
+  readonly protection: BackupProtection | undefined;
+  /** Made with mode 0700. */
+  readonly folder: string;
+  /** At least a minute. */
+  readonly everyMs: number;
+  /** Newest files that are kept, 1 or more. */
+  readonly keep: number;
+  readonly logger: StoreLogger;
+}
+
+/** The names that exports have; other files of the folder are never touched. */
+const EXPORT_NAME = /^vault-config_\d{8}T\d{6}Z\.json\.gz(?:\.pgp)?$/;
+/** Timers of Node count at most this far, about 24 days: a longer wait is made of several. */
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
+export class ScheduledExport {
+  readonly #options: ScheduledExportOptions;
+  #timer: NodeJS.Timeout | undefined;
+  #dueAtMs = 0;
+  #running: Promise<void> = Promise.resolve();
+  #isStopped = false;
+
+  constructor(options: ScheduledExportOptions) {
+    this.#options = options;
+  }
+
+  /** Exports at once when the newest file is older than the interval, then every interval. */
+  async start(): Promise<void> {
+    const { folder, everyMs } = this.#options;
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const newest = (await this.#exports()).at(-1);
+    this.#dueAtMs = newest === undefined ? 0 : takenAtMs(newest) + everyMs;
+    this.#wait();
+  }
+
+  /** Lets an export under way end. */
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    clearTimeout(this.#timer);
+    await this.#running;
+  }
+
+  #wait(): void {
+    if (this.#isStopped) return;
+    const remainingMs = Math.max(0, this.#dueAtMs - Date.now());
+    this.#timer = setTimeout(() => this.#wake(), Math.min(remainingMs, TIMER_MAX_MS)).unref();
+  }
+
+  #wake(): void {
+    if (Date.now() < this.#dueAtMs) {
+      this.#wait();
+      return;
+    }
+    this.#dueAtMs = Date.now() + this.#options.everyMs;
+    this.#running = this.#tryExport().finally(() => this.#wait());
+  }
+
+  async #tryExport(): Promise<void> {
+    const { logger, folder } = this.#options;
+    try {
+      const file = await this.#export();
+      logger.info('scheduled config backup written', { file });
+      await this.#removeOld();
+    } catch (error) {
+      logger.error('scheduled config backup failed', { folder, cause: error });
+    }
+  }
+
+  /** To a temporary file first: what bears the name of a backup is whole and on disk. */
+  async #export(): Promise<string> {
+    const { backup, protection, folder } = this.#options;
+    const prepared = backup.exportFor(protection, undefined, true);
+    const path = join(folder, prepared.fileName);
+    const temporary = join(folder, `.${randomUUID()}.part`);
+    const file = await open(temporary, 'wx', 0o600);
+    try {
+      await pipeline(prepared.open(), file.createWriteStream({ autoClose: false }));
+      await file.sync();
+      await rename(temporary, path);
+    } catch (error) {
+      await unlink(temporary);
+      throw error;
+    } finally {
+      await file.close();
+    }
+    await syncFolder(folder);
+    return path;
+  }
+
+  async #removeOld(): Promise<void> {
+    const { folder, keep } = this.#options;
+    const old = (await this.#exports()).slice(0, -keep);
+    await Promise.all(old.map((name) => unlink(join(folder, name))));
+  }
+
+  /** Oldest first: the names sort by time. */
+  async #exports(): Promise<string[]> {
+    const names = await readdir(this.#options.folder);
+    return names.filter((name) => EXPORT_NAME.test(name)).toSorted();
+  }
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** `vault-config_20261122T060500Z…` → ms since the epoch. */
+function takenAtMs(name: string): number {
+  const [, date = '', time = ''] = /_(\d{8})T(\d{6})Z/.exec(name) ?? [];
+  const [year, month, day] = [date.slice(0, 4), date.slice(4, 6), date.slice(6)];
+  const [hour, minute, second] = [time.slice(0, 2), time.slice(2, 4), time.slice(4)];
+  return Date.parse(`${year}-${month}-${day}T${hour}:${minute}:${second}Z`);
+}
