@@ -5,7 +5,6 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import type { StoreLogger } from '@vault/redis-store';
 import type { DatabaseConfigBackup } from './config-backup.js';
 import type { BackupProtection } from './open-pgp.js';
@@ -88,7 +87,8 @@ export class ScheduledExport {
     const temporary = join(folder, `.${randomUUID()}.part`);
     const file = await open(temporary, 'wx', 0o600);
     try {
-      await pipeline(prepared.open(), file.createWriteStream({ autoClose: false }));
+      // Appends each piece; unlike `write`, never in part.
+      for await (const piece of prepared.open()) await file.appendFile(piece as Uint8Array);
       await file.sync();
       await rename(temporary, path);
     } catch (error) {
