@@ -1,27 +1,14 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
-import { once, type EventEmitter } from 'node:events';
-import { createRequire } from 'node:module';
+import { once } from 'node:events';
 import { WebSocket } from 'ws';
+import {
+  JsonRpcWebSocketClient,
+  type RpcClient,
+  Xo,
+  type XoClient,
+} from '../harness/registry-clients.js';
 import { Resources } from '../harness/resources.js';
 import { TEST_ADMIN, VaultServer } from '../harness/vault-server.js';
-
-/** What both clients of the registry have; neither ships types. */
-interface Client extends EventEmitter {
-  open(): Promise<void>;
-  close(): Promise<void>;
-  call(method: string, params?: object): Promise<unknown>;
-}
-interface XoClient extends Client {
-  readonly user: { readonly email: string } | null;
-  signIn(credentials: object): Promise<void>;
-  refreshUser(): Promise<unknown>;
-}
-
-const require = createRequire(import.meta.url);
-const { default: Xo } = require('xo-lib') as { default: new (options: object) => XoClient };
-const { JsonRpcWebSocketClient } = require('jsonrpc-websocket-client') as {
-  JsonRpcWebSocketClient: new (url: string) => Client;
-};
 
 let server: VaultServer;
 beforeAll(async () => {
@@ -32,7 +19,7 @@ afterAll(() => server.stop());
 const resources = new Resources();
 afterEach(() => resources.stop());
 
-async function open<T extends Client>(client: T): Promise<T> {
+async function open<T extends RpcClient>(client: T): Promise<T> {
   await client.open();
   resources.defer(() => client.close());
   return client;
@@ -85,7 +72,7 @@ describe('xo-lib', () => {
 });
 
 describe('jsonrpc-websocket-client', () => {
-  const connect = (): Promise<Client> => open(new JsonRpcWebSocketClient(server.webSocketUrl));
+  const connect = (): Promise<RpcClient> => open(new JsonRpcWebSocketClient(server.webSocketUrl));
 
   test('signs in, calls, and receives what others change', async () => {
     const watcher = await connect();
