@@ -354,29 +354,58 @@ async function isUnlisted(partition: Partition, id: string): Promise<boolean> {
 async function nameForeign(options: AuditOptions, partitions: Partitions): Promise<void> {
   const seen = new Set<string>();
   for await (const keys of scanAll(options.link)) {
-    for (const parsed of keys) {
-      if (!isEntryKey(parsed) || seen.has(parsed.key)) continue;
-      const place = partitions.get(parsed.partition);
-      const { kind, index, token } = parsed;
-      for await (const id of membersOf(options.link, parsed)) {
-        const isOwn =
-          place !== undefined &&
-          // oxlint-disable-next-line no-await-in-loop -- only where the sums differ
-          (await isFiledUnder(place.collection, place.partition, id, { kind, index, token }));
-        if (isOwn) continue;
-        seen.add(parsed.key);
-        options.onProblem({
-          kind: 'entry-foreign',
-          collection: place?.collection.name ?? parsed.partition,
-          id,
-          index,
-          ...(place === undefined ? {} : { partition: place.partition }),
-          entry: { kind, index, token },
-        });
-      }
-    }
+    const entries = keys.filter(isEntryKey).filter(({ key }) => !seen.has(key));
+    const foreign = await Promise.all(
+      entries.map((entry) => foreignMembers(options, partitions, entry)),
+    );
+    entries.forEach((entry, i) => {
+      for (const id of foreign[i] ?? []) reportForeign(options, partitions, entry, id);
+      // A scan may give a key twice; only one with something to report is worth remembering.
+      if (foreign[i]?.length !== 0) seen.add(entry.key);
+    });
     options.check?.();
   }
+}
+
+/** Ids in an entry whose records are not filed under it, looked at again one by one. */
+async function foreignMembers(
+  { link }: AuditOptions,
+  partitions: Partitions,
+  key: EntryKey,
+): Promise<string[]> {
+  const place = partitions.get(key.partition);
+  const { kind, index, token } = key;
+  const foreign: string[] = [];
+  for await (const ids of memberPages(link, key)) {
+    const values = (await place?.partition.readMany(ids)) ?? [];
+    for (const [i, id] of ids.entries()) {
+      const stored = values[i];
+      const filed = stored === undefined ? [] : (place?.collection.codec.filedIn(stored) ?? []);
+      const isOwn =
+        entriesWithout([{ kind, index, token }], filed).length === 0 ||
+        (place !== undefined &&
+          (await isFiledUnder(place.collection, place.partition, id, { kind, index, token })));
+      if (!isOwn) foreign.push(id);
+    }
+  }
+  return foreign;
+}
+
+function reportForeign(
+  options: AuditOptions,
+  partitions: Partitions,
+  { partition, kind, index, token }: EntryKey,
+  id: string,
+): void {
+  const place = partitions.get(partition);
+  options.onProblem({
+    kind: 'entry-foreign',
+    collection: place?.collection.name ?? partition,
+    id,
+    index,
+    ...(place === undefined ? {} : { partition: place.partition }),
+    entry: { kind, index, token },
+  });
 }
 
 async function* scanAll(link: RedisLink): AsyncGenerator<OurKey[]> {
@@ -388,10 +417,10 @@ async function* scanAll(link: RedisLink): AsyncGenerator<OurKey[]> {
   }
 }
 
-async function* membersOf(link: RedisLink, { kind, key }: EntryKey): AsyncGenerator<string> {
+async function* memberPages(link: RedisLink, { kind, key }: EntryKey): AsyncGenerator<string[]> {
   if (kind === 'unique') {
     const id = await link.get(key);
-    if (id !== undefined) yield id.toString();
+    if (id !== undefined) yield [id.toString()];
     return;
   }
   let cursor = '0';
@@ -400,6 +429,6 @@ async function* membersOf(link: RedisLink, { kind, key }: EntryKey): AsyncGenera
     const reply = await link.command('SSCAN', key, cursor, 'COUNT', KEYS_PER_CALL);
     const [next, members] = Array.isArray(reply) ? (reply as [Reply, readonly Reply[]]) : ['0', []];
     cursor = String(next);
-    for (const member of members) yield String(member);
+    yield members.map(String);
   } while (cursor !== '0');
 }

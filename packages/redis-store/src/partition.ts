@@ -120,7 +120,8 @@ export class Partition {
     this.#checkReply(String(head));
     return Promise.all(
       lookups.map(
-        (lookup, i) => foundRecords(found[i]) ?? this.#findOne(fence, lookup, lookups.length === 1),
+        async (lookup, i) =>
+          foundRecords(found[i]) ?? this.#findOne(fence, lookup, lookups.length === 1),
       ),
     );
   }
