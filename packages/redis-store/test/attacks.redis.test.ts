@@ -111,8 +111,9 @@ describe('the whole database', () => {
     const dump = await snapshot();
     await encrypt();
     await restore(dump);
-    for (const encrypt of [true, false]) {
-      const error = await fixture.openDegraded({ encrypt });
+    for (const setting of [true, false]) {
+      // oxlint-disable-next-line no-await-in-loop -- one start after the other
+      const error = await fixture.openDegraded({ encrypt: setting });
       expect(error.reason).toBe('foreignDatabase');
       expect(error.details.cause).toContain('rolled back');
     }

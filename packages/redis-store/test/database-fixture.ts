@@ -93,6 +93,21 @@ export class DatabaseFixture {
     return parts.join('\n');
   }
 
+  /** As {@link dump}, only records and index entries. */
+  async dumpRecords(): Promise<string> {
+    const keys = await this.client.keys('vault:{*}:r:*');
+    const values = await Promise.all(
+      keys
+        .toSorted()
+        .map(async (key) => [key, (await this.client.getBuffer(key))?.toString('hex')]),
+    );
+    return values.flat().join('\n');
+  }
+
+  removeFile(name: string): void {
+    rmSync(join(this.dataDir, name));
+  }
+
   /** Names of files in the data folder. */
   files(): string[] {
     return readdirSync(this.dataDir).toSorted();

@@ -140,7 +140,7 @@ function witnessedView(
 }
 
 /** Without seal and witness the data itself is looked at: a record or fence under a key is an objection. */
-async function encryptedWithoutSeal({ link }: ObserveOptions): Promise<string | undefined> {
+export async function encryptedWithoutSeal({ link }: ObserveOptions): Promise<string | undefined> {
   const masters = await link.masters();
   if (link.isCluster) await checkSlots(masters[0]);
   for (const master of masters) {

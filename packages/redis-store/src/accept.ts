@@ -1,0 +1,164 @@
+/**
+ * *accept-database*: the operator says that what Redis holds now is meant to be there, after a rolled
+ * back, replaced or emptied Redis left the server degraded. Run locally; it changes the local witness,
+ * and nothing that could be lost: the old witness is kept beside.
+ */
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { KeyId } from '@vault/crypto';
+import { checkDefinitions, definitionsHash } from './collection-definition.js';
+import type { DatabaseState } from './database-state.js';
+import { OperationRefusedError } from './errors.js';
+import { parseFence } from './fence.js';
+import type { FenceContent } from './fence.js';
+import { KeyNames } from './key-names.js';
+import { MigrationLock } from './lock.js';
+import { manifestPathOf } from './migration/backup.js';
+import type { OpenOptions } from './open-options.js';
+import { currentIdentity } from './process-identity.js';
+import { RedisLink } from './redis-link.js';
+import { isAuthenticSeal, parseSeal } from './seal.js';
+import type { ReadSeal } from './seal.js';
+import { SealKeeper } from './seal-keeper.js';
+import { allPartitions, filedCollections } from './sealed-definitions.js';
+import { encryptedWithoutSeal } from './startup/observe.js';
+import type { ObserveOptions } from './startup/observe.js';
+import { SILENT_LOGGER } from './store-logger.js';
+import { Witness } from './witness.js';
+import type { WitnessedState } from './witness.js';
+
+export type AcceptOptions = Pick<
+  OpenOptions,
+  'redis' | 'prefix' | 'collections' | 'custody' | 'dataDir' | 'logger'
+>;
+
+/** What is accepted from now on. */
+export interface AcceptReport {
+  /** What was believed: the seal; the fences, which agree where the seal is lost; or that there is no database. */
+  readonly basis: 'seal' | 'fences' | 'nothing';
+  readonly databaseId: string | undefined;
+  readonly state: DatabaseState | undefined;
+  readonly keyId: KeyId | null;
+  /** Where the witness of before is kept. */
+  readonly formerWitness: string | undefined;
+}
+
+/** How long a server that is starting is waited for. */
+const LOCK_WAIT_MS = 2000;
+
+/**
+ * Accepts the database that Redis holds.
+ * @throws {OperationRefusedError} when it is not one that can be believed: the message says why
+ */
+export async function acceptDatabase(options: AcceptOptions): Promise<AcceptReport> {
+  checkDefinitions(options.collections);
+  const link = await RedisLink.connect(options.redis, new KeyNames(options.prefix));
+  try {
+    const identity = currentIdentity();
+    const lock = await MigrationLock.acquire(link, identity, { waitMs: LOCK_WAIT_MS });
+    try {
+      return await acceptUnderLock(options, link, lock);
+    } finally {
+      await lock.release();
+    }
+  } finally {
+    await link.close();
+  }
+}
+
+async function acceptUnderLock(
+  options: AcceptOptions,
+  link: RedisLink,
+  lock: MigrationLock,
+): Promise<AcceptReport> {
+  const report = await options.custody.load();
+  const witness = new Witness(options.dataDir);
+  const observing = { link, witness, ring: report.ring, definitions: options.collections };
+  const seal = await believableSeal(observing);
+  const accepted: WitnessedState | undefined = seal?.content ?? (await agreedByFences(observing));
+  if (accepted === undefined) await checkNothingEncrypted(observing);
+  const had = await witness.read();
+  const formerWitness = had === undefined ? undefined : await witness.putAside(Date.now());
+  if (accepted !== undefined) await witness.commit(accepted);
+  if (seal !== undefined) await restartLostMigration(options, link, lock, witness, seal);
+  return {
+    basis: seal !== undefined ? 'seal' : accepted !== undefined ? 'fences' : 'nothing',
+    databaseId: accepted?.databaseId,
+    state: accepted?.state,
+    keyId: accepted?.keyId ?? null,
+    formerWitness,
+  };
+}
+
+/** @returns `undefined` when there is none, or it is not right: the fences may still tell */
+async function believableSeal({ link, ring }: ObserveOptions): Promise<ReadSeal | undefined> {
+  const bytes = await link.get(link.names.seal);
+  const parsed = bytes === undefined ? undefined : parseSeal(bytes.toString());
+  if (parsed === 'newer-layout') {
+    throw new OperationRefusedError('the database was written by a newer version');
+  }
+  if (typeof parsed !== 'object') return undefined;
+  const { keyId } = parsed.content;
+  if (keyId === null || isAuthenticSeal(parsed, link.names.prefix, ring)) return parsed;
+  if (ring.byId(keyId) === undefined) {
+    throw new OperationRefusedError(
+      `the database is under the key ${keyId}, which was not found: put its halves back first`,
+    );
+  }
+  return undefined;
+}
+
+/** An encrypted database whose fences, all authentic, say the same. */
+async function agreedByFences(options: ObserveOptions): Promise<WitnessedState | undefined> {
+  const { link, ring, definitions } = options;
+  const partitions = allPartitions(filedCollections(link, definitions));
+  const contents = new Set<string>();
+  let first: FenceContent | undefined;
+  for (const partition of partitions) {
+    // oxlint-disable-next-line no-await-in-loop -- stops at the first that does not agree
+    const fence = parseFence((await partition.readFence()) ?? '');
+    const key = fence?.content.keyId == null ? undefined : ring.byId(fence.content.keyId as KeyId);
+    const mac = Buffer.from(fence?.mac ?? '', 'base64url');
+    if (fence === undefined || key === undefined) return undefined;
+    if (!key.isMac('fence', mac, link.names.prefix, partition.name, fence.json)) return undefined;
+    contents.add(fence.json);
+    first ??= fence.content;
+  }
+  if (first?.state !== 'encrypted' || contents.size !== 1) return undefined;
+  if (first.definitions !== definitionsHash(definitions)) return undefined;
+  const { databaseId, epoch, keyId } = first;
+  return { databaseId, epoch, state: 'encrypted', keyId: keyId as KeyId };
+}
+
+async function checkNothingEncrypted(options: ObserveOptions): Promise<void> {
+  const objection = await encryptedWithoutSeal(options);
+  if (objection !== undefined) {
+    throw new OperationRefusedError(
+      `${objection}, and the fences do not agree: restore a whole backup of Redis, or import a config backup`,
+    );
+  }
+}
+
+/** A migration whose manifest is not here can go on only if the operator believes the records as they are. */
+async function restartLostMigration(
+  options: AcceptOptions,
+  link: RedisLink,
+  lock: MigrationLock,
+  witness: Witness,
+  seal: ReadSeal,
+): Promise<void> {
+  const { migration, state } = seal.content;
+  if (migration?.isBackedUp !== true || (state !== 'encrypting' && state !== 'decrypting')) return;
+  try {
+    await access(manifestPathOf(join(options.dataDir, migration.backup)));
+    return;
+  } catch {
+    // It is lost: a new one is made of what is there.
+  }
+  const { custody, collections: definitions, logger = SILENT_LOGGER } = options;
+  const identity = currentIdentity();
+  const parts = { link, witness, custody, identity, definitions, logger };
+  const keeper = new SealKeeper(parts, await custody.load());
+  keeper.adopt(seal);
+  await keeper.change(lock, { migration: { ...migration, from: 'either', isBackedUp: false } });
+}

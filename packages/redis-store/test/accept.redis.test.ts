@@ -1,0 +1,87 @@
+/** The operator accepts what Redis holds, after the witness refused it. */
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { acceptDatabase } from '../src/accept.js';
+import type { AcceptReport } from '../src/accept.js';
+import { contents, DatabaseFixture, fill, USER } from './database-fixture.js';
+import { SERVER } from './store-fixture.js';
+
+let fixture: DatabaseFixture;
+beforeEach(async () => {
+  fixture = await DatabaseFixture.start();
+});
+afterEach(async () => {
+  await fixture.stop();
+});
+
+function accept(): Promise<AcceptReport> {
+  return acceptDatabase({
+    redis: { socketPath: fixture.redis.socketPath ?? '' },
+    collections: { server: SERVER, user: USER },
+    custody: fixture.custody,
+    dataDir: fixture.dataDir,
+  });
+}
+
+describe('accepting a database', () => {
+  it('lets an emptied Redis begin anew, and keeps the old witness', async () => {
+    await fixture.using({}, async (database) => fill(database, 3));
+    await fixture.client.flushall();
+    await fixture.openDegraded();
+    const report = await accept();
+    expect(report).toMatchObject({ basis: 'nothing', state: undefined, keyId: null });
+    expect(report.formerWitness).toMatch(/vault-state\.replaced-\d+$/);
+    await fixture.using({}, async (database) => {
+      expect(database.state).toBe('encrypted');
+      expect(await database.collection('server').count()).toBe(0);
+    });
+  });
+
+  it('takes an older authentic seal', async () => {
+    await fixture.using({}, async (database) => fill(database, 3));
+    const old = await fixture.client.get('vault:{meta}:seal');
+    await fixture.using({}, async (database) => database.markBootstrapped());
+    await fixture.client.set('vault:{meta}:seal', old ?? '');
+    await fixture.client.del('vault:{server}:meta');
+    expect(await fixture.openDegraded()).toMatchObject({ reason: 'foreignDatabase' });
+    expect(await accept()).toMatchObject({ basis: 'seal', state: 'encrypted' });
+    await fixture.using({}, async (database) => {
+      expect(await database.verify()).toMatchObject({ isSound: true, records: 4 });
+    });
+  });
+
+  it('takes the word of all fences where seal and witness are lost', async () => {
+    const before = await fixture.using({}, async (database) => {
+      await fill(database, 3);
+      return contents(database);
+    });
+    await fixture.client.del('vault:{meta}:seal');
+    fixture.removeFile('vault-state');
+    expect(await fixture.openDegraded()).toMatchObject({ reason: 'foreignDatabase' });
+    expect(await accept()).toMatchObject({ basis: 'fences', state: 'encrypted' });
+    expect(await fixture.using({}, contents)).toEqual(before);
+  });
+
+  it('is refused where records are encrypted and nothing tells under which key', async () => {
+    await fixture.using({}, async (database) => fill(database, 3));
+    await fixture.client.del('vault:{meta}:seal', 'vault:{server}:meta', 'vault:{user}:meta');
+    const refused: unknown = await accept().catch((error: unknown) => error);
+    expect(refused).toMatchObject({ code: 'OPERATION_REFUSED' });
+    expect(String(refused)).toContain('encrypted');
+    expect(fixture.files()).toEqual(['vault-state']);
+  });
+
+  it('lets a migration go on whose manifest was deleted', async () => {
+    const before = await fixture.using({ encrypt: false }, async (database) => {
+      await fill(database, 10);
+      return contents(database);
+    });
+    const stop = (step: string): Promise<void> =>
+      step === 'encrypt-transformed' ? Promise.reject(new Error('stopped')) : Promise.resolve();
+    await fixture.openDegraded({ onStep: stop });
+    fixture.removeFile('encryption-backup.json.manifest');
+    const error = await fixture.openDegraded();
+    expect(error.details.cause).toContain('manifest');
+    await accept();
+    expect(await fixture.using({}, contents)).toEqual(before);
+  });
+});

@@ -1,0 +1,174 @@
+/** Changed definitions, and imports: both resume after a crash at any step. */
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { CollectionDefinition } from '../src/collection-definition.js';
+import type { CredentialDatabase } from '../src/credential-database.js';
+import type { OpenOptions } from '../src/open-options.js';
+import { contents, DatabaseFixture, fill, USER } from './database-fixture.js';
+import { SERVER } from './store-fixture.js';
+
+const { host, ...otherIndexes } = SERVER.indexes;
+/** Other indexes, another kind of one, and more partitions. */
+const CHANGED: CollectionDefinition = {
+  ...SERVER,
+  indexes: {
+    ...otherIndexes,
+    host: { ...host, kind: 'exact', fields: ['host'] },
+    byLabel: { kind: 'exact', fields: ['label'] },
+  },
+  partitions: 4,
+};
+const AFTER: Partial<OpenOptions> = { collections: { server: CHANGED, user: USER } };
+const RECORDS = 70;
+
+let fixture: DatabaseFixture;
+beforeAll(async () => {
+  fixture = await DatabaseFixture.start();
+});
+beforeEach(async () => {
+  await fixture.reset();
+});
+afterAll(async () => {
+  await fixture.stop();
+});
+
+const CRASH = new Error('stopped by the test');
+function crashAt(n: number): { options: Partial<OpenOptions>; steps: string[] } {
+  const steps: string[] = [];
+  const onStep = (step: string): Promise<void> =>
+    steps.push(step) === n + 1 ? Promise.reject(CRASH) : Promise.resolve();
+  return { options: { onStep }, steps };
+}
+
+async function isSound(database: CredentialDatabase): Promise<void> {
+  expect(await database.verify()).toMatchObject({
+    isSound: true,
+    problems: [],
+    records: RECORDS + 1,
+  });
+}
+
+describe.each([true, false])('changed definitions, encryption %s', (encrypt) => {
+  it('file every record anew, wherever it was stopped, and back again', async () => {
+    for (let n = 0; ; n++) {
+      await fixture.reset();
+      const before = await fixture.using({ encrypt }, async (database) => {
+        await fill(database, RECORDS);
+        return contents(database);
+      });
+      const { options, steps } = crashAt(n);
+      const isStopped = await fixture
+        .using({ ...AFTER, ...options, encrypt }, async () => false)
+        .catch(() => true);
+      await fixture.using({ ...AFTER, encrypt }, async (database) => {
+        await isSound(database);
+        expect({ steps, contents: await contents(database) }).toEqual({ steps, contents: before });
+      });
+      const labels = (await fixture.client.keys('vault:{server}:*')).filter(
+        (key) => !key.endsWith(':meta'),
+      );
+      expect(labels).toEqual([]);
+      if (isStopped) continue;
+      await fixture.using({ encrypt }, async (database) => {
+        await isSound(database);
+        expect(await contents(database)).toEqual(before);
+      });
+      break;
+    }
+  }, 120_000);
+
+  it('are taken back when a unique index is contradicted', async () => {
+    await fixture.using({ encrypt }, async (database) => fill(database, 5));
+    const unique = { username: { kind: 'unique', fields: ['username'] } } as const;
+    const collections = {
+      server: { ...SERVER, indexes: { ...SERVER.indexes, ...unique } },
+      user: USER,
+    };
+    const error = await fixture.openDegraded({ encrypt, collections });
+    expect(error.reason).toBe('migrationFailed');
+    expect(error.details.cause).toContain('unique index "username"');
+    await fixture.using({ encrypt }, async (database) => {
+      expect(await database.verify()).toMatchObject({ isSound: true, records: 6 });
+    });
+  });
+
+  it('are refused when a collection that is gone has records', async () => {
+    await fixture.using({ encrypt }, async (database) => fill(database, 5));
+    const error = await fixture.openDegraded({ encrypt, collections: { server: SERVER } });
+    expect(error.details.cause).toContain('user');
+    await fixture.using({ encrypt }, async (database) => {
+      expect(await database.verify()).toMatchObject({ isSound: true, records: 6 });
+    });
+  });
+});
+
+describe.each([true, false])('an import, encryption %s', (encrypt) => {
+  async function importAll(database: CredentialDatabase): Promise<unknown> {
+    const spool = await database.openImport();
+    for (let n = 0; n < 300; n++) {
+      await spool.add('server', `imported-${n}`, {
+        host: `h${n}.example`,
+        password: `IMPORTED-${n}`,
+      });
+    }
+    await spool.add('user', 'ada-of-the-backup', { email: 'ADA@marker.example', pwHash: 'new' });
+    return database.import(spool);
+  }
+
+  it('writes by id, replaces who holds a unique value, and changes nothing the second time', async () => {
+    await fixture.using({ encrypt }, async (database) => {
+      await fill(database, 5);
+      expect(await importAll(database)).toEqual({
+        records: 301,
+        collections: { server: 300, user: 1 },
+        unchanged: 0,
+        replaced: [{ collection: 'user', id: 'ada' }],
+      });
+      const dump = await fixture.dumpRecords();
+      expect(await importAll(database)).toMatchObject({
+        records: 301,
+        unchanged: 301,
+        replaced: [],
+      });
+      expect(await fixture.dumpRecords()).toBe(dump);
+      expect(await database.verify()).toMatchObject({ isSound: true, records: 306 });
+      const found = await database.collection('user').find({ email: 'ada@marker.example' });
+      expect(found.map(({ id }) => id)).toEqual(['ada-of-the-backup']);
+    });
+    expect(fixture.files()).toEqual(['vault-state']);
+  });
+
+  it('is rolled forward by the next start, wherever it was stopped', async () => {
+    for (let n = 0; ; n++) {
+      await fixture.reset();
+      await fixture.using({ encrypt }, async (database) => fill(database, 5));
+      let isImporting = false;
+      let seen = 0;
+      const onStep = (): Promise<void> =>
+        isImporting && seen++ === n ? Promise.reject(CRASH) : Promise.resolve();
+      const isStopped = await fixture.using({ encrypt, onStep }, async (database) => {
+        isImporting = true;
+        return importAll(database).then(
+          () => false,
+          () => true,
+        );
+      });
+      await fixture.using({ encrypt }, async (database) => {
+        expect(await database.verify()).toMatchObject({ isSound: true, records: 305 + 1 });
+      });
+      if (!isStopped) break;
+    }
+  }, 120_000);
+
+  it('of a record that does not fit is refused before anything changes', async () => {
+    await fixture.using({ encrypt }, async (database) => {
+      const spool = await database.openImport();
+      await expect(spool.add('server', 'x', { host: 'a', nonsense: 1 })).rejects.toMatchObject({
+        code: 'RECORD_INVALID',
+      });
+      await expect(spool.add('nothing', 'x', {})).rejects.toMatchObject({ code: 'RECORD_INVALID' });
+      await spool.abort();
+      expect(await database.collection('server').count()).toBe(0);
+    });
+    expect(fixture.files()).toEqual(['vault-state']);
+  });
+});
