@@ -85,6 +85,11 @@ export class VaultServer {
     return server;
   }
 
+  /** `http://127.0.0.1:7400` */
+  get url(): string {
+    return this.#url;
+  }
+
   /** Settles once the server serves or is degraded. */
   get opened(): Promise<void> {
     return this.#opening;
@@ -125,9 +130,10 @@ export class VaultServer {
       sources,
       role: 'server',
       logger: this.#credentialsLog,
-      // Only of the start: an import or a verify of a served database reports here too.
+      // An import or a rotation of a served database reports here too.
       onProgress: (progress) => {
         if (this.#database === undefined) this.#api.setState({ mode: 'starting', progress });
+        else this.#api.serving?.services.progress.report(progress);
       },
       onDegraded: (error) => this.#degrade(error),
     });

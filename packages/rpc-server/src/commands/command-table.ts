@@ -1,9 +1,19 @@
 /** Every command of `vault-server`, in the order of `--help`. */
+import { ACCEPT_DATABASE } from './accept-database.js';
 import type { Command } from './command.js';
 import { INIT } from './init.js';
+import { REPAIR_INDEXES } from './repair-indexes.js';
 import { SETTINGS_COMMAND } from './settings.js';
 import { START } from './start.js';
 import { STATUS } from './status.js';
 import { VERIFY } from './verify.js';
 
-export const COMMANDS: readonly Command[] = [START, INIT, STATUS, VERIFY, SETTINGS_COMMAND];
+export const COMMANDS: readonly Command[] = [
+  START,
+  INIT,
+  STATUS,
+  VERIFY,
+  REPAIR_INDEXES,
+  ACCEPT_DATABASE,
+  SETTINGS_COMMAND,
+];

@@ -38,14 +38,23 @@ export function jsonText(value: object): string {
   return `${JSON.stringify(value, undefined, 2)}\n`;
 }
 
+/** One problem, indented: collection and id, what is wrong, and why. */
+export function problemLine({
+  kind,
+  collection,
+  id,
+  reason,
+  index,
+}: VerifyReport['problems'][number]): string {
+  const where = index === undefined ? '' : ` in index ${index}`;
+  return `  ${collection} ${id}: ${kind}${where}${reason === undefined ? '' : ` (${reason})`}`;
+}
+
 function reportText(report: VerifyReport): string {
   const { isSound, records, entries, problems, counts, strayFences } = report;
   const looked = `${records} records and ${entries} index entries were checked.`;
   if (isSound) return `Sound: ${looked}\n`;
-  const lines = problems.map(({ kind, collection, id, reason, index }) => {
-    const where = index === undefined ? '' : ` in index ${index}`;
-    return `  ${collection} ${id}: ${kind}${where}${reason === undefined ? '' : ` (${reason})`}`;
-  });
+  const lines = problems.map(problemLine);
   const total = Object.values(counts).reduce((sum, count) => sum + count, 0);
   const more = total > problems.length ? [`  … and ${total - problems.length} more`] : [];
   const fences = strayFences.map(

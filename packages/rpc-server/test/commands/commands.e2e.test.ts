@@ -257,6 +257,51 @@ describe('vault-server verify', () => {
   });
 });
 
+describe('vault-server repair-indexes', () => {
+  it('mends what verify finds in an id list', async () => {
+    const redis = resources.use(await RedisServer.start());
+    const socket = redis.socketPath as string;
+    const config = { redis: { encryptCredentialDatabase: true, socket } };
+    const server = resources.use(await VaultServer.start({ config }));
+    await redis.client().del('vault:{user}:ids');
+    expect((await server.run(['verify'])).status).toBe(1);
+
+    const { status, stdout } = await server.run(['repair-indexes']);
+    expect({ status, stdout }).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/^Mended:/),
+    });
+    expect((await server.run(['verify'])).status).toBe(0);
+    expect((await server.run(['repair-indexes'])).stdout).toBe('Nothing was to be mended.\n');
+  });
+});
+
+describe('vault-server accept-database', () => {
+  it('is what brings a server back whose Redis was emptied, and does nothing without --yes', async () => {
+    const redis = resources.use(await RedisServer.start());
+    const socket = redis.socketPath as string;
+    const config = { redis: { encryptCredentialDatabase: true, socket } };
+    const server = resources.use(await VaultServer.start({ config }));
+    const before = await statusOf(server);
+    await server.terminate();
+    await redis.client().flushall();
+    await server.launch();
+    expect(server.state).toBe('degraded');
+    expect(server.stderr).toContain('accept-database');
+
+    expect((await server.run(['accept-database'])).status).toBe(2);
+    await server.restart();
+    expect(server.state).toBe('degraded');
+
+    const { status, stdout } = await server.run(['accept-database', '--yes']);
+    expect(status).toBe(0);
+    expect(stdout).toContain('Now restart the server.');
+    await server.restart();
+    expect(server.state).toBe('ready');
+    expect((await statusOf(server)).database.databaseId).not.toBe(before.database.databaseId);
+  });
+});
+
 interface Status {
   readonly database: { readonly databaseId: string; readonly activeKeyId: string };
 }
