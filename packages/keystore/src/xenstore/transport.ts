@@ -64,7 +64,15 @@ const OPEN_FAILURES: Readonly<Record<string, XenstoreFailure>> = {
   ECONNREFUSED: 'down',
   ECONNRESET: 'down',
   EPIPE: 'down',
+  EAGAIN: 'hung',
 };
+
+/**
+ * unix(7): a non-blocking connect answers EAGAIN while the queue of the listener is full, and the daemon's is short: a few
+ * clients at once fill it. It is asked again for as long as the longest sensible time limit; the caller's own ends sooner.
+ */
+const QUEUE_FULL_RETRY_MS = 10;
+const QUEUE_FULL_RETRIES = 1_000;
 
 function openFailure(error: unknown, path: string): XenstoreError {
   if (error instanceof XenstoreError) return error;
@@ -92,7 +100,18 @@ class SocketTransport implements Transport {
     socket.on('close', () => end('it closed the connection'));
   }
 
-  static open(path: string): Promise<Transport> {
+  static async open(path: string): Promise<Transport> {
+    for (let retriesLeft = QUEUE_FULL_RETRIES; ; retriesLeft -= 1) {
+      try {
+        return await SocketTransport.#connect(path);
+      } catch (error) {
+        if (errnoOf(error) !== 'EAGAIN' || retriesLeft === 0) throw error;
+        await delay(QUEUE_FULL_RETRY_MS, undefined, { ref: false });
+      }
+    }
+  }
+
+  static #connect(path: string): Promise<Transport> {
     return new Promise((resolve, reject) => {
       const socket = connect({ path });
       socket.once('error', reject);

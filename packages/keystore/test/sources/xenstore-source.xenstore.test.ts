@@ -1,4 +1,7 @@
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { KeyHalf } from '@vault/crypto';
@@ -122,6 +125,24 @@ describe('the xenstore source and the real daemon', () => {
     );
     const lines = readable(await source.read());
     expect(lines.toSorted()).toEqual(ids.map((id) => `${id}:${'ab'.repeat(32)}`));
+  });
+
+  test('a daemon whose queue of connections is full is waited for', async () => {
+    await xenstored.cli('write', [NODE, 'cd'.repeat(32)]);
+    xenstored.pause();
+    const sockets: Socket[] = [];
+    for (let isFull = false; !isFull;) {
+      const socket = connect({ path: xenstored.socketPath });
+      sockets.push(socket);
+      isFull = await once(socket, 'connect').then(
+        () => false,
+        () => true,
+      );
+    }
+    const value = source.read();
+    xenstored.resume();
+    expect(readable(await value)).toEqual([`bare:${'cd'.repeat(32)}`]);
+    for (const socket of sockets) socket.destroy();
   });
 
   test('a daemon that hangs is unreadable after the time limit, and never falls back', async () => {
