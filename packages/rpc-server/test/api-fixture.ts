@@ -76,7 +76,10 @@ export class ApiFixture {
   }
 
   static async start(options: FixtureOptions = {}): Promise<ApiFixture> {
-    const store = await openTestDatabase(BUILTIN_COLLECTIONS);
+    let served: Api | undefined;
+    const store = await openTestDatabase(BUILTIN_COLLECTIONS, (progress) => {
+      served?.serving?.services.progress.report(progress);
+    });
     const logger = new RecordingLogger();
     const clock = { aheadMs: 0 };
     const limits = { ...FAST, ...options.limits };
@@ -97,6 +100,7 @@ export class ApiFixture {
       database: store.database,
       backup: options.backup ?? NO_BACKUP,
     });
+    served = api;
     const url = await api.listen();
     return new ApiFixture({ api, url, store, logger, clock });
   }

@@ -1,6 +1,6 @@
 /** A real database on a real Redis, encrypted, in folders of its own. */
 import { CredentialDatabase, staticCustody } from '@vault/redis-store';
-import type { CollectionDefinitions } from '@vault/redis-store';
+import type { CollectionDefinitions, Progress } from '@vault/redis-store';
 import { RedisServer } from '../../../test/harness/redis.js';
 import { TemporaryFolder } from '../../../test/harness/temporary-folder.js';
 
@@ -12,8 +12,12 @@ export interface TestDatabase {
   stop(): Promise<void>;
 }
 
-export async function openTestDatabase(collections: CollectionDefinitions): Promise<TestDatabase> {
-  const redis = await RedisServer.start();
+export async function openTestDatabase(
+  collections: CollectionDefinitions,
+  onProgress?: (progress: Progress) => void,
+): Promise<TestDatabase> {
+  // Keys are deleted only when Redis has what replaces them on disk.
+  const redis = await RedisServer.start({ appendonly: true });
   const folder = new TemporaryFolder('vault-api');
   const database = await CredentialDatabase.open({
     redis: { socketPath: redis.socketPath ?? '' },
@@ -21,6 +25,7 @@ export async function openTestDatabase(collections: CollectionDefinitions): Prom
     custody: staticCustody(),
     dataDir: folder.path,
     encrypt: true,
+    ...(onProgress === undefined ? {} : { onProgress }),
   });
   return {
     database,

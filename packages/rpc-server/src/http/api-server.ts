@@ -15,6 +15,7 @@ import { MethodTable } from '../rpc/method-table.js';
 import { Dispatcher } from '../rpc/dispatcher.js';
 import { notServingError, readinessOf } from './api-state.js';
 import type { ApiState } from './api-state.js';
+import { serveKeyRest } from './key-rest.js';
 import { ApiMetrics } from './metrics.js';
 import { RequestGuard } from './request-guard.js';
 import { SECURITY_HEADERS } from './security-headers.js';
@@ -89,15 +90,16 @@ export function createApi(options: ApiOptions): Api {
   let serving: Serving | undefined;
   metrics.readiness(readinessOf(state));
 
+  const services = () => {
+    if (serving !== undefined) return serving.services;
+    if (state.mode === 'serving') throw new TypeError('a serving state has no services');
+    throw notServingError(state);
+  };
   const dispatcher = new Dispatcher({
     methods,
     limits,
     metrics,
-    services: () => {
-      if (serving !== undefined) return serving.services;
-      if (state.mode === 'serving') throw new TypeError('a serving state has no services');
-      throw notServingError(state);
-    },
+    services,
     ensureFresh: async (session) => serving?.rights.ensureFresh(session),
     onUnexpected: (method, error) => logger.error('unexpected error', { method, cause: error }),
   });
@@ -143,6 +145,7 @@ export function createApi(options: ApiOptions): Api {
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) reply.raw.setHeader(name, value);
     return serving.services.transfers.handle(request.raw, reply.raw);
   });
+  serveKeyRest(app, { services, logger });
   app.server.on('upgrade', (request, socket, head) => sockets.upgrade(request, socket, head));
 
   function setState(next: ApiState): void {

@@ -6,6 +6,7 @@ import { unauthorized } from '../rpc/api-error.js';
 import type { Services } from '../rpc/call-context.js';
 import { ChangeFeed } from '../rpc/change-feed.js';
 import type { Database } from '../rpc/database-port.js';
+import { ProgressFeed } from '../rpc/progress-feed.js';
 import { AuditLog } from '../session/audit-log.js';
 import { Authenticator } from '../session/authenticator.js';
 import { Passwords } from '../session/passwords.js';
@@ -68,6 +69,7 @@ export class Serving {
       backup,
       transfers,
       changes,
+      progress: new ProgressFeed(),
       audit,
       limits,
       version,

@@ -50,6 +50,18 @@ chunked: one that ends without the last chunk is not whole. A refused upload is 
 | \`/readyz\`  | 200 while it serves; 503 with \`{mode, reason}\` or \`{mode, progress}\` while starting, migrating or degraded |
 | \`/metrics\` | Prometheus' text format: calls by method and outcome, durations, sockets, mode, progress of a migration   |
 
+### Key management, as Atlassian Crowd has it
+
+| request                                      | 200                        |
+| -------------------------------------------- | -------------------------- |
+| \`POST /rest/secrets/1.0/keys/rotate\`       | \`{"message", "status"}\`    |
+| \`PUT /rest/admin/1.0/encryption/changeKey\` | the same                   |
+| \`GET /rest/secrets/1.0/keys/inactive\`      | \`{"inactiveKeys": [<id>]}\` |
+| \`DELETE /rest/secrets/1.0/keys/inactive\`   | \`{"deletedKeys": [<id>]}\`  |
+
+Basic authentication, \`Authorization: Bearer <token>\`, or the token in a cookie \`authenticationToken\` or \`crowd.token_key\`. 401: not an
+administrator. 406: conditions are not met, the message says which. 503: degraded or starting. 500: anything unexpected.
+
 A \`Host\` that is neither \`localhost\`, nor a literal address, nor in \`http.allowedHosts\` is refused with 421; an \`Origin\` that is neither the
 server's own nor in \`http.allowedOrigins\`, and any other cross-site request of a browser, with 403.
 `;

@@ -1,6 +1,11 @@
-/** `encryption.*`: the state of the encryption, for administrators. */
+/** `encryption.*`: the state of the encryption and its keys, for administrators. */
+import type { CallContext } from '../rpc/call-context.js';
 import { method } from '../rpc/method.js';
 import type { Method } from '../rpc/method.js';
+
+function audit({ services, identity, address }: CallContext, action: string): void {
+  services.audit.record({ action, userId: identity().userId, address });
+}
 
 export const ENCRYPTION_METHODS: readonly Method[] = [
   method({
@@ -20,5 +25,38 @@ export const ENCRYPTION_METHODS: readonly Method[] = [
       services.database.verify({
         onProgress: ({ phase, done, total }) => progress(phase, done, total),
       }),
+  }),
+  method({
+    name: 'encryption.rotateKeys',
+    description:
+      'makes a new key and encrypts every record anew under it while the server serves; the old key is inactive then',
+    permission: 'admin',
+    result: 'object {activeKeyId, previousKeyId, records}',
+    async handler(_, context) {
+      const { services, progress } = context;
+      audit(context, 'encryption.rotateKeys');
+      return services.progress.during(
+        ({ phase, done, total }) => progress(phase, done, total),
+        () => services.database.rotateKey(),
+      );
+    },
+  }),
+  method({
+    name: 'encryption.getInactiveKeys',
+    description: 'gives the ids of the keys that nothing is encrypted under any more',
+    permission: 'admin',
+    result: 'array of key ids',
+    handler: (_, { services }) => [...services.database.inactiveKeyIds],
+  }),
+  method({
+    name: 'encryption.deleteInactiveKeys',
+    description:
+      'deletes the inactive keys for ever, once it is proven that neither a record nor a kept backup needs them',
+    permission: 'admin',
+    result: 'array of the key ids that were deleted',
+    async handler(_, context) {
+      audit(context, 'encryption.deleteInactiveKeys');
+      return [...(await context.services.database.deleteInactiveKeys())];
+    },
   }),
 ];

@@ -11,6 +11,7 @@ import type { Users } from '../session/users.js';
 import type { ChangeFeed } from './change-feed.js';
 import type { Database } from './database-port.js';
 import type { MethodTable } from './method-table.js';
+import type { ProgressFeed } from './progress-feed.js';
 
 /** Made anew each time that a database is opened; gone when it is not served any more. */
 export interface Services {
@@ -21,6 +22,7 @@ export interface Services {
   readonly backup: ConfigBackup;
   readonly transfers: Transfers;
   readonly changes: ChangeFeed;
+  readonly progress: ProgressFeed;
   readonly audit: AuditLog;
   readonly limits: Limits;
   /** Version of the server's package. */

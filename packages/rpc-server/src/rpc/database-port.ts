@@ -50,9 +50,21 @@ export interface Database {
   status(): Promise<object>;
   /** Reads everything, changes nothing. JSON, no stored value in it. */
   verify(options?: { readonly onProgress?: (progress: DatabaseProgress) => void }): Promise<object>;
+  /** Makes a new key active and encrypts every record anew, while it serves. @throws when conditions are not met */
+  rotateKey(): Promise<RotationResult>;
+  /** Ids of the keys that nothing is encrypted under any more. */
+  readonly inactiveKeyIds: readonly string[];
+  /** @returns ids of those deleted @throws when something still needs one */
+  deleteInactiveKeys(): Promise<readonly string[]>;
   /** Whether the first administrator was made, kept in the authenticated seal. */
   readonly isBootstrapped: boolean;
   markBootstrapped(): Promise<void>;
+}
+
+export interface RotationResult {
+  readonly activeKeyId: string;
+  readonly previousKeyId: string;
+  readonly records: number;
 }
 
 export interface DatabaseProgress {

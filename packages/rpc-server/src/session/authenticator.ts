@@ -68,7 +68,7 @@ export class Authenticator {
   async byPassword(credentials: PasswordCredentials, address: string): Promise<Identity> {
     const { throttle, audit } = this.#options;
     if (credentials.password === '') throw new SignInRefusedError('empty password');
-    const settle = throttle.reserve(credentials.email);
+    const settle = await throttle.reserve(credentials.email);
     if (settle === undefined) {
       audit.record({ action: 'sign-in throttled', address });
       throw new SignInRefusedError('too fast authentication tries');
@@ -90,7 +90,7 @@ export class Authenticator {
   /** Whether a signed-in user's own password is right, under the same throttle. */
   async isOwnPassword(identity: Identity, password: string, address: string): Promise<boolean> {
     const { throttle, users, passwords, audit } = this.#options;
-    const settle = throttle.reserve(identity.email);
+    const settle = await throttle.reserve(identity.email);
     if (settle === undefined) throw new SignInRefusedError('too fast authentication tries');
     let isRight = false;
     try {

@@ -1,16 +1,22 @@
 /**
  * One password attempt a name at a time, and none for a while after a failed one.
  *
- * The name is reserved *before* the password is checked: a thousand attempts sent at once are one
- * attempt. An attempt that is refused does not push the time back, so nobody can lock a user out for
- * longer than the delay by trying more.
+ * The name is reserved *before* the password is checked: of a thousand attempts sent at once the first
+ * is checked, and the others wait for its outcome; once one fails, all that wait are refused
+ * unchecked. So two programs that sign in at once with the right password both get in. An attempt
+ * that is refused does not push the time back: nobody can lock a user out for longer than the delay.
  */
 import { normaliseValue } from '@vault/crypto';
+import { EventEmitter, once } from 'node:events';
+
+/** Attempts of one name that wait; more are refused. */
+const WAITING_MAX = 32;
 
 interface Entry {
-  /** An attempt is being checked now. */
-  isRunning: boolean;
-  failedAtMs: number;
+  /** Whether the attempt under way succeeds; `undefined` after a failure. */
+  readonly outcome: Promise<boolean> | undefined;
+  readonly failedAtMs: number;
+  waiting: number;
 }
 
 export interface ThrottleOptions {
@@ -34,19 +40,30 @@ export class SignInThrottle {
    * Reserves the name. Names that differ only in case, blanks around or Unicode form are one name.
    * @returns how to say the outcome, exactly once; `undefined` when it is too early
    */
-  reserve(name: string): ((succeeded: boolean) => void) | undefined {
+  async reserve(name: string): Promise<((succeeded: boolean) => void) | undefined> {
     const key = normaliseValue(name.trim());
-    const nowMs = this.#now();
-    this.#forget(nowMs);
-    const known = this.#entries.get(key);
-    if (known !== undefined) return undefined;
-    const entry: Entry = { isRunning: true, failedAtMs: 0 };
-    this.#entries.set(key, entry);
+    for (;;) {
+      this.#forget(this.#now());
+      const known = this.#entries.get(key);
+      if (known === undefined) return this.#take(key);
+      if (known.outcome === undefined || known.waiting >= WAITING_MAX) return undefined;
+      known.waiting += 1;
+      // oxlint-disable-next-line no-await-in-loop -- behind each success there may be another attempt
+      if (!(await known.outcome)) return undefined;
+    }
+  }
+
+  #take(key: string): (succeeded: boolean) => void {
+    const settled = new EventEmitter();
+    const outcome = once(settled, 'outcome').then(([succeeded]) => succeeded === true);
+    this.#entries.set(key, { outcome, failedAtMs: 0, waiting: 0 });
     return (succeeded) => {
       // Deleted and set again: entries that failed stand in order of time, which #forget relies on.
       this.#entries.delete(key);
-      if (succeeded || this.#delayMs === 0) return;
-      this.#entries.set(key, { isRunning: false, failedAtMs: this.#now() });
+      if (!succeeded && this.#delayMs > 0) {
+        this.#entries.set(key, { outcome: undefined, failedAtMs: this.#now(), waiting: 0 });
+      }
+      settled.emit('outcome', succeeded);
     };
   }
 
@@ -57,7 +74,7 @@ export class SignInThrottle {
 
   #forget(nowMs: number): void {
     for (const [key, entry] of this.#entries) {
-      if (entry.isRunning) continue;
+      if (entry.outcome !== undefined) continue;
       if (nowMs - entry.failedAtMs < this.#delayMs) return;
       this.#entries.delete(key);
     }

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { openrpcDocument as metaSchema } from '@open-rpc/meta-schema';
+import * as openRpc from '@open-rpc/meta-schema';
 import { Ajv } from 'ajv';
 import { describe, expect, test } from '@jest/globals';
 import { BUILTIN_COLLECTIONS } from '../../src/builtin-collections.js';
@@ -7,6 +7,9 @@ import { apiDocument } from '../../src/methods/api-document.js';
 import { API_METHODS, collectionMethods } from '../../src/methods/index.js';
 import { MethodTable } from '../../src/rpc/method-table.js';
 import { openRpcDocument } from '../../src/rpc/open-rpc.js';
+
+// Its declarations have only types, and leave out the schema that it exports.
+const { openrpcDocument: metaSchema } = openRpc as unknown as { openrpcDocument: object };
 
 const METHODS = [...API_METHODS, ...collectionMethods(BUILTIN_COLLECTIONS)];
 const TABLE = new MethodTable(METHODS);

@@ -6,40 +6,75 @@ function throttleAt(): { throttle: SignInThrottle; clock: { nowMs: number } } {
   return { throttle: new SignInThrottle({ delayMs: 2000, now: () => clock.nowMs }), clock };
 }
 
-test('reserves the name before the outcome is known', () => {
+test('lets nobody else in before the outcome is known, and refuses who waited for a failure', async () => {
   const { throttle } = throttleAt();
-  expect(throttle.reserve('admin')).toBeDefined();
-  expect(throttle.reserve('admin')).toBeUndefined();
+  const settle = await throttle.reserve('admin');
+  const others = [throttle.reserve('admin'), throttle.reserve('admin')];
+  settle?.(false);
+  expect(await Promise.all(others)).toEqual([undefined, undefined]);
 });
 
-test('takes spellings of one name for one name', () => {
+test('lets those who waited for a success in, one after the other', async () => {
   const { throttle } = throttleAt();
-  throttle.reserve('Admin@Example.org');
-  expect(throttle.reserve(' admin@example.ORG ')).toBeUndefined();
-  throttle.reserve('ﬁsh');
-  expect(throttle.reserve('fish')).toBeUndefined();
+  const first = await throttle.reserve('admin');
+  const order: string[] = [];
+  const others = ['second', 'third'].map(async (name) => {
+    const settle = await throttle.reserve('admin');
+    order.push(`${name} begins`);
+    await Promise.resolve();
+    order.push(`${name} ends`);
+    settle?.(true);
+  });
+  order.push('first ends');
+  first?.(true);
+  await Promise.all(others);
+  expect(order).toEqual([
+    'first ends',
+    'second begins',
+    'second ends',
+    'third begins',
+    'third ends',
+  ]);
 });
 
-test('refuses for the delay after a failure, and attempts do not push it back', () => {
+test('lets only so many wait', async () => {
+  const { throttle } = throttleAt();
+  const first = await throttle.reserve('admin');
+  const others = Array.from({ length: 33 }, () => throttle.reserve('admin'));
+  expect(await others[32]).toBeUndefined();
+  first?.(false);
+  expect(await Promise.all(others)).toEqual(others.map(() => undefined));
+});
+
+test('takes spellings of one name for one name', async () => {
+  const { throttle } = throttleAt();
+  (await throttle.reserve('Admin@Example.org'))?.(false);
+  expect(await throttle.reserve(' admin@example.ORG ')).toBeUndefined();
+  (await throttle.reserve('ﬁsh'))?.(false);
+  expect(await throttle.reserve('fish')).toBeUndefined();
+  expect(await throttle.reserve('fishes')).toBeDefined();
+});
+
+test('refuses for the delay after a failure, and attempts do not push it back', async () => {
   const { throttle, clock } = throttleAt();
-  throttle.reserve('admin')?.(false);
+  (await throttle.reserve('admin'))?.(false);
   clock.nowMs += 1999;
-  expect(throttle.reserve('admin')).toBeUndefined();
+  expect(await throttle.reserve('admin')).toBeUndefined();
   clock.nowMs += 1;
-  expect(throttle.reserve('admin')).toBeDefined();
+  expect(await throttle.reserve('admin')).toBeDefined();
 });
 
-test('lets the next attempt through at once after a success', () => {
+test('lets the next attempt through at once after a success', async () => {
   const { throttle } = throttleAt();
-  throttle.reserve('admin')?.(true);
-  expect(throttle.reserve('admin')).toBeDefined();
+  (await throttle.reserve('admin'))?.(true);
+  expect(await throttle.reserve('admin')).toBeDefined();
 });
 
-test('forgets old failures, also while another attempt runs', () => {
+test('forgets old failures, also while another attempt runs', async () => {
   const { throttle, clock } = throttleAt();
-  throttle.reserve('running');
-  for (let i = 0; i < 100; i++) throttle.reserve(`user${i}`)?.(false);
+  await throttle.reserve('running');
+  for (let i = 0; i < 100; i++) (await throttle.reserve(`user${i}`))?.(false);
   clock.nowMs += 2000;
-  throttle.reserve('one more');
+  await throttle.reserve('one more');
   expect(throttle.size).toBe(2);
 });

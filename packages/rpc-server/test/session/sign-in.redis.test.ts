@@ -69,6 +69,12 @@ describe('by password', () => {
     expect(codes.filter((code) => code === -32000)).toHaveLength(9);
   });
 
+  test('lets programs in that sign in at once with the right password', async () => {
+    const clients = await Promise.all(Array.from({ length: 5 }, () => fixture.connect()));
+    const users = await Promise.all(clients.map((client) => client.call('session.signIn', ADMIN)));
+    expect(users).toHaveLength(5);
+  });
+
   test('leaves who was signed in before a failure, and the last sign-in wins', async () => {
     const reader = await fixture.userWith('read');
     const wrong = { ...ADMIN, password: 'wrong' };
