@@ -131,15 +131,18 @@ describe('the xenstore source and the real daemon', () => {
     await xenstored.cli('write', [NODE, 'cd'.repeat(32)]);
     xenstored.pause();
     const sockets: Socket[] = [];
-    for (let isFull = false; !isFull;) {
+    const isFull = async (): Promise<boolean> => {
       const socket = connect({ path: xenstored.socketPath });
       sockets.push(socket);
-      isFull = await once(socket, 'connect').then(
+      return once(socket, 'connect').then(
         () => false,
         () => true,
       );
-    }
+    };
+    while (!(await isFull()));
     const value = source.read();
+    // Each takes as many turns as the source's own attempt, which began first.
+    for (let n = 0; n < 20; n++) expect(await isFull()).toBe(true);
     xenstored.resume();
     expect(readable(await value)).toEqual([`bare:${'cd'.repeat(32)}`]);
     for (const socket of sockets) socket.destroy();
