@@ -123,16 +123,34 @@ export function isEnvelope(stored: Uint8Array): boolean {
   return stored[0] === ENVELOPE_VERSION;
 }
 
+interface Bounds {
+  readonly nonceAt: number;
+  readonly cipherAt: number;
+  readonly tagAt: number;
+}
+
+/** Where the parts begin; `undefined` when the bytes are not a whole envelope of a version we know. */
+function boundsOf(stored: Buffer): Bounds | undefined {
+  if (stored.length < ENVELOPE_OVERHEAD_BYTES || stored[0] !== ENVELOPE_VERSION) return undefined;
+  const nonceAt = HEADER_AT + stored.readUInt16BE(HEADER_LENGTH_AT);
+  const cipherAt = nonceAt + NONCE_BYTES;
+  const tagAt = stored.length - TAG_BYTES;
+  return cipherAt > tagAt ? undefined : { nonceAt, cipherAt, tagAt };
+}
+
+/** Whether the envelope names this key. */
+function isUnderKey(stored: Buffer, { keyIdBytes }: RecordKey): boolean {
+  return stored.compare(keyIdBytes, 0, KEY_ID_BYTES, 1, HEADER_LENGTH_AT) === 0;
+}
+
 /**
  * Splits an envelope without opening it.
  * @returns `undefined` when the bytes are not a whole envelope of a version we know
  */
 export function parseEnvelope(stored: Buffer): EnvelopeParts | undefined {
-  if (stored.length < ENVELOPE_OVERHEAD_BYTES || stored[0] !== ENVELOPE_VERSION) return undefined;
-  const nonceAt = HEADER_AT + stored.readUInt16BE(HEADER_LENGTH_AT);
-  const cipherAt = nonceAt + NONCE_BYTES;
-  const tagAt = stored.length - TAG_BYTES;
-  if (cipherAt > tagAt) return undefined;
+  const bounds = boundsOf(stored);
+  if (bounds === undefined) return undefined;
+  const { nonceAt, cipherAt, tagAt } = bounds;
   return {
     keyId: stored.toString('hex', 1, HEADER_LENGTH_AT) as KeyId,
     clearHeader: stored.subarray(HEADER_AT, nonceAt),
@@ -156,13 +174,18 @@ export function envelopeKeyId(stored: Buffer): KeyId | undefined {
  */
 export function openEnvelope(key: RecordKey, id: string, stored: Buffer): Buffer {
   const { secret } = key;
-  const parts = parseEnvelope(stored);
+  const bounds = boundsOf(stored);
   // Another key id would not authenticate either; asking first spares the decryption.
-  if (parts === undefined || parts.keyId !== key.keyId) throw new EnvelopeNotOpenedError();
-  const { clearHeader, nonce, ciphertext, tag } = parts;
+  if (bounds === undefined || !isUnderKey(stored, key)) throw new EnvelopeNotOpenedError();
+  const { nonceAt, cipherAt, tagAt } = bounds;
   try {
-    const named = stored.subarray(1, HEADER_AT + clearHeader.length);
-    return decryptGcm(secret, nonce, associatedData(named, key, id), ciphertext, tag);
+    return decryptGcm(
+      secret,
+      stored.subarray(nonceAt, cipherAt),
+      associatedData(stored.subarray(1, nonceAt), key, id),
+      stored.subarray(cipherAt, tagAt),
+      stored.subarray(tagAt),
+    );
   } catch {
     throw new EnvelopeNotOpenedError();
   }

@@ -7,6 +7,7 @@ import {
   envelopeKeyId,
   isEnvelope,
   joinNormalised,
+  KEY_ID_BYTES,
   lengthPrefixed,
   normaliseValue,
   openEnvelope,
@@ -40,6 +41,7 @@ export class RecordCodec {
   readonly collection: string;
   readonly definition: CollectionDefinition;
   readonly #indexes: readonly (readonly [string, IndexDefinition])[];
+  #lastKey: VaultKey | undefined;
 
   constructor(collection: string, definition: CollectionDefinition) {
     this.collection = collection;
@@ -98,8 +100,7 @@ export class RecordCodec {
     if (!isEnvelope(stored))
       throw this.#unreadable(id, stored.length === 0 ? 'truncated' : 'unknown-version');
     if (!rules.mayBeEnvelope) throw this.#unreadable(id, 'encrypted');
-    const keyId = envelopeKeyId(stored);
-    const key = keyId === undefined ? undefined : rules.byId(keyId);
+    const key = this.#keyOf(rules, stored);
     if (key !== undefined) {
       try {
         return unpadJson(openEnvelope(key.recordKey(this.collection), id, stored));
@@ -109,6 +110,19 @@ export class RecordCodec {
     }
     if (parseEnvelope(stored) === undefined) throw this.#unreadable(id, 'truncated');
     throw this.#unreadable(id, key === undefined ? 'unknown-key' : 'tampered');
+  }
+
+  /** Nearly all records are under the key that the last one was under: its id need not be read as text. */
+  #keyOf(rules: OpeningRules, stored: Buffer): VaultKey | undefined {
+    const last = this.#lastKey;
+    const isSame =
+      last !== undefined &&
+      stored.length > KEY_ID_BYTES &&
+      stored.compare(last.idBytes, 0, KEY_ID_BYTES, 1, 1 + KEY_ID_BYTES) === 0;
+    const id = isSame ? last.id : envelopeKeyId(stored);
+    const key = id === undefined ? undefined : rules.byId(id);
+    this.#lastKey = key ?? last;
+    return key;
   }
 
   /** As {@link open}, parsed. */
