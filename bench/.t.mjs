@@ -1,0 +1,12 @@
+import { openDatabase, recordOf } from './support/database.mjs';
+import { inFlight } from './support/measure.mjs';
+import { startRedis } from './support/redis.mjs';
+const redis=await startRedis();
+const on=await openDatabase(redis,{encrypt:true});
+const ids=[];await inFlight(5000,1000,async n=>{ids[n]=await on.collection.add(recordOf(n))});
+const what=process.argv[2];
+const cpu=async(label,n,f)=>{const a=process.cpuUsage();await f();const d=process.cpuUsage(a);console.log(label,((d.user+d.system)/n).toFixed(2),'µs cpu')};
+const run={many:()=>inFlight(400,1,n=>on.collection.getMany(ids.slice((n*500)%5000,(n*500)%5000+500))),find:()=>inFlight(60000,64,n=>on.collection.find({host:recordOf(n%5000).host})),get:()=>inFlight(100000,64,n=>on.collection.get(ids[n%5000])),add:()=>inFlight(40000,64,n=>on.collection.add(recordOf(n)))}[what];
+const N={many:200000,find:60000,get:100000,add:40000}[what];
+await cpu(what,N,run);await cpu(what,N,run);
+await on.close();await redis.stop();
