@@ -10,6 +10,8 @@ import { messageOf } from './internal/error-message.js';
 import type { CredentialRecord } from './json-record.js';
 import { decodeRecord } from './json-record.js';
 import { KeyNames } from './key-names.js';
+import { EncryptionCount, keyUseOf } from './key-use.js';
+import type { KeyUse } from './key-use.js';
 import { MigrationLock } from './lock.js';
 import type { MigrationContext } from './migration/migration-context.js';
 import { readRecords } from './migration/record-stream.js';
@@ -35,8 +37,6 @@ import type { RepairReport, VerifyReport } from './verify.js';
 import { RecordUnreadableError } from './errors.js';
 import { Witness } from './witness.js';
 
-/** Encryptions are added up in Redis so often: a crash forgets at most those of this time. */
-const COUNT_EVERY_MS = 30_000;
 /** How soon a process that is not asked for anything notices what another one did to the seal. */
 const WATCH_EVERY_MS = 1000;
 /** An operation on the whole database does not wait for another one. */
@@ -62,8 +62,7 @@ interface Parts {
 export class CredentialDatabase {
   readonly #parts: Parts;
   readonly #collections: ReadonlyMap<string, Collection>;
-  readonly #counted = new Map<KeyId, number>();
-  readonly #counting: NodeJS.Timeout;
+  readonly #encryptions: EncryptionCount;
   readonly #watching: NodeJS.Timeout;
   #isWatching = false;
   #isClosed = false;
@@ -78,9 +77,7 @@ export class CredentialDatabase {
         new Collection(link, name, definition, keeper, logger),
       ]),
     );
-    this.#counting = setInterval(() => {
-      this.#countEncryptions().catch(() => undefined);
-    }, COUNT_EVERY_MS).unref();
+    this.#encryptions = new EncryptionCount(link, keeper);
     this.#watching = setInterval(() => void this.#watch(), WATCH_EVERY_MS).unref();
   }
 
@@ -138,7 +135,7 @@ export class CredentialDatabase {
   async status(): Promise<DatabaseStatus> {
     const { options, link, keeper, keptKeysBecause } = this.#parts;
     await keeper.watch();
-    await this.#countEncryptions();
+    await this.#encryptions.add();
     const counts = await Promise.all(
       [...this.#collections].map(async ([name, collection]) => [name, await collection.count()]),
     );
@@ -153,6 +150,14 @@ export class CredentialDatabase {
       collections: Object.fromEntries(counts) as Record<string, number>,
       processes: await listProcesses(link, keeper.ring),
     });
+  }
+
+  /** Age and use of the active key; `undefined` where the database is plaintext. Cheap, unlike {@link status}. */
+  async keyUse(): Promise<KeyUse | undefined> {
+    const { link, keeper } = this.#parts;
+    await keeper.watch();
+    await this.#encryptions.add();
+    return keyUseOf(link, keeper.content);
   }
 
   /**
@@ -254,10 +259,9 @@ export class CredentialDatabase {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    clearInterval(this.#counting);
     clearInterval(this.#watching);
     const { keeper, heartbeat, link } = this.#parts;
-    await this.#countEncryptions().catch(() => undefined);
+    await this.#encryptions.stop();
     keeper.refuse(new StoreError('DATABASE_CLOSED', 'the database was closed'));
     await heartbeat.stop();
     await link.close();
@@ -319,20 +323,6 @@ export class CredentialDatabase {
     } finally {
       this.#isWatching = false;
     }
-  }
-
-  async #countEncryptions(): Promise<void> {
-    const { keeper, link } = this.#parts;
-    const { keyId, previousKeyId } = keeper.content;
-    const inUse = [keyId, previousKeyId].filter((id) => id !== null);
-    await Promise.all(
-      inUse.map(async (id) => {
-        const now = keeper.ring.byId(id)?.encryptions ?? 0;
-        const fresh = now - (this.#counted.get(id) ?? 0);
-        this.#counted.set(id, now);
-        if (fresh > 0) await link.command('INCRBY', link.names.encryptions(id), fresh);
-      }),
-    );
   }
 }
 

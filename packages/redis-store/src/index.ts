@@ -53,6 +53,7 @@ export { ImportSpool } from './import.js';
 export type { ImportReport } from './import.js';
 export { encodeRecord, JSON_MAX_DEPTH, RECORD_MAX_BYTES } from './json-record.js';
 export type { CredentialRecord, JsonValue } from './json-record.js';
+export type { KeyUse } from './key-use.js';
 export type { BackupProtection, Progress } from './migration/migration-context.js';
 export type { OpenOptions } from './open-options.js';
 export type { Persistence } from './redis-files.js';

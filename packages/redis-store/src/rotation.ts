@@ -27,6 +27,8 @@ const CONFIRM_POLL_MS = 200;
 export interface RotationOptions {
   /** How long living processes may take to prove that they have the new key, in ms: default 20 000. */
   readonly confirmWithinMs?: number;
+  /** Refuse when another key is active by then: of several processes that find it old, one rotates. Default: whichever is. */
+  readonly onlyIfActive?: KeyId;
 }
 
 /** What a rotation did. */
@@ -53,6 +55,9 @@ export async function rotateKey(
     throw new OperationRefusedError('the database is not encrypted: there is no key to rotate');
   }
   if (importing !== null) throw new OperationRefusedError('an import is under way');
+  if (options.onlyIfActive !== undefined && options.onlyIfActive !== previousKeyId) {
+    throw new OperationRefusedError(`the active key is ${previousKeyId} by now`);
+  }
   const activeKeyId = await pendingKey(context);
   await context.step('rotate-appended');
   if (keeper.content.pendingKeyId !== activeKeyId) {

@@ -3,6 +3,7 @@ import type { KeyId } from '@vault/crypto';
 import { join } from 'node:path';
 import type { CustodyReport, HalfReport, HalvesState } from './custody.js';
 import type { DatabaseState } from './database-state.js';
+import { keyUseOf } from './key-use.js';
 import type { LiveProcess } from './processes.js';
 import { persistenceOf, persistenceWarnings } from './redis-files.js';
 import type { Persistence } from './redis-files.js';
@@ -85,7 +86,7 @@ export async function redisStatus(
 export async function statusOf(parts: StatusParts): Promise<DatabaseStatus> {
   const { link, content, report, processes } = parts;
   const { migration, keyId } = content;
-  const encryptions = keyId === null ? 0 : Number(await link.get(link.names.encryptions(keyId)));
+  const use = await keyUseOf(link, content);
   return {
     databaseId: content.databaseId,
     epoch: content.epoch,
@@ -94,7 +95,7 @@ export async function statusOf(parts: StatusParts): Promise<DatabaseStatus> {
     activeKeyId: keyId,
     activeSince:
       content.activeSinceMs === null ? null : new Date(content.activeSinceMs).toISOString(),
-    encryptions: Number.isNaN(encryptions) ? 0 : encryptions,
+    encryptions: use?.encryptions ?? 0,
     previousKeyId: content.previousKeyId,
     pendingKeyId: content.pendingKeyId,
     inactiveKeyIds: content.inactiveKeyIds,

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
 import { envelopeKeyId, KeyHalf } from '@vault/crypto';
+import type { KeyId } from '@vault/crypto';
 import type { CredentialDatabase } from '../src/credential-database.js';
 import { staticCustody } from '../src/static-custody.js';
 import { DatabaseFixture, fill } from './database-fixture.js';
@@ -110,6 +111,25 @@ describe('a rotation', () => {
     await apart.close();
     const report = await one.rotateKey();
     expect(report.activeKeyId).toBe(after.pendingKeyId);
+  });
+
+  test('is done once by several processes that find the same key old', async () => {
+    const [one, two] = [await fixture.open(), await fixture.open()];
+    await fill(one, 20);
+    const old = await one.keyUse();
+    expect((await two.keyUse())?.activeSinceMs).toBe(old?.activeSinceMs);
+    expect(old?.encryptions).toBeGreaterThanOrEqual(20);
+    const results = await Promise.allSettled(
+      [one, two].map((database) => database.rotateKey({ onlyIfActive: old?.keyId as KeyId })),
+    );
+    expect(results.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+    await expect(one.rotateKey({ onlyIfActive: old?.keyId as KeyId })).rejects.toMatchObject({
+      code: 'OPERATION_REFUSED',
+    });
+    expect((await one.status()).inactiveKeyIds).toEqual([old?.keyId]);
+    const fresh = await two.keyUse();
+    expect(fresh?.keyId).not.toBe(old?.keyId);
+    expect(fresh?.activeSinceMs).toBeGreaterThanOrEqual(old?.activeSinceMs ?? Infinity);
   });
 
   test('is refused while another runs, and where the database is plaintext', async () => {
