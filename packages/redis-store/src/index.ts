@@ -1,5 +1,7 @@
 export { acceptDatabase } from './accept.js';
 export type { AcceptOptions, AcceptReport } from './accept.js';
+export { archiveDatabase, restoreArchive } from './archive.js';
+export type { ArchiveOptions, ArchiveReport, RestoreArchiveReport } from './archive.js';
 export { Collection, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX } from './collection.js';
 export type { Page } from './collection.js';
 export type { Revision, Stored } from './collection-reader.js';
