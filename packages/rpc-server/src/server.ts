@@ -21,6 +21,9 @@ import { prepareDataFolder } from './data-folder.js';
 import { createApi } from './http/api-server.js';
 import type { Api } from './http/api-server.js';
 import { usersOf } from './http/serving.js';
+import { KeyAgeWatch } from './lifecycle/key-age-watch.js';
+import { keyMetrics, rotationNote } from './lifecycle/rotation-note.js';
+import { ServedDatabase } from './lifecycle/served-database.js';
 import { localRedis } from './local-redis.js';
 import type { LocalRedis } from './local-redis.js';
 import { describeError } from './log.js';
@@ -60,6 +63,7 @@ export class VaultServer {
   #redis: LocalRedis | undefined;
   #database: CredentialDatabase | undefined;
   #scheduled: ScheduledExport | undefined;
+  #keyAge: KeyAgeWatch | undefined;
   #opening: Promise<void> = Promise.resolve();
   #isStopping = false;
 
@@ -100,6 +104,7 @@ export class VaultServer {
     this.#isStopping = true;
     await this.#api.close();
     await this.#scheduled?.stop();
+    await this.#keyAge?.stop();
     await this.#database?.close();
     // A migration under way is resumed by the next start: it ends here as Redis does.
     await this.#redis?.stop();
@@ -146,13 +151,32 @@ export class VaultServer {
     const logger = this.#options.log('backup');
     const backup = new DatabaseConfigBackup({ database: backupDatabaseOf(database), logger });
     if (this.#isStopping) return;
-    this.#api.setState({ mode: 'serving', database, backup });
+    this.#api.setState({ mode: 'serving', database: this.#served(database), backup });
+    this.#watchKeyAge(database);
     await this.#startScheduledExport(backup, logger);
     if (created !== undefined) {
       const file = join(settings.datadir, INITIAL_PASSWORD_FILE);
       for (const line of firstSteps(created, this.#url, file)) print(line);
     }
     print(`vault-server ready on ${this.#url}`);
+  }
+
+  /** The database with what its status says of this server beside it. */
+  #served(database: CredentialDatabase): ServedDatabase {
+    const rotateAfterMs = this.#options.config.settings['keystore.rotateAfter'];
+    return new ServedDatabase(database, [
+      (status) => rotationNote(status, rotateAfterMs, Date.now()),
+    ]);
+  }
+
+  #watchKeyAge(database: CredentialDatabase): void {
+    const { settings } = this.#options.config;
+    const rotateAfterMs = settings['keystore.rotateAfter'];
+    const isAutomatic = settings['keystore.rotateAutomatically'];
+    const logger = this.#options.log('keys');
+    this.#api.metrics.watchKey(() => keyMetrics(database, rotateAfterMs, Date.now()));
+    this.#keyAge = new KeyAgeWatch({ database, rotateAfterMs, isAutomatic, logger });
+    this.#keyAge.start();
   }
 
   async #startScheduledExport(backup: DatabaseConfigBackup, logger: Logger): Promise<void> {

@@ -1,5 +1,6 @@
 /** The status report for people. */
 import type { DatabaseStatus, DegradedDetails } from '@vault/redis-store';
+import type { RotationNote } from '../lifecycle/rotation-note.js';
 import type { StatusReport } from './status.js';
 
 type Line = string | undefined;
@@ -15,13 +16,20 @@ function list(title: string, items: readonly string[]): Line[] {
   return items.length === 0 ? [] : ['', title, ...items.map((item) => `  - ${item}`)];
 }
 
-function databaseLines(status: DatabaseStatus): Line[] {
+function rotationText({ rotation }: RotationNote): Line {
+  if (rotation === null) return undefined;
+  if (rotation.isDue) return `due: ${rotation.reason}; run vault-cli encryption.rotateKeys`;
+  return rotation.dueAt === null ? undefined : `due at ${rotation.dueAt}`;
+}
+
+function databaseLines(status: DatabaseStatus & RotationNote): Line[] {
   const counts = Object.entries(status.collections).filter(([, count]) => count > 0);
   return [
     row('state', status.state),
     row('database', `${status.databaseId}, epoch ${status.epoch}`),
     row('active key', status.activeKeyId),
     row('since', status.activeSince),
+    row('rotation', rotationText(status)),
     row('inactive', status.inactiveKeyIds.join(', ')),
     row('migration', status.migration?.backupPath),
     row('records', counts.map(([name, count]) => `${name} ${count}`).join(', ')),

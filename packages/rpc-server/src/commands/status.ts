@@ -4,6 +4,8 @@ import type { CustodyReport, DatabaseStatus } from '@vault/redis-store';
 import { custodyOf } from '../config/custody-config.js';
 import { parseListen, formatListen } from '../config/listen-address.js';
 import type { ServerConfig } from '../config/load-config.js';
+import { rotationNote } from '../lifecycle/rotation-note.js';
+import type { RotationNote } from '../lifecycle/rotation-note.js';
 import { withDatabase } from './beside-server.js';
 import { CONFIG_OPTIONS, configArguments, JSON_OPTION } from './command.js';
 import type { Command } from './command.js';
@@ -22,7 +24,7 @@ export interface StatusReport {
   readonly server: { readonly url: string; readonly mode: string; readonly reason?: string };
   readonly halves: HalvesView;
   /** Only when the database can be opened. */
-  readonly database?: DatabaseStatus;
+  readonly database?: DatabaseStatus & RotationNote;
   /** Only when it cannot. */
   readonly degraded?: {
     readonly reason: string;
@@ -66,7 +68,8 @@ async function lookAtAll(surroundings: Surroundings, config: ServerConfig): Prom
   };
   try {
     const database = await withDatabase(surroundings, config, (opened) => opened.status());
-    return { ...base, database };
+    const rotation = rotationNote(database, settings['keystore.rotateAfter'], Date.now());
+    return { ...base, database: { ...database, ...rotation } };
   } catch (error) {
     if (!(error instanceof DegradedError)) throw error;
     const { reason, message, details } = error;

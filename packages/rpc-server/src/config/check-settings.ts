@@ -31,6 +31,8 @@ const REDIS_OF_OTHERS = [
   'redis.tlsServerName',
 ] as const;
 
+const AUTOMATIC_ROTATION_MIN_MS = 86_400_000;
+
 /** @throws {SettingProblem} */
 export function checkSettings(settings: Settings): void {
   const listen = parseListen(settings['http.listen']);
@@ -64,6 +66,15 @@ export function checkSettings(settings: Settings): void {
     throw conflict(
       'backup.exportFolder',
       '"backup.exportFolder" needs "backup.recipientFile" or "backup.passphraseFile" while the database is encrypted',
+    );
+  }
+  if (
+    settings['keystore.rotateAutomatically'] &&
+    settings['keystore.rotateAfter'] < AUTOMATIC_ROTATION_MIN_MS
+  ) {
+    throw conflict(
+      'keystore.rotateAutomatically',
+      '"keystore.rotateAutomatically" needs "keystore.rotateAfter" of a day at least: each rotation leaves an inactive key behind, and a half holds only so many',
     );
   }
   const places = REDIS_PLACES.filter((path) => settings[path] !== undefined);

@@ -33,7 +33,10 @@ const SECTIONS: readonly (readonly [string, readonly SettingPath[]])[] = [
       'redis.prefix',
     ],
   ],
-  ['keystore', ['keystore.halfA', 'keystore.halfB', 'keystore.rotateAfter']],
+  [
+    'keystore',
+    ['keystore.halfA', 'keystore.halfB', 'keystore.rotateAfter', 'keystore.rotateAutomatically'],
+  ],
   [
     'backup',
     [

@@ -132,8 +132,13 @@ const BASE_SETTINGS = {
   'keystore.rotateAfter': {
     kind: 'duration',
     default: '90d',
-    min: 60_000,
+    min: 1000,
     doc: 'Age of the active key after which log, status and metrics say that a rotation is due.',
+  },
+  'keystore.rotateAutomatically': {
+    kind: 'boolean',
+    default: false,
+    doc: 'Rotate a key that is due without being asked, while the server serves. Needs `rotateAfter` of a day or more.',
   },
   'backup.recipientFile': {
     kind: 'path',

@@ -12,12 +12,22 @@ const MODES = [
 const DURATION_BUCKETS_S = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5, 30];
 const MS_PER_S = 1000;
 
+/** Of the active key. */
+export interface KeyMetrics {
+  /** `null` where nobody wrote down when it became active. */
+  readonly ageMs: number | null;
+  readonly encryptions: number;
+  readonly isDue: boolean;
+}
+
 export class ApiMetrics {
   readonly #registry = new Registry();
   readonly #calls: Counter<'method' | 'outcome'>;
   readonly #durations: Histogram<'method'>;
   readonly #mode: Gauge<'mode'>;
   readonly #progress: Gauge;
+  readonly #key: { readonly age: Gauge; readonly encryptions: Gauge; readonly isDue: Gauge };
+  #readKey: () => Promise<KeyMetrics | undefined> = () => Promise.resolve(undefined);
 
   /** @param openSockets asked at each scrape */
   constructor(openSockets: () => number) {
@@ -47,6 +57,23 @@ export class ApiMetrics {
       help: 'How much of the current phase of a migration is done, 0 to 1; 0 when none runs',
       registers,
     });
+    this.#key = {
+      age: new Gauge({
+        name: 'vault_key_age_seconds',
+        help: 'Time since the active key became active',
+        registers,
+      }),
+      encryptions: new Gauge({
+        name: 'vault_key_encryptions',
+        help: 'Encryptions under the active key, by all processes',
+        registers,
+      }),
+      isDue: new Gauge({
+        name: 'vault_key_rotation_due',
+        help: '1 when a rotation of the active key is due',
+        registers,
+      }),
+    };
     const sockets: Gauge = new Gauge({
       name: 'vault_sockets',
       help: 'Open WebSockets',
@@ -67,11 +94,23 @@ export class ApiMetrics {
     this.#progress.set(total === 0 ? 0 : done / total);
   }
 
+  /** @param read asked at each scrape; `undefined` or a rejection leaves the metrics of the key out */
+  watchKey(read: () => Promise<KeyMetrics | undefined>): void {
+    this.#readKey = read;
+  }
+
   get contentType(): string {
     return this.#registry.contentType;
   }
 
-  text(): Promise<string> {
+  async text(): Promise<string> {
+    const key = await this.#readKey().catch(() => undefined);
+    for (const gauge of Object.values(this.#key)) gauge.remove();
+    if (key !== undefined) {
+      if (key.ageMs !== null) this.#key.age.set(key.ageMs / MS_PER_S);
+      this.#key.encryptions.set(key.encryptions);
+      this.#key.isDue.set(key.isDue ? 1 : 0);
+    }
     return this.#registry.metrics();
   }
 }
