@@ -19,8 +19,8 @@ export type ArchiveOptions = Pick<
   OpenOptions,
   'redis' | 'prefix' | 'custody' | 'dataDir' | 'onProgress' | 'onStep'
 > & {
-  /** Called once the archive is whole and on disk, before the first key is removed. */
-  readonly onArchived?: (path: string) => Promise<void>;
+  /** Called before anything is changed, with the archive that is whole and on disk; `undefined` when there was no key. */
+  readonly onArchived?: (path: string | undefined) => Promise<void>;
 };
 
 /** What was put aside. */
@@ -139,11 +139,9 @@ async function archive(work: Work): Promise<ArchiveReport> {
     throw error;
   }
   await step('archive-written');
-  if (path !== undefined) {
-    await options.onArchived?.(path);
-    await step('archive-announced');
-    await removeKeys(path, writer.keys, fences, work);
-  }
+  await options.onArchived?.(path);
+  await step('archive-announced');
+  if (path !== undefined) await removeKeys(path, writer.keys, fences, work);
   const witness = new Witness(options.dataDir);
   const formerWitness =
     (await witness.read()) === undefined ? undefined : await witness.putAside(Date.now());

@@ -12,7 +12,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { VaultKey } from '@vault/crypto';
-import type { CollectionDefinitions } from './collection-definition.js';
+import type { CollectionDefinition, CollectionDefinitions } from './collection-definition.js';
 import { RecordInvalidError, StateStaleError } from './errors.js';
 import { entriesWithout } from './filed-entry.js';
 import type { FiledEntry } from './filed-entry.js';
@@ -44,6 +44,25 @@ export interface ImportReport {
   readonly unchanged: number;
   /** Records that were removed, since an imported one has the same value in a unique index. */
   readonly replaced: readonly { readonly collection: string; readonly id: string }[];
+}
+
+/**
+ * Checks one record as an import does, and changes nothing: whoever must not begin an import in vain
+ * checks all records first.
+ * @throws {RecordInvalidError} for an unknown collection, a bad id, or a record that does not fit
+ */
+export function checkImported(
+  definitions: CollectionDefinitions,
+  collection: string,
+  id: string,
+  record: CredentialRecord,
+): { readonly definition: CollectionDefinition; readonly json: Buffer } {
+  const definition = Object.hasOwn(definitions, collection) ? definitions[collection] : undefined;
+  if (definition === undefined) {
+    throw new RecordInvalidError(collection, undefined, 'there is no such collection');
+  }
+  if (!ID.test(id)) throw new RecordInvalidError(collection, 'id', `expected ${ID.source}`);
+  return { definition, json: encodeRecord(collection, definition, record) };
 }
 
 /** Collects the records of one import; nothing of it is in the database yet. */
@@ -91,14 +110,7 @@ export class ImportSpool {
 
   /** @throws {RecordInvalidError} for an unknown collection, a bad id, or a record that does not fit */
   async add(collection: string, id: string, record: CredentialRecord): Promise<void> {
-    const definition = Object.hasOwn(this.#definitions, collection)
-      ? this.#definitions[collection]
-      : undefined;
-    if (definition === undefined) {
-      throw new RecordInvalidError(collection, undefined, 'there is no such collection');
-    }
-    if (!ID.test(id)) throw new RecordInvalidError(collection, 'id', `expected ${ID.source}`);
-    const json = encodeRecord(collection, definition, record);
+    const { definition, json } = checkImported(this.#definitions, collection, id, record);
     const stored = new RecordCodec(collection, definition).encode(this.#key, id, json, []);
     this.#lines.push(`${collection} ${id} ${stored.toString('base64')}`);
     this.#count++;

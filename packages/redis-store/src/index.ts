@@ -51,7 +51,7 @@ export type {
   StoreErrorCode,
   UnreadableReason,
 } from './errors.js';
-export { ImportSpool } from './import.js';
+export { checkImported, ImportSpool } from './import.js';
 export type { ImportReport } from './import.js';
 export { encodeRecord, JSON_MAX_DEPTH, RECORD_MAX_BYTES } from './json-record.js';
 export type { CredentialRecord, JsonValue } from './json-record.js';
