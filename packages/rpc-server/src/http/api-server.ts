@@ -15,6 +15,7 @@ import { MethodTable } from '../rpc/method-table.js';
 import { Dispatcher } from '../rpc/dispatcher.js';
 import { notServingError, readinessOf } from './api-state.js';
 import type { ApiState } from './api-state.js';
+import { serveConsole } from './console.js';
 import { serveKeyRest } from './key-rest.js';
 import { ApiMetrics } from './metrics.js';
 import { RequestGuard } from './request-guard.js';
@@ -146,6 +147,7 @@ export function createApi(options: ApiOptions): Api {
     return serving.services.transfers.handle(request.raw, reply.raw);
   });
   serveKeyRest(app, { services, logger });
+  serveConsole(app);
   app.server.on('upgrade', (request, socket, head) => sockets.upgrade(request, socket, head));
 
   function setState(next: ApiState): void {
