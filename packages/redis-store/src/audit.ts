@@ -7,11 +7,12 @@
  * sums differ is each entry looked at for itself, and named.
  */
 import type { VaultKey } from '@vault/crypto';
-import { RecordUnreadableError, StoreError } from './errors.js';
+import { RecordUnreadableError } from './errors.js';
 import type { UnreadableReason } from './errors.js';
 import { entriesWithout } from './filed-entry.js';
 import type { FiledEntry } from './filed-entry.js';
 import { decodeRecord } from './json-record.js';
+import { countKeys, KEYS_PER_CALL } from './key-census.js';
 import type { ParsedKey } from './key-names.js';
 import { manifestMac } from './migration/manifest.js';
 import type { ManifestReader } from './migration/manifest.js';
@@ -69,9 +70,6 @@ export interface AuditCounts {
   readonly records: number;
   readonly entries: number;
 }
-
-/** Entries or keys asked about in one script call. */
-const KEYS_PER_CALL = 1000;
 
 /** Looks at everything. Records that change meanwhile are looked at again before they are reported. */
 export async function audit(options: AuditOptions): Promise<AuditCounts> {
@@ -239,17 +237,7 @@ type EntryKey = Extract<ParsedKey, { kind: 'exact' | 'unique' }> & { readonly ke
 async function auditKeys(options: AuditOptions, counts: AuditCounts): Promise<void> {
   const { link } = options;
   const partitions = partitionsByName(options.collections);
-  let records = 0;
-  let entries = 0;
-  for (const master of await link.masters()) {
-    // oxlint-disable-next-line no-await-in-loop -- one page after the other
-    for await (const keys of master.scan(link.names.pattern, KEYS_PER_CALL)) {
-      const parsed = keys.flatMap((key) => parseOurs(link, key));
-      records += parsed.filter(({ kind }) => kind === 'record').length;
-      entries += await countEntries(link, parsed.filter(isEntryKey));
-      options.check?.();
-    }
-  }
+  const { records, entries } = await countKeys(link, 'all', () => options.check?.());
   if (records !== counts.records) await nameUnlisted(options, partitions);
   if (entries !== counts.entries) await nameForeign(options, partitions);
 }
@@ -263,13 +251,7 @@ export async function unlistedRecords(
   collections: readonly FiledCollection[],
   listed: number,
 ): Promise<readonly Problem[]> {
-  let records = 0;
-  for (const master of await link.masters()) {
-    // oxlint-disable-next-line no-await-in-loop -- one page after the other
-    for await (const keys of master.scan(link.names.recordPattern, KEYS_PER_CALL)) {
-      records += keys.filter((key) => link.names.parse(key)?.kind === 'record').length;
-    }
-  }
+  const { records } = await countKeys(link, 'records');
   const found: Problem[] = [];
   if (records === listed) return found;
   const onProblem = (problem: Problem): void => {
@@ -288,28 +270,6 @@ function parseOurs(link: RedisLink, key: string): OurKey[] {
 
 function isEntryKey(key: OurKey): key is EntryKey {
   return key.kind === 'exact' || key.kind === 'unique';
-}
-
-async function countEntries(link: RedisLink, keys: readonly EntryKey[]): Promise<number> {
-  const byPartition = new Map<string, EntryKey[]>();
-  for (const key of keys) {
-    const group = byPartition.get(key.partition);
-    if (group === undefined) byPartition.set(key.partition, [key]);
-    else group.push(key);
-  }
-  const sums = await Promise.all(
-    [...byPartition.values()].map(async (group) => {
-      const kinds = group.map(({ kind }) => (kind === 'unique' ? 'u' : 'i'));
-      const reply = await link.script(
-        'vaultCountEntries',
-        group.map(({ key }) => key),
-        kinds,
-      );
-      if (typeof reply === 'number') return reply;
-      throw new StoreError('REDIS_REFUSED', 'an index key holds another type');
-    }),
-  );
-  return sums.reduce((sum, count) => sum + count, 0);
 }
 
 type Partitions = ReadonlyMap<string, { collection: FiledCollection; partition: Partition }>;

@@ -151,7 +151,9 @@ async function nodeObjection(link: RedisLink, node: RedisNode): Promise<string |
   const where = `Redis ${node.address}`;
   try {
     if (!isAppending && isSnapshotting !== true) return `${where} keeps nothing on disk`;
-    // With appendfsync always, Redis answers a write only after it is synced.
+    // A file that is being begun holds nothing yet. Else, with appendfsync always, Redis answers a
+    // write only after it is synced.
+    await waitUntilIdle(node);
     if (isAppending && appendfsync !== 'always') await rewrite(node, 'BGREWRITEAOF');
     if (!isAppending) await rewrite(node, 'BGSAVE');
     if (replicas === 0) return undefined;

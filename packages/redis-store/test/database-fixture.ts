@@ -1,5 +1,5 @@
 /** A database on a real Redis that a test opens, closes, and opens again, with halves that stay. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
@@ -102,6 +102,15 @@ export class DatabaseFixture {
         .map(async (key) => [key, (await this.client.getBuffer(key))?.toString('hex')]),
     );
     return values.flat().join('\n');
+  }
+
+  readFile(name: string): string {
+    return readFileSync(join(this.dataDir, name), 'utf8');
+  }
+
+  /** Permission bits. */
+  modeOf(name: string): number {
+    return statSync(join(this.dataDir, name)).mode & 0o777;
   }
 
   removeFile(name: string): void {

@@ -179,7 +179,7 @@ export function onlyKey(key: VaultKey): (id: string) => VaultKey | undefined {
 
 function line(collection: string, id: string, stored: Buffer): string {
   const head = `{"collection":"${collection}","id":${JSON.stringify(id)}`;
-  return decodeRecord(stored) === undefined
+  return isEnvelope(stored) || decodeRecord(stored) === undefined
     ? `${head},"stored":"${stored.toString('base64')}"}`
     : `${head},"record":${stored.toString()}}`;
 }

@@ -22,7 +22,6 @@ import type { MigrationContext } from '../migration/migration-context.js';
 import { MigrationError } from '../migration/migration-error.js';
 import { changeDefinitions } from '../migration/refile.js';
 import type { OpenOptions } from '../open-options.js';
-import { BEAT_EVERY_MS, listProcesses } from '../processes.js';
 import type { ProcessIdentity } from '../process-identity.js';
 import type { RedisLink } from '../redis-link.js';
 import type { SealContent } from '../seal.js';
@@ -31,6 +30,7 @@ import type { SealKeeper } from '../seal-keeper.js';
 import type { StoreLogger } from '../store-logger.js';
 import type { Witness } from '../witness.js';
 import { observe } from './observe.js';
+import { checkOpposite } from './opposite-setting.js';
 import type { Observation } from './observe.js';
 import { decide, fitOf } from './startup-table.js';
 import type { StartAction } from './startup-table.js';
@@ -46,8 +46,6 @@ export interface StartParts {
 
 /** More rounds than any chain of migrations takes; beyond, something undoes what we do. */
 const ROUNDS_MAX = 12;
-/** A living process beats again within this time. */
-const LIFE_SIGN_MS = BEAT_EVERY_MS + 2000;
 /** The file that a first migration names, for a message about one that did not come so far. */
 const FIRST_BACKUP = 'encryption-backup.json';
 
@@ -79,12 +77,12 @@ export class DatabaseStart {
 
   /** @returns whether the database may be served */
   async #round(): Promise<boolean> {
-    const { keeper, options } = this.#parts;
+    const { keeper, options, link, identity } = this.#parts;
     const seen = await this.#look();
     const decided = this.#decide(seen);
     const act = this.#needed(seen, decided);
     if (options.role === 'tool') return this.#openAsTool(seen);
-    await this.#checkOpposite();
+    await checkOpposite(link, keeper.ring, identity, options.encrypt);
     if (act === undefined) {
       if (seen.seal !== undefined) keeper.adopt(seen.seal);
       return (await keeper.strayFences()).length === 0 || this.#underLock(async () => this.#heal());
@@ -96,18 +94,23 @@ export class DatabaseStart {
   }
 
   async #look(): Promise<Observation> {
-    const { link, witness, keeper, options } = this.#parts;
-    const seen = await observe({
-      link,
-      witness,
-      ring: keeper.ring,
-      definitions: options.collections,
-    });
+    const { keeper } = this.#parts;
+    let seen = await this.#observe();
+    if (seen.neededKeyIds.some((id) => keeper.ring.byId(id) === undefined)) {
+      // Another process may have made the key since the halves were read.
+      await keeper.reloadKeys();
+      seen = await this.#observe();
+    }
     if (seen.seal !== undefined && seen.kind !== 'resealable') {
       const { keyId } = seen.seal.content;
       if (keyId === null || keeper.ring.byId(keyId) !== undefined) keeper.adopt(seen.seal);
     }
     return seen;
+  }
+
+  async #observe(): Promise<Observation> {
+    const { link, witness, keeper, options } = this.#parts;
+    return observe({ link, witness, ring: keeper.ring, definitions: options.collections });
   }
 
   #decide(seen: Observation): StartAction {
@@ -306,49 +309,10 @@ export class DatabaseStart {
         });
       },
     });
+    // Whoever held the lock before may have made a key.
+    await this.#parts.keeper.reloadKeys();
     await run();
     return false;
-  }
-
-  /** Never flip-flop: another live server with the opposite setting stops us. */
-  async #checkOpposite(): Promise<void> {
-    const first = await this.#oppositeBeats();
-    if (first.size === 0) return;
-    const endsMs = Date.now() + LIFE_SIGN_MS;
-    while (Date.now() < endsMs) {
-      // oxlint-disable no-await-in-loop -- waits for a sign of life
-      await new Promise((resolve) => {
-        setTimeout(resolve, 200);
-      });
-      const now = await this.#oppositeBeats();
-      // oxlint-enable no-await-in-loop
-      if (now.size === 0) return;
-      for (const [id, { beat, name }] of now) {
-        const before = first.get(id);
-        if (before === undefined || before.beat !== beat) {
-          throw new DegradedError('oppositeSetting', { cause: name });
-        }
-      }
-    }
-  }
-
-  async #oppositeBeats(): Promise<Map<string, { beat: number; name: string }>> {
-    const { link, keeper, identity, options } = this.#parts;
-    const processes = await listProcesses(link, keeper.ring);
-    const opposite = processes.filter(
-      (process) =>
-        process.identity.id !== identity.id &&
-        process.role === 'server' &&
-        process.isEncrypting !== options.encrypt &&
-        // While there are keys, a heartbeat that proves none of them is anybody's.
-        (keeper.ring.ids.length === 0 || process.provenKeyIds.length > 0),
-    );
-    return new Map(
-      opposite.map(({ identity: { id, pid, host }, beat, isEncrypting }) => {
-        const name = `process ${pid} on ${host} runs with encryption ${isEncrypting ? 'on' : 'off'}`;
-        return [id, { beat, name }];
-      }),
-    );
   }
 
   /** A tool takes the database as it is, and changes nothing. */
