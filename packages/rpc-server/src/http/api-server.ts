@@ -18,6 +18,7 @@ import type { ApiState } from './api-state.js';
 import { serveConsole } from './console.js';
 import { serveKeyRest } from './key-rest.js';
 import { ApiMetrics } from './metrics.js';
+import { serveOpenApi } from './open-api.js';
 import { RequestGuard } from './request-guard.js';
 import { SECURITY_HEADERS } from './security-headers.js';
 import { Serving } from './serving.js';
@@ -147,6 +148,7 @@ export function createApi(options: ApiOptions): Api {
     return serving.services.transfers.handle(request.raw, reply.raw);
   });
   serveKeyRest(app, { services, logger });
+  serveOpenApi(app, version);
   serveConsole(app);
   app.server.on('upgrade', (request, socket, head) => sockets.upgrade(request, socket, head));
 

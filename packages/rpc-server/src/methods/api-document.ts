@@ -61,7 +61,8 @@ chunked: one that ends without the last chunk is not whole. A refused upload is 
 | \`DELETE /rest/secrets/1.0/keys/inactive\`   | \`{"deletedKeys": [<id>]}\`  |
 
 Basic authentication, \`Authorization: Bearer <token>\`, or the token in a cookie \`authenticationToken\` or \`crowd.token_key\`. 401: not an
-administrator. 406: conditions are not met, the message says which. 503: degraded or starting. 500: anything unexpected.
+administrator. 406: conditions are not met, the message says which. 503: degraded or starting. 500: anything unexpected. The same as OpenAPI 3.1:
+\`/rest/openapi.json\`, kept as [openapi.json](openapi.json).
 
 A \`Host\` that is neither \`localhost\`, nor a literal address, nor in \`http.allowedHosts\` is refused with 421; an \`Origin\` that is neither the
 server's own nor in \`http.allowedOrigins\`, and any other cross-site request of a browser, with 403.
