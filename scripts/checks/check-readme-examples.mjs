@@ -3,6 +3,7 @@
 import { transformSync } from '@swc/core';
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { listPackages, report } from './source-files.mjs';
@@ -44,10 +45,19 @@ function checkTypes(names) {
   if (status !== 0) problems.push(stdout);
 }
 
-/** Runs `use` with the path of a redis-server's socket. */
+/** @returns {Promise<number>} a TCP port of 127.0.0.1 that nobody listens on */
+async function findFreePort() {
+  const server = createServer();
+  await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
+  const { port } = server.address();
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
+
+/** Runs `use` with the URL of a redis-server. */
 async function withRedis(folder, use) {
-  const socket = join(folder, 'redis.sock');
-  const args = ['--port', '0', '--unixsocket', socket, '--save', '', '--dir', folder];
+  const port = await findFreePort();
+  const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', folder];
   const redis = spawn('setpriv', ['--pdeathsig', 'KILL', 'redis-server', ...args]);
   try {
     await new Promise((ready, fail) => {
@@ -57,7 +67,7 @@ async function withRedis(folder, use) {
         if (/ready to accept connections/i.test(String(text))) ready();
       });
     });
-    use(socket);
+    use(`redis://127.0.0.1:${port}`);
   } finally {
     redis.kill();
   }
