@@ -11,7 +11,25 @@ export { LIMITS, resolveLimits } from './limits.js';
 export type { LimitName, LimitRow, Limits, LimitUnit } from './limits.js';
 export { createLog } from './log.js';
 export type { Logger, LogLevel, LogOptions } from './log.js';
-export * from './protocol.js';
+export { API_PATH, ERROR_CODES, PERMISSIONS, SECRET_MASK } from './protocol.js';
+export type {
+  DownloadOffer,
+  ErrorCodeRow,
+  ErrorName,
+  Json,
+  JsonObject,
+  MethodInfo,
+  MethodsInfo,
+  Notifications,
+  ParameterInfo,
+  ParameterProblem,
+  Permission,
+  ProgressParams,
+  PublicUser,
+  Readiness,
+  TokenInfo,
+  UploadOffer,
+} from './protocol.js';
 export { ApiError } from './rpc/api-error.js';
 export type {
   Database,
