@@ -102,6 +102,7 @@ export function createApi(options: ApiOptions): Api {
     limits,
     metrics,
     services,
+    recovery: () => (state.mode === 'recovery' ? state.recovery : undefined),
     ensureFresh: async (session) => serving?.rights.ensureFresh(session),
     onUnexpected: (method, error) => logger.error('unexpected error', { method, cause: error }),
   });
@@ -140,12 +141,14 @@ export function createApi(options: ApiOptions): Api {
     reply.type(metrics.contentType).send(await metrics.text()),
   );
   app.all(`${API_PATH}:secret`, async (request: FastifyRequest, reply: FastifyReply) => {
-    if (serving === undefined) {
+    const transfers =
+      state.mode === 'recovery' ? state.recovery.transfers : serving?.services.transfers;
+    if (transfers === undefined) {
       return reply.code(503).header('Connection', 'close').send('the server serves nothing now\n');
     }
     reply.hijack();
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) reply.raw.setHeader(name, value);
-    return serving.services.transfers.handle(request.raw, reply.raw);
+    return transfers.handle(request.raw, reply.raw);
   });
   serveKeyRest(app, { services, logger });
   serveOpenApi(app, version);
@@ -155,6 +158,7 @@ export function createApi(options: ApiOptions): Api {
   function setState(next: ApiState): void {
     serving?.stop();
     serving = undefined;
+    if (state.mode === 'recovery') state.recovery.transfers.clear();
     state = next;
     if (next.mode === 'serving') {
       const { database, backup } = next;

@@ -3,17 +3,20 @@ import type { ConfigBackup } from '../backup/port.js';
 import type { Readiness } from '../protocol.js';
 import { ApiError } from '../rpc/api-error.js';
 import type { Database, DatabaseProgress } from '../rpc/database-port.js';
+import type { RecoveryFace } from '../rpc/recovery-face.js';
 
 export type ApiState =
   | { readonly mode: 'starting'; readonly progress?: DatabaseProgress }
   | { readonly mode: 'serving'; readonly database: Database; readonly backup: ConfigBackup }
   /** `reason`: class of the reason (`DegradedReason`), no details. */
-  | { readonly mode: 'degraded'; readonly reason: string };
+  | { readonly mode: 'degraded'; readonly reason: string }
+  /** As degraded, but that an operator may sign in and import a backup. */
+  | { readonly mode: 'recovery'; readonly reason: string; readonly recovery: RecoveryFace };
 
 /** Body of `/readyz`. */
 export function readinessOf(state: ApiState): Readiness {
   const { mode } = state;
-  if (mode === 'degraded') return { mode, reason: state.reason };
+  if (mode === 'degraded' || mode === 'recovery') return { mode, reason: state.reason };
   if (mode === 'serving' || state.progress === undefined) return { mode };
   return { mode, progress: { ...state.progress } };
 }
@@ -28,9 +31,21 @@ export function notServingError(state: Exclude<ApiState, { mode: 'serving' }>): 
       data,
     );
   }
+  return state.mode === 'recovery' ? recoveryError() : degradedError(state.reason);
+}
+
+/** @param reason class of the reason */
+export function degradedError(reason: string): ApiError {
   return new ApiError(
     'DEGRADED',
     'the server runs in degraded mode and serves nothing: see its log, or run `vault-server status` on its machine',
-    { reason: state.reason },
+    { reason },
+  );
+}
+
+export function recoveryError(): ApiError {
+  return new ApiError(
+    'RECOVERY',
+    'the server runs in recovery mode: only session.signIn as "recovery", system.getStatus and system.importConfig work',
   );
 }

@@ -86,7 +86,12 @@ interface Refusal {
   readonly message: string;
 }
 
-const NOT_SERVED: ReadonlySet<ErrorName> = new Set(['DEGRADED', 'STARTING', 'SERVICE_UNAVAILABLE']);
+const NOT_SERVED: ReadonlySet<ErrorName> = new Set([
+  'DEGRADED',
+  'RECOVERY',
+  'STARTING',
+  'SERVICE_UNAVAILABLE',
+]);
 
 /** @returns `undefined` for an error that was not foreseen */
 function refusalFrom(error: unknown): Refusal | undefined {

@@ -17,6 +17,7 @@ import { apiErrorOf, answerOf } from './error-answer.js';
 import type { ErrorAnswer } from './error-answer.js';
 import { exactIds, isInexact, withExactId } from './exact-id.js';
 import type { MethodTable, TableEntry } from './method-table.js';
+import type { RecoveryFace } from './recovery-face.js';
 
 /** The connection that a message came from. */
 export interface Caller {
@@ -27,8 +28,10 @@ export interface Caller {
 
 export interface DispatcherOptions {
   readonly methods: MethodTable;
-  /** @throws {ApiError} DEGRADED, STARTING: what every call gets while nothing is served */
+  /** @throws {ApiError} DEGRADED, STARTING, RECOVERY: what every call gets while nothing is served */
   readonly services: () => Services;
+  /** Who answers all calls instead, in recovery mode. */
+  readonly recovery: () => RecoveryFace | undefined;
   /** Compares the session's rights with the database when that was too long ago. */
   readonly ensureFresh: (session: Session) => Promise<void>;
   readonly limits: Limits;
@@ -184,6 +187,11 @@ export class Dispatcher {
 
   async #run({ method, readParameters }: TableEntry, sent: unknown, { caller, isBatch }: Call) {
     const { session } = caller;
+    const recovery = this.#options.recovery();
+    if (recovery !== undefined) {
+      if (isBatch) throw forbiddenOperation(method.name, 'not inside a batch');
+      return recovery.call(method.name, () => readParameters(sent), caller);
+    }
     const services = this.#options.services();
     if (isBatch && method.notInBatch) {
       throw forbiddenOperation(method.name, 'not inside a batch');

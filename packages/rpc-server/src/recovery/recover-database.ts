@@ -1,0 +1,163 @@
+/**
+ * A new database in the place of one that cannot be opened, out of a config backup:
+ *
+ * 1. take the whole backup, authenticate it, and check every record: until here nothing is changed;
+ * 2. put the old database aside, in a file; note that a recovery is under way;
+ * 3. append a new pair of halves (what is there stays), open the empty database under it, import;
+ * 4. forget the note.
+ *
+ * After a crash in 2 or 3 the server stays degraded, and the next recovery begins at 1.
+ */
+import type { Readable } from 'node:stream';
+import { archiveDatabase, checkImported, CredentialDatabase } from '@vault/redis-store';
+import type {
+  CollectionDefinitions,
+  CredentialRecord,
+  DegradedError,
+  OpenOptions,
+  Progress,
+  StoreLogger,
+} from '@vault/redis-store';
+import { RecordInvalidError } from '@vault/redis-store';
+import type { SourceEnvironment } from '@vault/keystore';
+import { DatabaseConfigBackup } from '../backup/config-backup.js';
+import { openContainer } from '../backup/container.js';
+import { backupDatabaseOf } from '../backup/database-adapter.js';
+import { readDocument } from '../backup/document-reader.js';
+import { BackupError } from '../backup/errors.js';
+import type { ImportParams, ImportResult } from '../backup/port.js';
+import type { ServerConfig } from '../config/load-config.js';
+import type { LocalRedis } from '../local-redis.js';
+import { openOptions } from '../open-database.js';
+import { forbiddenOperation } from '../rpc/api-error.js';
+import { RecoveryMarker } from './recovery-marker.js';
+import { StagedUpload } from './staged-upload.js';
+
+export interface RecoveryParts {
+  readonly config: ServerConfig;
+  readonly redis: LocalRedis;
+  readonly sources: SourceEnvironment;
+  readonly logger: StoreLogger;
+  readonly onProgress?: (progress: Progress) => void;
+  /** Of the database that is opened, once it is served. */
+  readonly onDegraded?: (error: DegradedError) => void;
+  /** For tests: called between any two steps; a rejection stops there, as a crash would. */
+  readonly onStep?: (step: string) => Promise<void>;
+}
+
+export interface Recovered {
+  readonly database: CredentialDatabase;
+  readonly imported: ImportResult;
+  /** Files with what was in Redis before. */
+  readonly archives: readonly string[];
+}
+
+/** Bearer tokens are in no backup. */
+const NEVER_IMPORTED = 'token';
+
+/**
+ * @throws {BackupError} when the backup cannot be taken; {ApiError} FORBIDDEN_OPERATION when no key can be written;
+ *   {OperationRefusedError} when another process uses the database: nothing was changed
+ */
+export async function recoverDatabase(
+  parts: RecoveryParts,
+  body: Readable,
+  params: ImportParams,
+): Promise<Recovered> {
+  const { config, logger, onStep } = parts;
+  const { datadir } = config.settings;
+  const staged = await StagedUpload.take(body, datadir);
+  try {
+    await checkBackup(staged, params, config.collections);
+    const options: OpenOptions = {
+      ...(await openOptions({ ...parts, role: 'server' })),
+      ...(onStep !== undefined && { onStep }),
+    };
+    await checkNewKeyPossible(options);
+    const marker = new RecoveryMarker(datadir);
+    const archives = await putAside(options, marker, logger);
+    const database = await openAnew(options, marker, archives);
+    try {
+      const backup = new DatabaseConfigBackup({ database: backupDatabaseOf(database), logger });
+      const imported = await backup.import(staged.open(), params);
+      await onStep?.('recovery-imported');
+      await keepAdministrators(database);
+      await marker.remove();
+      return { database, imported, archives };
+    } catch (error) {
+      await database.close();
+      throw error;
+    }
+  } finally {
+    await staged.remove();
+  }
+}
+
+/** Reads all of it, as the import will. @throws {BackupError} */
+async function checkBackup(
+  staged: StagedUpload,
+  { passphrase }: ImportParams,
+  definitions: CollectionDefinitions,
+): Promise<void> {
+  const collections = Object.keys(definitions).filter((name) => name !== NEVER_IMPORTED);
+  const document = openContainer(staged.open(), passphrase);
+  try {
+    for await (const { collection, id, record } of readDocument(document, { collections })) {
+      checkImported(definitions, collection, id, record as CredentialRecord);
+    }
+  } catch (error) {
+    if (!(error instanceof RecordInvalidError)) throw error;
+    throw new BackupError('BACKUP_REFUSED', error.message);
+  }
+}
+
+async function checkNewKeyPossible({ encrypt, custody }: OpenOptions): Promise<void> {
+  if (!encrypt) return;
+  const refusal = await custody.appendRefusal();
+  if (refusal === undefined || (await custody.load()).state === 'paired') return;
+  throw forbiddenOperation('system.importConfig', `no new key can be written: ${refusal}`);
+}
+
+async function putAside(
+  options: OpenOptions,
+  marker: RecoveryMarker,
+  logger: StoreLogger,
+): Promise<readonly string[]> {
+  const earlier = await marker.read();
+  const archives = [...(earlier?.archives ?? [])];
+  const { keys } = await archiveDatabase({
+    ...options,
+    onArchived: async (path) => {
+      if (path !== undefined) archives.push(path);
+      await marker.write({ archives, keyId: earlier?.keyId ?? null });
+    },
+  });
+  logger.warn('Recovery put the database aside that could not be opened', { archives, keys });
+  return archives;
+}
+
+/** The empty place, opened under a new key where the setting wants one. */
+async function openAnew(
+  options: OpenOptions,
+  marker: RecoveryMarker,
+  archives: readonly string[],
+): Promise<CredentialDatabase> {
+  const { custody, encrypt, onStep } = options;
+  if (encrypt && (await custody.appendRefusal()) === undefined) {
+    const { ring } = await custody.load();
+    const begun = (await marker.read())?.keyId;
+    if (!ring.ids.some((id) => id === begun)) {
+      const { id } = await custody.append();
+      await onStep?.('recovery-key-appended');
+      await marker.write({ archives, keyId: id });
+    }
+  }
+  await onStep?.('recovery-key-noted');
+  return CredentialDatabase.open(options);
+}
+
+/** A backup that brings an administrator needs no first one; without any, the server makes one as in a new database. */
+async function keepAdministrators(database: CredentialDatabase): Promise<void> {
+  const found = await database.collection('user').find({ permission: 'admin' }, { limit: 1 });
+  if (found.length > 0) await database.markBootstrapped();
+}

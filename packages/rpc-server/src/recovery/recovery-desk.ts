@@ -1,0 +1,150 @@
+/**
+ * What the API answers in recovery mode: sign-in as `recovery`, status, import; and to every other
+ * call one error. Only to this machine: whoever calls from elsewhere meets a degraded server.
+ */
+import type { Readable } from 'node:stream';
+import type { DegradedError, StoreLogger } from '@vault/redis-store';
+import type { ImportParams } from '../backup/port.js';
+import { isLoopback } from '../config/listen-address.js';
+import { degradedError, recoveryError } from '../http/api-state.js';
+import { Transfers } from '../http/transfers.js';
+import type { Limits } from '../limits.js';
+import type { JsonObject } from '../protocol.js';
+import { forbiddenOperation, invalidCredentials, unauthorized } from '../rpc/api-error.js';
+import type { RecoveryCaller, RecoveryFace } from '../rpc/recovery-face.js';
+import { AuditLog } from '../session/audit-log.js';
+import { SignInRefusedError } from '../session/authenticator.js';
+import { publicUser } from '../session/session.js';
+import type { Identity } from '../session/session.js';
+import { SignInThrottle } from '../session/sign-in-throttle.js';
+import type { RecoveryPassword } from './recovery-password.js';
+
+/** The one user of recovery mode; no user of the database may have that name (`session/users.ts`). */
+const RECOVERY_USER = 'recovery';
+
+export interface RecoveryDeskOptions {
+  readonly password: RecoveryPassword;
+  /** Why the server would be degraded. */
+  readonly degraded: DegradedError;
+  readonly limits: Limits;
+  readonly logger: StoreLogger;
+  readonly version: string;
+  /** Milliseconds since the epoch. Default `Date.now`. */
+  readonly now?: () => number;
+  /**
+   * Takes a config backup, and makes the server serve it.
+   * @returns what the client is shown
+   */
+  readonly recover: (body: Readable, params: ImportParams) => Promise<string>;
+}
+
+const IDENTITY: Identity = {
+  userId: RECOVERY_USER,
+  email: RECOVERY_USER,
+  permission: 'admin',
+  mayReveal: false,
+  groups: [],
+  preferences: {},
+  tokenId: undefined,
+  expiresAtMs: undefined,
+};
+
+type RecoveryMethod = (params: JsonObject, caller: RecoveryCaller) => Promise<object> | object;
+
+export class RecoveryDesk implements RecoveryFace {
+  readonly transfers: Transfers;
+  readonly #options: RecoveryDeskOptions;
+  readonly #throttle: SignInThrottle;
+  readonly #audit: AuditLog;
+  readonly #now: () => number;
+  #isRecovering = false;
+
+  constructor(options: RecoveryDeskOptions) {
+    const { limits, logger, now = Date.now } = options;
+    this.#options = options;
+    this.#now = now;
+    this.#throttle = new SignInThrottle({ delayMs: limits.throttlingDelayMs, now });
+    this.#audit = new AuditLog(logger);
+    this.transfers = new Transfers({
+      limits,
+      onUnexpected: (error) => logger.error('recovery failed', { cause: error }),
+    });
+  }
+
+  async call(
+    method: string,
+    readParameters: () => JsonObject,
+    caller: RecoveryCaller,
+  ): Promise<object> {
+    if (!isThisMachine(caller.address)) throw degradedError(this.#options.degraded.reason);
+    const run = this.#methods.get(method);
+    if (run === undefined) throw recoveryError();
+    return run(readParameters(), caller);
+  }
+
+  readonly #methods: ReadonlyMap<string, RecoveryMethod> = new Map<string, RecoveryMethod>([
+    ['session.signIn', (params, caller) => this.#signIn(params, caller)],
+    ['system.getStatus', (_, caller) => this.#status(caller)],
+    ['system.importConfig', (params, caller) => this.#offerImport(params, caller)],
+  ]);
+
+  async #signIn(
+    { email, username, password }: JsonObject,
+    { session, address }: RecoveryCaller,
+  ): Promise<object> {
+    const name = email ?? username;
+    if (typeof name !== 'string' || typeof password !== 'string') throw invalidCredentials();
+    if (password === '') throw new SignInRefusedError('empty password');
+    const settle = await this.#throttle.reserve(name);
+    if (settle === undefined) throw new SignInRefusedError('too fast authentication tries');
+    const isRight = this.#options.password.isRight(password) && isRecoveryUser(name);
+    settle(isRight);
+    const action = isRight ? 'sign-in to recovery' : 'sign-in to recovery refused';
+    this.#audit.record({ action, address });
+    if (!isRight) throw invalidCredentials();
+    session.signIn(IDENTITY, this.#now());
+    return publicUser(IDENTITY);
+  }
+
+  #status(caller: RecoveryCaller): object {
+    checkSignedIn(caller);
+    const { degraded, version } = this.#options;
+    const { reason, message, details } = degraded;
+    return { mode: 'recovery', version, reason, message, ...details };
+  }
+
+  #offerImport({ passphrase }: JsonObject, caller: RecoveryCaller): object {
+    checkSignedIn(caller);
+    const params = typeof passphrase === 'string' ? { passphrase } : {};
+    return this.transfers.offerUpload(
+      { receive: (body) => this.#import(body, params, caller.address) },
+      () => Promise.resolve(),
+    );
+  }
+
+  async #import(body: Readable, params: ImportParams, address: string): Promise<string> {
+    if (this.#isRecovering) {
+      throw forbiddenOperation('system.importConfig', 'another import is under way');
+    }
+    this.#isRecovering = true;
+    try {
+      this.#audit.record({ action: 'importConfig in recovery', userId: RECOVERY_USER, address });
+      return await this.#options.recover(body, params);
+    } finally {
+      this.#isRecovering = false;
+    }
+  }
+}
+
+function isRecoveryUser(name: string): boolean {
+  return name.trim().normalize('NFKC').toLowerCase() === RECOVERY_USER;
+}
+
+function checkSignedIn({ session }: RecoveryCaller): void {
+  if (session.identity === undefined) throw unauthorized('admin');
+}
+
+/** An IPv4 address comes as `::ffff:127.0.0.1` where the server listens on IPv6, too. */
+function isThisMachine(address: string): boolean {
+  return isLoopback(address.replace(/^::ffff:/, ''));
+}
