@@ -1,0 +1,108 @@
+/** The manifest: written in one order, read beside records in that order; any damage is noticed. */
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { manifestMac, ManifestReader, ManifestWriter } from '../../src/migration/manifest.js';
+import { newKey } from '../store-fixture.js';
+
+const DATABASE = 'd';
+const key = newKey();
+let folder = '';
+let path = '';
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'vault-manifest-'));
+  path = join(folder, 'manifest');
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const mac = (id: string): string => manifestMac(key, 'c', id, Buffer.from(`{"id":"${id}"}`));
+
+async function write(sections: Readonly<Record<string, readonly string[]>>): Promise<void> {
+  const writer = await ManifestWriter.create(path, key, DATABASE);
+  for (const [partition, ids] of Object.entries(sections)) {
+    for (const id of ids) writer.add(partition, id, { kind: 'r', mac: mac(id) });
+    // oxlint-disable-next-line no-await-in-loop -- in order
+    await writer.flush();
+  }
+  await writer.finish();
+}
+
+const open = (partitions = ['a', 'b']): Promise<ManifestReader> =>
+  ManifestReader.open(path, key, DATABASE, partitions);
+
+describe('a manifest', () => {
+  it('gives entries beside records, and tells what is new and what is gone', async () => {
+    await write({ a: ['1', '2', '4'], b: ['1', '9'] });
+    const reader = await open();
+    const first = await reader.align('a', ['1', '3', '4']);
+    expect(first.entries.map((entry) => entry?.mac)).toEqual([mac('1'), undefined, mac('4')]);
+    expect(first.missing).toEqual(['a 2']);
+    const second = await reader.align('b', ['5']);
+    expect(second).toEqual({ entries: [undefined], missing: ['b 1'] });
+    expect(await reader.rest()).toEqual(['b 9']);
+  });
+
+  it('of many blocks, with ids of any bytes, is read whole', async () => {
+    const ids = Array.from(
+      { length: 20_000 },
+      (_, n) => `id-${String(n).padStart(6, '0')}-é\n"\u{1F511}`,
+    );
+    await write({ a: ids });
+    const reader = await open();
+    const { entries, missing } = await reader.align('a', ids);
+    expect(entries.every((entry, i) => entry?.mac === mac(ids[i] ?? ''))).toBe(true);
+    expect(missing).toEqual([]);
+    expect(await reader.rest()).toEqual([]);
+  });
+
+  it('without records is whole too', async () => {
+    await write({});
+    expect(await (await open()).rest()).toEqual([]);
+  });
+
+  it('of another database or key is refused', async () => {
+    await write({ a: ['1'] });
+    await expect(ManifestReader.open(path, key, 'other', ['a'])).rejects.toThrow(
+      'not the manifest',
+    );
+    await expect(ManifestReader.open(path, newKey(), DATABASE, ['a'])).rejects.toThrow(
+      'not the manifest',
+    );
+    await expect(ManifestReader.open(join(folder, 'none'), key, DATABASE, ['a'])).rejects.toThrow(
+      'cannot be opened',
+    );
+  });
+
+  it('that was cut or changed anywhere is noticed', async () => {
+    await write({ a: ['1', '2'] });
+    const whole = readFileSync(path, 'utf8');
+    const isNoticed = async (text: string): Promise<boolean> => {
+      writeFileSync(path, text, { mode: 0o600 });
+      let reader: ManifestReader | undefined;
+      try {
+        reader = await open();
+        await reader.rest();
+        return false;
+      } catch {
+        return true;
+      } finally {
+        await reader?.close();
+      }
+    };
+    rmSync(path);
+    for (let i = 0; i < whole.length - 2; i++) {
+      const changed = whole.slice(0, i) + (whole[i] === '7' ? '8' : '7') + whole.slice(i + 1);
+      // oxlint-disable no-await-in-loop -- one file
+      expect({ i, cut: await isNoticed(whole.slice(0, i)) }).toEqual({ i, cut: true });
+      expect({ i, changed: await isNoticed(changed) }).toEqual({ i, changed: true });
+      // oxlint-enable no-await-in-loop
+    }
+    expect(await isNoticed(whole)).toBe(false);
+  });
+
+  it('does not tell trailing padding from none', () => {
+    const padded = manifestMac(key, 'c', '1', Buffer.from('{"id":"1"}   '));
+    expect(padded).toBe(mac('1'));
+  });
+});
