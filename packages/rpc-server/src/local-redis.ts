@@ -18,6 +18,8 @@ export interface LocalRedisParts {
   readonly searchPath: string;
   readonly role: 'server' | 'tool';
   readonly onLoading?: () => void;
+  /** Gives the start of an own Redis up. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -25,7 +27,7 @@ export interface LocalRedisParts {
  * @throws {OwnRedisError} when the own Redis cannot be started
  */
 export async function localRedis(parts: LocalRedisParts): Promise<LocalRedis> {
-  const { settings, searchPath, role, onLoading } = parts;
+  const { settings, searchPath, role, onLoading, signal } = parts;
   const configured = redisOptionsOf(settings);
   if (configured !== undefined) {
     return { options: configured, isOwn: false, stop: () => Promise.resolve() };
@@ -37,6 +39,7 @@ export async function localRedis(parts: LocalRedisParts): Promise<LocalRedis> {
     searchPath,
     role,
     ...(onLoading !== undefined && { onLoading }),
+    ...(signal !== undefined && { signal }),
   });
   return {
     options: { socketPath: own.socketPath },

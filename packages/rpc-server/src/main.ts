@@ -1,6 +1,7 @@
 /** The process of `vault-server`: the only file here that reads the environment, takes signals and exits. */
 import { readFileSync } from 'node:fs';
 import { runCommandLine } from './commands/command-line.js';
+import { SecretInput } from './commands/secret-input.js';
 
 const packageText = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
 const { version } = JSON.parse(packageText) as { version: string };
@@ -24,7 +25,10 @@ const status = await runCommandLine(process.argv.slice(2), {
   writeError: (text) => process.stderr.write(text),
   isErrorTerminal: process.stderr.isTTY,
   columns: process.stdout.columns ?? 80,
+  // Made when it is asked for: most commands never look at standard input.
+  secretInput: new SecretInput(() => process.stdin, process.stderr),
   stopRequested,
   version,
 });
-process.exitCode = status;
+// Not by itself: a wait for another process' migration may be under way, which a crash may cut off too.
+process.exit(status);

@@ -15,6 +15,8 @@ export interface DatabaseParts {
   readonly logger: StoreLogger;
   readonly onProgress?: (progress: Progress) => void;
   readonly onDegraded?: (error: DegradedError) => void;
+  /** Gives a migration up between two of its steps; the next start goes on with it. */
+  readonly signal?: AbortSignal;
 }
 
 /**
@@ -27,7 +29,7 @@ export async function openDatabase(parts: DatabaseParts): Promise<CredentialData
 
 /** What {@link openDatabase} opens it with. */
 export async function openOptions(parts: DatabaseParts): Promise<OpenOptions> {
-  const { config, redis, sources, role, logger, onProgress, onDegraded } = parts;
+  const { config, redis, sources, role, logger, onProgress, onDegraded, signal } = parts;
   const { settings, collections } = config;
   const { custody, warnings } = await custodyOf(settings, sources);
   for (const warning of warnings) logger.warn(warning);
@@ -44,8 +46,13 @@ export async function openOptions(parts: DatabaseParts): Promise<OpenOptions> {
     ownRedis: redis.isOwn,
     ...(onProgress !== undefined && { onProgress }),
     ...(onDegraded !== undefined && { onDegraded }),
+    ...(signal !== undefined && { onStep: () => rejectWhenAborted(signal) }),
     ...(protection !== undefined && {
       backupProtection: { ending: '.pgp', protect: protectMigrationBackup(protection) },
     }),
   };
+}
+
+function rejectWhenAborted(signal: AbortSignal): Promise<void> {
+  return signal.aborted ? Promise.reject(new Error('the server is stopping')) : Promise.resolve();
 }

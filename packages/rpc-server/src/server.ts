@@ -5,6 +5,7 @@
  */
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { DegradedError } from '@vault/redis-store';
 import type { CredentialDatabase } from '@vault/redis-store';
 import type { SourceEnvironment } from '@vault/keystore';
@@ -53,6 +54,9 @@ export interface ServerOptions {
 /** Password of the first administrator, until the operator deletes it. */
 export const INITIAL_PASSWORD_FILE = 'initial-password';
 
+/** A step of a migration takes a fraction of this; a wait for another process' migration is cut off here. */
+const OPENING_ENDS_MS = 5000;
+
 export class VaultServer {
   readonly #options: ServerOptions;
   readonly #log: Logger;
@@ -65,7 +69,7 @@ export class VaultServer {
   #scheduled: ScheduledExport | undefined;
   #keyAge: KeyAgeWatch | undefined;
   #opening: Promise<void> = Promise.resolve();
-  #isStopping = false;
+  readonly #stopping = new AbortController();
 
   private constructor(options: ServerOptions, api: Api) {
     this.#options = options;
@@ -101,12 +105,13 @@ export class VaultServer {
 
   /** Finishes what is under way, closes everything, and stops a Redis of the server's own. */
   async stop(): Promise<void> {
-    this.#isStopping = true;
+    this.#stopping.abort();
     await this.#api.close();
+    // A migration under way ends at its next step, and the next start goes on with it.
+    await Promise.race([this.#opening, delay(OPENING_ENDS_MS, undefined, { ref: false })]);
     await this.#scheduled?.stop();
     await this.#keyAge?.stop();
     await this.#database?.close();
-    // A migration under way is resumed by the next start: it ends here as Redis does.
     await this.#redis?.stop();
   }
 
@@ -114,7 +119,7 @@ export class VaultServer {
     try {
       await this.#openDatabase();
     } catch (error) {
-      if (this.#isStopping) return;
+      if (this.#stopping.signal.aborted) return;
       this.#degrade(asDegraded(error));
       this.#options.print(`vault-server degraded on ${this.#url}`);
     }
@@ -123,9 +128,11 @@ export class VaultServer {
   async #openDatabase(): Promise<void> {
     const { config, searchPath, sources, administrator, print } = this.#options;
     const { settings } = config;
+    const { signal } = this.#stopping;
     this.#redis = await localRedis({
       settings,
       searchPath,
+      signal,
       role: 'server',
       onLoading: () => this.#log.info('Redis is loading its data'),
     });
@@ -134,6 +141,7 @@ export class VaultServer {
       redis: this.#redis,
       sources,
       role: 'server',
+      signal,
       logger: this.#credentialsLog,
       // An import or a rotation of a served database reports here too.
       onProgress: (progress) => {
@@ -150,7 +158,7 @@ export class VaultServer {
     }
     const logger = this.#options.log('backup');
     const backup = new DatabaseConfigBackup({ database: backupDatabaseOf(database), logger });
-    if (this.#isStopping) return;
+    if (this.#stopping.signal.aborted) return;
     this.#api.setState({ mode: 'serving', database: this.#served(database), backup });
     this.#watchKeyAge(database);
     await this.#startScheduledExport(backup, logger);

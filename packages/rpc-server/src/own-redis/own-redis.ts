@@ -29,6 +29,8 @@ export interface OwnRedisOptions {
   readonly role?: 'server' | 'tool';
   /** Told once a second while Redis loads its data. */
   readonly onLoading?: () => void;
+  /** Gives the start up, and stops a Redis that nobody else uses, even while it loads. */
+  readonly signal?: AbortSignal;
 }
 
 const DEFAULT_START_TIMEOUT_MS = 600_000;
@@ -50,13 +52,13 @@ export class OwnRedis {
   /** Whether Redis was running already. */
   readonly isAdopted: boolean;
   readonly #control: ControlConnection;
-  readonly #folderDescriptor: number | undefined;
+  readonly #place: SocketPlace;
   readonly #role: 'server' | 'tool';
   #stopping: Promise<boolean> | undefined;
 
   private constructor(place: SocketPlace, control: ControlConnection, start: Started) {
     this.socketPath = place.socketPath;
-    this.#folderDescriptor = place.descriptor;
+    this.#place = place;
     this.#control = control;
     this.isAdopted = start.isAdopted;
     this.#role = start.role;
@@ -67,16 +69,21 @@ export class OwnRedis {
    * @throws {OwnRedisError} saying what is missing or where the log is
    */
   static async start(options: OwnRedisOptions): Promise<OwnRedis> {
-    const { folder, role = 'server' } = options;
+    const { folder, role = 'server', signal } = options;
     await prepareFolder(folder);
     const place = socketPlace(folder);
     try {
       const { control, isAdopted } = await openLoaded(options, place.socketPath);
       await control.command('CLIENT', 'SETNAME', role === 'server' ? SERVER_NAME : TOOL_NAME);
+      const own = new OwnRedis(place, control, { isAdopted, role });
+      if (signal?.aborted === true) {
+        await own.stop();
+        throw new OwnRedisError('OWN_REDIS_FAILED', 'the start of Redis was given up');
+      }
       control.unref();
-      return new OwnRedis(place, control, { isAdopted, role });
+      return own;
     } catch (error) {
-      if (place.descriptor !== undefined) closeSync(place.descriptor);
+      place.close();
       throw error;
     }
   }
@@ -105,7 +112,7 @@ export class OwnRedis {
       throw new OwnRedisError('OWN_REDIS_TIMEOUT', 'Redis does not stop: it is left running');
     } finally {
       this.#control.close();
-      if (this.#folderDescriptor !== undefined) closeSync(this.#folderDescriptor);
+      this.#place.close();
     }
   }
 
@@ -126,7 +133,8 @@ export class OwnRedis {
 
 interface SocketPlace {
   readonly socketPath: string;
-  readonly descriptor: number | undefined;
+  /** To be called when no connection is made any more; a second call does nothing. */
+  close(): void;
 }
 interface Started {
   readonly isAdopted: boolean;
@@ -155,10 +163,16 @@ async function prepareFolder(folder: string): Promise<void> {
 function socketPlace(folder: string): SocketPlace {
   const path = join(folder, 'redis.sock');
   if (Buffer.byteLength(path) <= SOCKET_PATH_BYTES_MAX) {
-    return { socketPath: path, descriptor: undefined };
+    return { socketPath: path, close: () => undefined };
   }
-  const descriptor = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
-  return { socketPath: `/proc/self/fd/${descriptor}/redis.sock`, descriptor };
+  let descriptor: number | undefined = openSync(folder, constants.O_RDONLY | constants.O_DIRECTORY);
+  return {
+    socketPath: `/proc/self/fd/${descriptor}/redis.sock`,
+    close: () => {
+      if (descriptor !== undefined) closeSync(descriptor);
+      descriptor = undefined;
+    },
+  };
 }
 
 async function tryOpen(socketPath: string): Promise<ControlConnection | undefined> {
@@ -264,7 +278,7 @@ async function startFailure({ folder, program = 'redis-server' }: OwnRedisOption
  */
 async function isLoaded(
   control: ControlConnection,
-  { onLoading }: OwnRedisOptions,
+  { onLoading, signal }: OwnRedisOptions,
   deadlineMs: number,
 ): Promise<boolean> {
   let toldMs = performance.now();
@@ -275,6 +289,8 @@ async function isLoaded(
     } catch (error) {
       if (!(error instanceof RedisReplyError)) return false;
       if (error.word !== 'LOADING') throw error;
+      // Given up: the caller stops it, loaded or not.
+      if (signal?.aborted === true) return true;
     }
     const nowMs = performance.now();
     if (nowMs - toldMs > LOADING_TOLD_EVERY_MS) {

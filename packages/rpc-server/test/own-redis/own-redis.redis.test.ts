@@ -102,6 +102,14 @@ describe('the own Redis', () => {
     expect(await alone.stop()).toBe(true);
   });
 
+  it('is stopped again when the start is given up meanwhile', async () => {
+    const folder = makeFolder();
+    await expect(start(folder, { signal: AbortSignal.abort() })).rejects.toMatchObject({
+      message: 'the start of Redis was given up',
+    });
+    expect(readFileSync(join(folder, 'redis.log'), 'utf8')).toMatch(/bye bye\.\.\.\n$/);
+  });
+
   it('works in a folder whose path is too long for a socket', async () => {
     const folder = makeFolder('x'.repeat(100), 'y'.repeat(100));
     const redis = await start(folder);
