@@ -344,6 +344,7 @@ async function foreignMembers(
       const isOwn =
         entriesWithout([{ kind, index, token }], filed).length === 0 ||
         (place !== undefined &&
+          // oxlint-disable-next-line no-await-in-loop -- only what is suspicious is looked at again
           (await isFiledUnder(place.collection, place.partition, id, { kind, index, token })));
       if (!isOwn) foreign.push(id);
     }
