@@ -6,6 +6,16 @@ import { SecretInput } from './commands/secret-input.js';
 const packageText = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
 const { version } = JSON.parse(packageText) as { version: string };
 
+/** A defect ends the process, which the next start mends. Its place is shown, and no message: that could carry a stored value. */
+for (const event of ['uncaughtException', 'unhandledRejection'] as const) {
+  process.on(event, (error: unknown) => {
+    const frames = error instanceof Error ? (error.stack ?? '').match(/^ {4}at .*$/gm) : null;
+    const name = error instanceof Error ? error.name : typeof error;
+    process.stderr.write(`vault-server: unexpected ${name}\n${(frames ?? []).join('\n')}\n`);
+    process.exit(1);
+  });
+}
+
 /** The first signal asks to stop; a second one, from somebody who waits no longer, ends the process. */
 const stopRequested = new Promise<void>((resolve) => {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
