@@ -4,7 +4,7 @@ import { Collection } from './collection.js';
 import { checkDefinitions } from './collection-definition.js';
 import type { DatabaseState } from './database-state.js';
 import { DegradedError, OperationRefusedError, StoreError } from './errors.js';
-import { ImportSpool, rollImportForward } from './import.js';
+import { ImportSpool, removeAbandonedSpools, rollImportForward } from './import.js';
 import type { ImportReport } from './import.js';
 import { messageOf } from './internal/error-message.js';
 import type { CredentialRecord } from './json-record.js';
@@ -213,11 +213,11 @@ export class CredentialDatabase {
   async import(spool: ImportSpool): Promise<ImportReport> {
     await spool.finish();
     const { options, keeper, identity } = this.#parts;
+    const importing = { spool: spool.name, host: identity.host };
     return this.#withLock(async (lock) => {
-      const importing = { spool: spool.name, host: identity.host };
       await keeper.change(lock, { importing });
       return rollImportForward(this.#context(lock), options.collections);
-    });
+    }).finally(() => spool.release());
   }
 
   /**
@@ -348,7 +348,10 @@ async function openOn(
     // Before the seal is read: whoever changes keys and then lists the processes misses none.
     await heartbeat.start();
     await start.run();
-    if (role === 'server') await witness.commit(keeper.content);
+    if (role === 'server') {
+      await witness.commit(keeper.content);
+      await removeAbandonedSpools(options.dataDir, keeper.content.importing?.spool);
+    }
     start.warnOfUnusedKeys();
     const { keptKeysBecause } = start;
     return make({ options, link, keeper, witness, identity, heartbeat, keptKeysBecause });

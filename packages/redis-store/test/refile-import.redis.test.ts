@@ -1,4 +1,7 @@
 /** Changed definitions, and imports: both resume after a crash at any step. */
+import { spawnSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { CollectionDefinition } from '../src/collection-definition.js';
 import type { CredentialDatabase } from '../src/credential-database.js';
@@ -158,6 +161,20 @@ describe.each([true, false])('an import, encryption %s', (encrypt) => {
       if (!isStopped) break;
     }
   }, 120_000);
+
+  it('that was killed before the seal named it leaves no spool behind after the next start', async () => {
+    const uuid = '01234567-89ab-4cde-8f01-23456789abcd';
+    const dead = spawnSync('true').pid;
+    const spools = [`import-${dead}-${uuid}.spool`, `import-${process.ppid}-${uuid}.spool`];
+    for (const name of spools) writeFileSync(join(fixture.dataDir, name), 'server x SECRET\n');
+    await fixture.using({ encrypt }, async (database) => {
+      expect(fixture.files()).toEqual([spools[1], 'vault-state']);
+      const spool = await database.openImport();
+      await fixture.using({ encrypt }, async () => undefined);
+      expect(fixture.files()).toContain(spool.name);
+      await spool.abort();
+    });
+  });
 
   it('of a record that does not fit is refused before anything changes', async () => {
     await fixture.using({ encrypt }, async (database) => {
