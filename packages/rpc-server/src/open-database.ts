@@ -1,11 +1,12 @@
 /** Opens the credential database of a configuration, for the server and for the tools beside it. */
-import { CredentialDatabase } from '@vault/redis-store';
-import type { DegradedError, OpenOptions, Progress, StoreLogger } from '@vault/redis-store';
+import { CredentialDatabase, DegradedError } from '@vault/redis-store';
+import type { OpenOptions, Progress, StoreLogger } from '@vault/redis-store';
 import type { SourceEnvironment } from '@vault/keystore';
 import { backupProtectionOf, protectMigrationBackup } from './backup/protection.js';
 import { custodyOf } from './config/custody-config.js';
 import type { ServerConfig } from './config/load-config.js';
 import type { LocalRedis } from './local-redis.js';
+import { RecoveryMarker } from './recovery/recovery-marker.js';
 
 export interface DatabaseParts {
   readonly config: ServerConfig;
@@ -24,7 +25,20 @@ export interface DatabaseParts {
  * @throws {ConfigError} when the configuration of a half source or of the backup is wrong
  */
 export async function openDatabase(parts: DatabaseParts): Promise<CredentialDatabase> {
+  await checkNoRecovery(parts.config.settings.datadir);
   return CredentialDatabase.open(await openOptions(parts));
+}
+
+/** What a recovery left half done is no database, whatever it looks like. */
+async function checkNoRecovery(dataDir: string): Promise<void> {
+  const underWay = await new RecoveryMarker(dataDir).read();
+  if (underWay === undefined) return;
+  const { archives } = underWay;
+  const kept = archives.length === 0 ? '' : `; what Redis held before is in ${archives.join(', ')}`;
+  throw new DegradedError('startFailed', {
+    cause: `a recovery was begun and did not end${kept}`,
+    advice: 'run vault-server recover, and import the config backup again',
+  });
 }
 
 /** What {@link openDatabase} opens it with. */

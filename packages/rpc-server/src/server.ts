@@ -5,6 +5,7 @@
  */
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DegradedError } from '@vault/redis-store';
 import type { CredentialDatabase } from '@vault/redis-store';
@@ -13,8 +14,10 @@ import { DatabaseConfigBackup } from './backup/config-backup.js';
 import { ScheduledExport } from './backup/scheduled-export.js';
 import { backupProtectionOf } from './backup/protection.js';
 import { backupDatabaseOf } from './backup/database-adapter.js';
+import type { ImportParams } from './backup/port.js';
 import { ConfigError } from './config/errors.js';
 import { limitsOf } from './config/limit-settings.js';
+import { resolveLimits } from './limits.js';
 import { parseListen } from './config/listen-address.js';
 import type { ServerConfig } from './config/load-config.js';
 import { readPem } from './config/redis-config.js';
@@ -30,7 +33,12 @@ import type { LocalRedis } from './local-redis.js';
 import { describeError } from './log.js';
 import type { Logger } from './log.js';
 import { openDatabase } from './open-database.js';
+import type { DatabaseParts } from './open-database.js';
 import { OwnRedisError } from './own-redis/errors.js';
+import { recoverDatabase } from './recovery/recover-database.js';
+import { recoveryRefusal } from './recovery/recoverable.js';
+import { RecoveryDesk } from './recovery/recovery-desk.js';
+import { RecoveryPassword } from './recovery/recovery-password.js';
 import { ensureFirstAdministrator } from './session/first-administrator.js';
 import { firstSteps } from './first-steps.js';
 
@@ -49,6 +57,12 @@ export interface ServerOptions {
   };
   /** Takes lines for standard output, without line feed. */
   readonly print: (line: string) => void;
+  /** Goes into recovery mode where the server would be degraded. Default: degraded it is. */
+  readonly recovery?: {
+    readonly password: string;
+    /** Recovery is all that is wanted: a database that opens is closed again. */
+    readonly isRequired: boolean;
+  };
 }
 
 /** Password of the first administrator, until the operator deletes it. */
@@ -68,6 +82,8 @@ export class VaultServer {
   #database: CredentialDatabase | undefined;
   #scheduled: ScheduledExport | undefined;
   #keyAge: KeyAgeWatch | undefined;
+  /** Recovery was asked for, and there is nothing to recover, or no way to: the log says which. */
+  hasNothingToDo = false;
   #opening: Promise<void> = Promise.resolve();
   readonly #stopping = new AbortController();
 
@@ -105,6 +121,7 @@ export class VaultServer {
 
   /** Finishes what is under way, closes everything, and stops a Redis of the server's own. */
   async stop(): Promise<void> {
+    this.#log.info('stopping');
     this.#stopping.abort();
     await this.#api.close();
     // A migration under way ends at its next step, and the next start goes on with it.
@@ -117,40 +134,94 @@ export class VaultServer {
 
   async #open(): Promise<void> {
     try {
-      await this.#openDatabase();
+      const redis = await this.#startRedis();
+      const database = await openDatabase({ ...this.#databaseParts(redis), role: 'server' });
+      this.#database = database;
+      if (this.#options.recovery?.isRequired === true) return this.#needNoRecovery();
+      await this.#serve(database);
     } catch (error) {
       if (this.#stopping.signal.aborted) return;
-      this.#degrade(asDegraded(error));
-      this.#options.print(`vault-server degraded on ${this.#url}`);
+      const degraded = asDegraded(error);
+      this.#degrade(degraded);
+      this.#offerRecovery(degraded);
     }
   }
 
-  async #openDatabase(): Promise<void> {
-    const { config, searchPath, sources, administrator, print } = this.#options;
-    const { settings } = config;
-    const { signal } = this.#stopping;
+  async #startRedis(): Promise<LocalRedis> {
+    const { config, searchPath } = this.#options;
     this.#redis = await localRedis({
-      settings,
+      settings: config.settings,
       searchPath,
-      signal,
+      signal: this.#stopping.signal,
       role: 'server',
       onLoading: () => this.#log.info('Redis is loading its data'),
     });
-    const database = await openDatabase({
+    return this.#redis;
+  }
+
+  #databaseParts(redis: LocalRedis): Omit<DatabaseParts, 'role'> {
+    const { config, sources } = this.#options;
+    return {
       config,
-      redis: this.#redis,
+      redis,
       sources,
-      role: 'server',
-      signal,
+      signal: this.#stopping.signal,
       logger: this.#credentialsLog,
       // An import or a rotation of a served database reports here too.
       onProgress: (progress) => {
-        if (this.#database === undefined) this.#api.setState({ mode: 'starting', progress });
-        else this.#api.serving?.services.progress.report(progress);
+        const { state, serving } = this.#api;
+        if (state.mode === 'starting') this.#api.setState({ mode: 'starting', progress });
+        else serving?.services.progress.report(progress);
       },
       onDegraded: (error) => this.#degrade(error),
+    };
+  }
+
+  #needNoRecovery(): void {
+    this.hasNothingToDo = true;
+    this.#log.error('The database opens: there is nothing to recover; start the server as usual');
+  }
+
+  /** Degraded, or in recovery mode where that was asked for and helps. */
+  #offerRecovery(degraded: DegradedError): void {
+    const { recovery, config, version, log, print } = this.#options;
+    const refusal = recoveryRefusal(degraded.reason);
+    if (recovery === undefined || refusal !== undefined) {
+      print(`vault-server degraded on ${this.#url}`);
+      if (recovery === undefined) return;
+      this.hasNothingToDo = recovery.isRequired;
+      this.#log.error(`Recovery mode does not help here: ${refusal}`);
+      return;
+    }
+    const desk = new RecoveryDesk({
+      password: new RecoveryPassword(recovery.password),
+      degraded,
+      limits: resolveLimits(limitsOf(config.settings)),
+      logger: log('recovery'),
+      version,
+      recover: (body, params) => this.#recover(body, params),
     });
+    this.#api.setState({ mode: 'recovery', reason: degraded.reason, recovery: desk });
+    this.#log.warn('In recovery mode: sign in as "recovery" and import a config backup');
+    print(`vault-server recovery on ${this.#url}`);
+  }
+
+  /** @returns what the client is shown */
+  async #recover(body: Readable, params: ImportParams): Promise<string> {
+    const redis = this.#redis;
+    if (redis === undefined) throw new DegradedError('redisUnusable', {});
+    const { signal: _, ...parts } = this.#databaseParts(redis);
+    const { database, imported, archives } = await recoverDatabase(parts, body, params);
     this.#database = database;
+    await this.#serve(database);
+    this.#log.warn('Recovered: restart the server as usual, without recovery mode', { archives });
+    const kept = archives.map((path) => `what Redis held before is kept in ${path}\n`).join('');
+    return `config successfully imported: ${imported.records} records\n${kept}`;
+  }
+
+  async #serve(database: CredentialDatabase): Promise<void> {
+    const { config, administrator, print } = this.#options;
+    const { settings } = config;
     const users = usersOf(database, limitsOf(settings));
     const created = await ensureFirstAdministrator(database, users, administrator);
     if (created?.generatedPassword !== undefined) {

@@ -8,6 +8,7 @@ import type { Command, CommandArguments } from './command.js';
 import { COMMANDS } from './command-table.js';
 import { EXIT_STATUSES } from './exit-status.js';
 import type { ExitReason } from './exit-status.js';
+import { SecretInputError } from './secret-input.js';
 import type { Surroundings } from './surroundings.js';
 
 const EPILOGUE = [
@@ -63,14 +64,16 @@ export async function runCommandLine(
 
 function addCommand(
   parser: Argv,
-  { names, summary, options, examples }: Command,
+  { names, positionals, summary, options, examples }: Command,
   run: (values: CommandArguments) => Promise<void>,
 ): Argv {
+  const form = positionals === undefined ? '' : ` ${positionals.form}`;
   return parser.command(
-    [...names],
+    names.map((name) => `${name}${form}`),
     summary,
     (each) => {
       for (const [line, what] of examples) each.example(line, what);
+      for (const [name, row] of Object.entries(positionals?.rows ?? {})) each.positional(name, row);
       return each.options({ ...options });
     },
     (values) => run(values),
@@ -91,6 +94,10 @@ function report(error: unknown, { writeError }: Surroundings): ExitReason {
     const more = [cause, advice].filter((text) => text !== undefined).map((text) => `  ${text}\n`);
     writeError(`vault-server: ${error.message}\n${more.join('')}  See: vault-server status\n`);
     return 'failed';
+  }
+  if (error instanceof SecretInputError) {
+    writeError(`vault-server: ${error.message}\n`);
+    return 'usage';
   }
   writeError(`vault-server: ${describeError(error)}\n`);
   return 'failed';

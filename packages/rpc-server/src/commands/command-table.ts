@@ -2,6 +2,7 @@
 import { ACCEPT_DATABASE } from './accept-database.js';
 import type { Command } from './command.js';
 import { INIT } from './init.js';
+import { RECOVER } from './recover.js';
 import { REPAIR_INDEXES } from './repair-indexes.js';
 import { SETTINGS_COMMAND } from './settings.js';
 import { START } from './start.js';
@@ -15,5 +16,6 @@ export const COMMANDS: readonly Command[] = [
   VERIFY,
   REPAIR_INDEXES,
   ACCEPT_DATABASE,
+  RECOVER,
   SETTINGS_COMMAND,
 ];

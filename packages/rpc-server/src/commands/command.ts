@@ -1,5 +1,5 @@
 /** The form of a command: one file each in this folder, all listed in `command-table.ts`. */
-import type { Options } from 'yargs';
+import type { Options, PositionalOptions } from 'yargs';
 import type { ExitReason } from './exit-status.js';
 import type { Surroundings } from './surroundings.js';
 
@@ -11,6 +11,11 @@ export interface CommandArguments {
 export interface Command {
   /** `['start', '$0']`: first the name, then aliases. */
   readonly names: readonly string[];
+  /** Arguments without a name, in their order, as yargs writes them: `'<action> [kit]'`; each has its row. */
+  readonly positionals?: {
+    readonly form: string;
+    readonly rows: Readonly<Record<string, PositionalOptions>>;
+  };
   readonly summary: string;
   readonly options: Readonly<Record<string, Options>>;
   /** Command line and what it does, for `--help`. */

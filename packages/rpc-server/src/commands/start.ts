@@ -1,9 +1,16 @@
 /** `vault-server`, `vault-server start`: runs the server in the foreground. */
 import { VaultServer } from '../server.js';
+import type { ServerOptions } from '../server.js';
 import { ConfigError } from '../config/errors.js';
+import type { ServerConfig } from '../config/load-config.js';
+import {
+  isRecoveryPassword,
+  RECOVERY_PASSWORD_CHARACTERS_MIN,
+} from '../recovery/recovery-password.js';
 import { CONFIG_OPTIONS, configArguments } from './command.js';
 import type { Command } from './command.js';
 import { configFor, logFor, searchPathOf, sourcesFor } from './surroundings.js';
+import type { Surroundings } from './surroundings.js';
 
 const PORT_MAX = 65_535;
 
@@ -21,29 +28,50 @@ export const START: Command = {
   ],
   async run(surroundings, args) {
     const config = configFor(surroundings, checkedPort(configArguments(args)));
-    const { environment, writeOut, stopRequested, version } = surroundings;
-    const log = logFor(surroundings, config.settings['log.level']);
+    const password = recoveryPasswordOf(surroundings);
     const server = await VaultServer.start({
-      config,
-      sources: sourcesFor(surroundings, config.settings.datadir),
-      searchPath: searchPathOf(surroundings),
-      log,
-      version,
-      administrator: {
-        // An empty variable is one that was not given.
-        email: environment['VAULT_ADMIN_EMAIL'] || undefined,
-        password: environment['VAULT_ADMIN_PASSWORD'] || undefined,
-      },
-      print: (line) => writeOut(`${line}\n`),
+      ...serverOptions(surroundings, config),
+      ...(password !== undefined && { recovery: { password, isRequired: false } }),
     });
-    await stopRequested;
-    log('server').info('stopping');
+    await surroundings.stopRequested;
     await server.stop();
     return 'ok';
   },
 };
 
-function checkedPort<Args extends { readonly port: number | undefined }>(args: Args): Args {
+/** What a server needs of configuration and process, in whatever mode it starts. */
+export function serverOptions(surroundings: Surroundings, config: ServerConfig): ServerOptions {
+  const { environment, writeOut, version } = surroundings;
+  return {
+    config,
+    sources: sourcesFor(surroundings, config.settings.datadir),
+    searchPath: searchPathOf(surroundings),
+    log: logFor(surroundings, config.settings['log.level']),
+    version,
+    administrator: {
+      // An empty variable is one that was not given.
+      email: environment['VAULT_ADMIN_EMAIL'] || undefined,
+      password: environment['VAULT_ADMIN_PASSWORD'] || undefined,
+    },
+    print: (line) => writeOut(`${line}\n`),
+  };
+}
+
+/**
+ * The variable that lets a start go on in recovery mode, for machines where no other command can be run.
+ * @throws {ConfigError} when it is too short
+ */
+export function recoveryPasswordOf({ environment }: Surroundings): string | undefined {
+  const password = environment['VAULT_RECOVERY_PASSWORD'] || undefined;
+  if (password === undefined || isRecoveryPassword(password)) return password;
+  throw new ConfigError(
+    'CONFIG_TYPE',
+    `VAULT_RECOVERY_PASSWORD has at least ${RECOVERY_PASSWORD_CHARACTERS_MIN} characters`,
+  );
+}
+
+/** @throws {ConfigError} */
+export function checkedPort<Args extends { readonly port: number | undefined }>(args: Args): Args {
   const { port } = args;
   if (port === undefined || (Number.isInteger(port) && port >= 0 && port <= PORT_MAX)) return args;
   throw new ConfigError('CONFIG_TYPE', `--port is an integer from 0 to ${PORT_MAX}`);

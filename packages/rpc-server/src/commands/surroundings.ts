@@ -3,6 +3,7 @@ import { loadConfig } from '../config/load-config.js';
 import type { Environment, LoadOptions, ServerConfig } from '../config/load-config.js';
 import { formatListen, parseListen } from '../config/listen-address.js';
 import type { SourceEnvironment } from '@vault/keystore';
+import type { SecretInput } from './secret-input.js';
 import { createLog } from '../log.js';
 import type { Logger, LogLevel } from '../log.js';
 
@@ -18,6 +19,8 @@ export interface Surroundings {
   readonly writeError: (text: string) => void;
   /** Whether progress bars make sense. */
   readonly isErrorTerminal: boolean;
+  /** Where passwords and passphrases come from. */
+  readonly secretInput: SecretInput;
   /** Columns of the terminal, for help. */
   readonly columns: number;
   /** Resolves at the first SIGTERM or SIGINT. */
