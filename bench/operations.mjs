@@ -116,7 +116,9 @@ async function measureOver(redis, address, over, { records, calls, rounds }) {
 }
 
 export async function run({ quick = false } = {}) {
-  const size = quick ? { records: 1000, calls: 1000, rounds: 1 } : { records: 20_000, calls: 10_000, rounds: 9 };
+  const size = quick
+    ? { records: 1000, calls: 1000, rounds: 1 }
+    : { records: 20_000, calls: 10_000, rounds: 9 };
   const redis = await startRedis();
   try {
     return [

@@ -46,19 +46,23 @@ async function measure(records) {
   const dataDir = mkdtempSync(join(tmpdir(), 'vault-bench-data-'));
   const client = redis.client();
   const halves = [randomBytes(32).toString('hex'), randomBytes(32).toString('hex')];
-  const job = (action) => inOwnProcess({ action, records, halves, dataDir, socketPath: redis.socketPath });
+  const job = (action) =>
+    inOwnProcess({ action, records, halves, dataDir, socketPath: redis.socketPath });
   try {
     const results = { records };
     await job('fill');
     results.plainBytes = await usedBytes(client);
-    const keys = (await client.zrange('vault:{server}:ids', '0', '-1')).map((id) => `vault:{server}:r:${id}`);
+    const keys = (await client.zrange('vault:{server}:ids', '0', '-1')).map(
+      (id) => `vault:{server}:r:${id}`,
+    );
     results.bareSeconds = await bareLoop(client, keys);
     for (let at = 0; at < keys.length; at += BATCH) {
       await client.unlink(keys.slice(at, at + BATCH).map((key) => `bare:${key}`));
     }
     results.encrypt = await job('encrypt');
     results.encryptedBytes = await usedBytes(client);
-    for (const action of ['open', 'verify', 'export', 'decrypt']) results[action] = await job(action);
+    for (const action of ['open', 'verify', 'export', 'decrypt'])
+      results[action] = await job(action);
     await client.flushall();
     rmSync(dataDir, { recursive: true });
     const fresh = mkdtempSync(join(tmpdir(), 'vault-bench-data-'));
@@ -79,6 +83,7 @@ async function usedBytes(client) {
   return Number(/used_memory_dataset:(\d+)/.exec(info)?.[1]);
 }
 
+const mib = (bytes) => bytes / 2 ** 20;
 const perSecond = ({ records }, { seconds }) => records / seconds;
 
 export async function run({ quick = false } = {}) {
@@ -96,7 +101,7 @@ export async function run({ quick = false } = {}) {
   });
   const encryptRate = perSecond(large, large.encrypt);
   const bareRate = size / large.bareSeconds;
-  const mib = (bytes) => bytes / 2 ** 20;
+
   return [
     {
       what: `encrypt, ${name} records: backup, indexes and verification of every record included`,
@@ -107,7 +112,12 @@ export async function run({ quick = false } = {}) {
       ratio: encryptRate / bareRate,
       goal: 0.5,
     },
-    { what: `encrypt, ${name} records, by itself`, unit: 'records/s', ours: encryptRate, goal: 20_000 },
+    {
+      what: `encrypt, ${name} records, by itself`,
+      unit: 'records/s',
+      ours: encryptRate,
+      goal: 20_000,
+    },
     {
       what: `peak memory of encrypt, ${name} records`,
       baselineName: 'the same at a tenth of the size',
@@ -118,7 +128,13 @@ export async function run({ quick = false } = {}) {
       goal: 1.1,
       isCeiling: true,
     },
-    { what: 'peak memory of encrypt, by itself', unit: 'MiB', ours: mib(large.encrypt.peakBytes), goal: 238, isCeiling: true },
+    {
+      what: 'peak memory of encrypt, by itself',
+      unit: 'MiB',
+      ours: mib(large.encrypt.peakBytes),
+      goal: 238,
+      isCeiling: true,
+    },
     ...['decrypt', 'import', 'export', 'verify', 'rotate'].map(rate),
     ...['decrypt', 'import', 'export', 'verify', 'rotate'].map((action) => ({
       what: `peak memory of ${action}, ${name} records`,
@@ -138,8 +154,25 @@ export async function run({ quick = false } = {}) {
       goal: 1.35,
       isCeiling: true,
     },
-    { what: `open the store and close it, ${name} records, nothing to migrate`, unit: 's', ours: large.open.seconds, goal: 1.5, isCeiling: true },
-    { what: 'phases of encrypt, seconds', unit: JSON.stringify(Object.fromEntries(Object.entries(large.encrypt.phases).map(([phase, seconds]) => [phase, Number(seconds.toFixed(1))]))), ours: large.encrypt.seconds },
+    {
+      what: `open the store and close it, ${name} records, nothing to migrate`,
+      unit: 's',
+      ours: large.open.seconds,
+      goal: 1.5,
+      isCeiling: true,
+    },
+    {
+      what: 'phases of encrypt, seconds',
+      unit: JSON.stringify(
+        Object.fromEntries(
+          Object.entries(large.encrypt.phases).map(([phase, seconds]) => [
+            phase,
+            Number(seconds.toFixed(1)),
+          ]),
+        ),
+      ),
+      ours: large.encrypt.seconds,
+    },
   ];
 }
 

@@ -36,7 +36,10 @@ export function makeCustody() {
 }
 
 /** @returns `{ database, collection, dataDir, custody, close() }` */
-export async function openDatabase(redis, { encrypt, prefix = 'vault', custody = makeCustody(), dataDir, onProgress } = {}) {
+export async function openDatabase(
+  redis,
+  { encrypt, prefix = 'vault', custody = makeCustody(), dataDir, onProgress } = {},
+) {
   const folder = dataDir ?? mkdtempSync(join(tmpdir(), 'vault-bench-data-'));
   const database = await CredentialDatabase.open({
     redis: typeof redis === 'string' ? { url: redis } : { socketPath: redis.socketPath },

@@ -5,7 +5,10 @@ export function quantile(sorted, q) {
 }
 
 export function median(values) {
-  return quantile(values.toSorted((a, b) => a - b), 0.5);
+  return quantile(
+    values.toSorted((a, b) => a - b),
+    0.5,
+  );
 }
 
 /** Runs `count` calls with `width` of them in flight. @returns µs a call */

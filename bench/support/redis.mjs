@@ -21,7 +21,16 @@ export async function startRedis({ appendonly = false } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'vault-bench-'));
   const socketPath = join(folder, 'redis.sock');
   const port = await freePort();
-  const args = ['--port', String(port), '--bind', '127.0.0.1', '--unixsocket', socketPath, '--dir', folder];
+  const args = [
+    '--port',
+    String(port),
+    '--bind',
+    '127.0.0.1',
+    '--unixsocket',
+    socketPath,
+    '--dir',
+    folder,
+  ];
   const child = spawn(
     'redis-server',
     [...args, '--save', '', '--appendonly', appendonly ? 'yes' : 'no', '--rdbcompression', 'no'],

@@ -6,10 +6,28 @@ function number(value) {
   return value >= 100 ? value.toFixed(0) : value.toPrecision(3);
 }
 
-export const COLUMNS = ['what', 'baseline in the same run', 'ours', 'baseline', 'ratio', 'quartiles', 'goal'];
+export const COLUMNS = [
+  'what',
+  'baseline in the same run',
+  'ours',
+  'baseline',
+  'ratio',
+  'quartiles',
+  'goal',
+];
 
 /** One row as cells; a goal is `≥ x`, or `≤ x` for a row that says `isCeiling`. */
-export function cells({ what, baselineName, unit, ours, baseline, ratio, spread, goal, isCeiling }) {
+export function cells({
+  what,
+  baselineName,
+  unit,
+  ours,
+  baseline,
+  ratio,
+  spread,
+  goal,
+  isCeiling,
+}) {
   return [
     what,
     baselineName ?? '–',
@@ -17,7 +35,9 @@ export function cells({ what, baselineName, unit, ours, baseline, ratio, spread,
     baseline === undefined ? '–' : `${number(baseline)} ${unit}`,
     ratio === undefined ? '–' : number(ratio),
     spread === undefined ? '–' : spread.map(number).join(' – '),
-    goal === undefined ? '–' : `${isCeiling ? '≤' : '≥'} ${goal}${isMet({ ratio, ours, goal, isCeiling }) ? '' : ' (missed)'}`,
+    goal === undefined
+      ? '–'
+      : `${isCeiling ? '≤' : '≥'} ${goal}${isMet({ ratio, ours, goal, isCeiling }) ? '' : ' (missed)'}`,
   ];
 }
 

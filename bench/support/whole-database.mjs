@@ -23,7 +23,10 @@ function onProgress({ phase, done, total }) {
 }
 
 const open = (encrypt) =>
-  openDatabase({ socketPath: job.socketPath }, { encrypt, custody, dataDir: job.dataDir, onProgress });
+  openDatabase(
+    { socketPath: job.socketPath },
+    { encrypt, custody, dataDir: job.dataDir, onProgress },
+  );
 
 const actions = {
   fill: async () => {
@@ -48,7 +51,8 @@ const actions = {
   export: async () => {
     const { database, close } = await open(true);
     const hash = createHash('sha256');
-    for await (const { id, record } of database.exportRecords()) hash.update(id + JSON.stringify(record));
+    for await (const { id, record } of database.exportRecords())
+      hash.update(id + JSON.stringify(record));
     await close();
   },
   import: async () => {
@@ -67,4 +71,6 @@ await actions[job.action]();
 const seconds = Number(process.hrtime.bigint() - started) / 1e9;
 const { maxRSS, userCPUTime, systemCPUTime } = process.resourceUsage();
 const cpuSeconds = (userCPUTime + systemCPUTime) / 1e6;
-process.stdout.write(`${JSON.stringify({ seconds, cpuSeconds, phases, peakBytes: maxRSS * 1024 })}\n`);
+process.stdout.write(
+  `${JSON.stringify({ seconds, cpuSeconds, phases, peakBytes: maxRSS * 1024 })}\n`,
+);
