@@ -180,7 +180,8 @@ export class CredentialDatabase {
    * @throws {OperationRefusedError} when the conditions are not met; see `rotation.ts`
    */
   async rotateKey(options: RotationOptions = {}): Promise<RotationReport> {
-    return this.#withLock(async (lock) => rotateKey(this.#context(lock), options));
+    // No waiting: a rotation right behind another is hardly what its caller wants.
+    return this.#withLock(async (lock) => rotateKey(this.#context(lock), options), 0);
   }
 
   /** Keys that no record needs any more, and whose lines are still kept. */
@@ -276,12 +277,15 @@ export class CredentialDatabase {
     };
   }
 
-  async #withLock<T>(use: (lock: MigrationLock) => Promise<T>): Promise<T> {
+  async #withLock<T>(
+    use: (lock: MigrationLock) => Promise<T>,
+    waitMs = OPERATION_LOCK_WAIT_MS,
+  ): Promise<T> {
     const { link, identity } = this.#parts;
     this.#parts.keeper.current();
     let lock: MigrationLock;
     try {
-      lock = await MigrationLock.acquire(link, identity, { waitMs: OPERATION_LOCK_WAIT_MS });
+      lock = await MigrationLock.acquire(link, identity, { waitMs });
     } catch (error) {
       if (error instanceof StoreError && error.code === 'DATABASE_LOCKED') {
         throw new OperationRefusedError(

@@ -1,4 +1,4 @@
-/** All methods by name and alias, each with its compiled validator. */
+/** All methods by name and alias, each with its validator. */
 import type { MethodInfo, MethodsInfo } from '../protocol.js';
 import type { Method } from './method.js';
 import { ParameterValidators } from './parameters.js';

