@@ -1,0 +1,81 @@
+/** From the start of the process to ready, with many records and nothing to migrate. */
+import { pathToFileURL } from 'node:url';
+import { once } from 'node:events';
+import { WebSocket } from 'ws';
+import { median } from './support/measure.mjs';
+import { ADMINISTRATOR, makeServerFolder, startServer } from './support/vault-server.mjs';
+
+const BATCH = 20;
+const UNDER_WAY = 50;
+
+/** Adds records as a client does, in batches. */
+async function fill(url, records) {
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/api/`);
+  await once(socket, 'open');
+  const waiting = new Map();
+  socket.on('message', (data) => {
+    const answers = [JSON.parse(data)].flat();
+    waiting.get(answers[0].id)?.(answers);
+  });
+  let id = 0;
+  const ask = (calls) => {
+    const requests = calls.map(({ method, params }) => ({
+      jsonrpc: '2.0',
+      id: id++,
+      method,
+      params,
+    }));
+    const answered = new Promise((resolve) => waiting.set(requests[0].id, resolve));
+    socket.send(JSON.stringify(requests.length === 1 ? requests[0] : requests));
+    return answered;
+  };
+  await ask([{ method: 'session.signIn', params: ADMINISTRATOR }]);
+  let next = 0;
+  const worker = async () => {
+    while (next < records) {
+      const from = next;
+      next += BATCH;
+      const calls = Array.from({ length: Math.min(BATCH, records - from) }, (_, i) => ({
+        method: 'secret.add',
+        params: { name: `secret-${from + i}`, value: 'correct horse battery staple' },
+      }));
+      const answers = await ask(calls);
+      const failed = answers.find(({ error }) => error !== undefined);
+      if (failed !== undefined) throw new Error(failed.error.message);
+    }
+  };
+  await Promise.all(Array.from({ length: UNDER_WAY }, worker));
+  socket.terminate();
+}
+
+export async function run({ quick = false } = {}) {
+  const records = quick ? 200 : 1_000_000;
+  const place = await makeServerFolder();
+  try {
+    const first = await startServer(place.config);
+    await fill(first.url, records);
+    await first.stop();
+    const seconds = [];
+    for (let round = 0; round < (quick ? 1 : 5); round++) {
+      const server = await startServer(place.config);
+      seconds.push(server.readySeconds);
+      await server.stop();
+    }
+    return [
+      {
+        what: `server start to ready, own Redis loads ${records.toLocaleString('en').replaceAll(',', ' ')} records from its AOF`,
+        unit: 's',
+        ours: median(seconds),
+        goal: 1.5,
+        isCeiling: true,
+      },
+    ];
+  } finally {
+    place.remove();
+  }
+}
+
+if (import.meta.url === pathToFileURL(process.argv[1]).href) {
+  const { printRows } = await import('./support/table.mjs');
+  printRows(await run({ quick: process.argv.includes('--quick') }));
+}
