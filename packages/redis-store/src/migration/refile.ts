@@ -74,6 +74,13 @@ async function finishRefile(context: MigrationContext): Promise<number> {
     previousDefinitions: null,
     inactiveKeyIds: isRotation ? [...inactiveKeyIds, previousKeyId] : inactiveKeyIds,
   });
+  if (isRotation) {
+    context.logger.info('Every record is under the new key; the previous one is inactive', {
+      activeKeyId: keyId,
+      previousKeyId,
+      records,
+    });
+  }
   return records;
 }
 
