@@ -1,9 +1,7 @@
-import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { Program, runOrThrow, runProgram, type ProgramResult } from './program.js';
+import { buildLibrary } from './preloaded-library.js';
+import { Program, runProgram, type ProgramResult } from './program.js';
 import type { Stoppable } from './resources.js';
 import { TemporaryFolder } from './temporary-folder.js';
 
@@ -79,7 +77,7 @@ export class Xenstored implements Stoppable {
   }
 
   async #launch(): Promise<void> {
-    const shim = await buildShim();
+    const shim = await buildLibrary(SHIM_SOURCE);
     const { domainIds = [] } = this.#options;
     const program = Program.start(DAEMON, ['-N'], {
       env: {
@@ -100,17 +98,4 @@ export class Xenstored implements Stoppable {
       await delay(POLL_MS);
     }
   }
-}
-
-/** Compiles the shim once per version of its source, and gives the path of the library. */
-async function buildShim(): Promise<string> {
-  const hash = createHash('sha256').update(readFileSync(SHIM_SOURCE)).digest('hex').slice(0, 16);
-  const folder = join(tmpdir(), `vault-xenstored-shim-${process.getuid?.() ?? 0}`);
-  const library = join(folder, `${hash}.so`);
-  if (existsSync(library)) return library;
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
-  const built = join(folder, `${hash}.${process.pid}.so`);
-  await runOrThrow('gcc', ['-shared', '-fPIC', '-O2', '-o', built, SHIM_SOURCE, '-ldl']);
-  renameSync(built, library); // several test workers may build at once
-  return library;
 }
