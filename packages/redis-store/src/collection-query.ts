@@ -1,4 +1,7 @@
-/** A query: which index is asked, and how a record is compared with all of it. */
+/**
+ * A query: which index is asked, and how a record is compared with all of it. What depends only on
+ * which fields are asked for is planned once ({@link QueryPlanner}), since callers ask the same again.
+ */
 import { normaliseValue } from '@vault/crypto';
 import type { CollectionDefinition, IndexDefinition } from './collection-definition.js';
 import { QueryInvalidError } from './errors.js';
@@ -6,11 +9,6 @@ import type { FiledEntry } from './filed-entry.js';
 import { isSameJson } from './json-record.js';
 import type { CredentialRecord, JsonValue } from './json-record.js';
 import { indexedValue, queriedValue } from './record-codec.js';
-
-/** A unique index comes before any other. */
-function rank({ kind, fields }: IndexDefinition): number {
-  return (kind === 'unique' ? 1000 : 0) + fields.length;
-}
 
 /** Field, or name of an index with a transform, → value. */
 export type QueryFields = { readonly [name: string]: JsonValue };
@@ -22,103 +20,153 @@ export interface ChosenIndex {
   readonly value: string | Buffer;
 }
 
-export class RecordQuery {
-  readonly index: ChosenIndex | undefined;
+/** Compares one field of a record with what was asked for. */
+type Comparison = (record: CredentialRecord) => boolean;
+
+interface PlannedIndex {
+  readonly index: string;
+  readonly definition: IndexDefinition;
+  /** Names in the query, in the order of the index. */
+  readonly names: readonly string[];
+}
+
+interface Plan {
+  readonly index: PlannedIndex | undefined;
+  /** One a name: takes the value that is asked for, once a query. */
+  readonly comparisons: readonly {
+    readonly name: string;
+    readonly prepare: (wanted: JsonValue) => Comparison;
+  }[];
+}
+
+/** Queries of more different shapes than this are not what a program asks. */
+const PLANS_MAX = 256;
+
+/** A unique index comes before any other; then one of more fields: the fewest records are read. */
+function rank({ kind, fields }: IndexDefinition): number {
+  return (kind === 'unique' ? 1000 : 0) + fields.length;
+}
+
+function isIndexable(value: JsonValue | undefined): boolean {
+  return value !== undefined && value !== null && typeof value !== 'object';
+}
+
+export class QueryPlanner {
   readonly #collection: string;
   readonly #definition: CollectionDefinition;
-  readonly #query: QueryFields;
+  readonly #plans = new Map<string, Plan>();
 
-  /** @throws {QueryInvalidError} */
-  constructor(collection: string, definition: CollectionDefinition, query: QueryFields) {
+  constructor(collection: string, definition: CollectionDefinition) {
     this.#collection = collection;
     this.#definition = definition;
-    this.#query = query;
-    for (const name of Object.keys(query)) this.#check(name);
-    this.index = this.#chooseIndex();
+  }
+
+  /** @throws {QueryInvalidError} for an unknown field, or a secret one */
+  parse(query: QueryFields): RecordQuery {
+    const names = Object.keys(query);
+    const shape = names.map((name) => (isIndexable(query[name]) ? name : `${name}*`)).join(' ');
+    let plan = this.#plans.get(shape);
+    if (plan === undefined) {
+      plan = this.#plan(query, names);
+      if (this.#plans.size >= PLANS_MAX) this.#plans.clear();
+      this.#plans.set(shape, plan);
+    }
+    return new RecordQuery(plan, query);
+  }
+
+  #plan(query: QueryFields, names: readonly string[]): Plan {
+    return {
+      comparisons: names.map((name) => ({ name, prepare: this.#comparison(name) })),
+      index: this.#chooseIndex(query),
+    };
+  }
+
+  #comparison(name: string): (wanted: JsonValue) => Comparison {
+    const transform = this.#transformIndex(name);
+    if (transform !== undefined) {
+      return (wanted) => {
+        const value = queriedValue(transform, [wanted]);
+        return (record) => indexedValue(transform, record) === value;
+      };
+    }
+    const type = this.#fieldType(name);
+    const normalisation = this.#normalisationOf(name);
+    return (wanted) => {
+      if (wanted === null) return (record) => (record[name] ?? null) === null;
+      if (type === 'json') return (record) => isSameJson(record[name], wanted);
+      const value = normaliseValue(wanted, normalisation);
+      return (record) => {
+        const own = record[name] ?? null;
+        return own !== null && normaliseValue(own, normalisation) === value;
+      };
+    };
+  }
+
+  #chooseIndex(query: QueryFields): PlannedIndex | undefined {
+    const [best] = Object.entries(this.#definition.indexes)
+      .map(([index, definition]) => {
+        const names = definition.transform === undefined ? definition.fields : [index];
+        return { index, definition, names };
+      })
+      .filter(({ names }) => names.every((name) => isIndexable(query[name])))
+      .toSorted((a, b) => rank(b.definition) - rank(a.definition));
+    return best;
+  }
+
+  /** How the index of this field alone compares, so that a field compares in one way. */
+  #normalisationOf(field: string): IndexDefinition['normalisation'] {
+    return Object.values(this.#definition.indexes).find(
+      ({ fields, transform }) =>
+        fields.length === 1 && fields[0] === field && transform === undefined,
+    )?.normalisation;
+  }
+
+  #transformIndex(name: string): IndexDefinition | undefined {
+    const { fields, indexes } = this.#definition;
+    if (Object.hasOwn(fields, name) || !Object.hasOwn(indexes, name)) return undefined;
+    return indexes[name]?.transform === undefined ? undefined : indexes[name];
+  }
+
+  #fieldType(name: string): string {
+    const { fields } = this.#definition;
+    const type = Object.hasOwn(fields, name) ? fields[name]?.type : undefined;
+    if (type === undefined) {
+      throw new QueryInvalidError(this.#collection, `there is no field "${name}" to search by`);
+    }
+    if (type === 'secret') {
+      throw new QueryInvalidError(this.#collection, `"${name}" is secret, and not searched by`);
+    }
+    return type;
+  }
+}
+
+export class RecordQuery {
+  readonly index: ChosenIndex | undefined;
+  readonly #planned: PlannedIndex | undefined;
+  readonly #comparisons: readonly Comparison[];
+
+  constructor({ index: planned, comparisons }: Plan, query: QueryFields) {
+    this.#planned = planned;
+    this.#comparisons = comparisons.map(({ name, prepare }) => prepare(query[name] ?? null));
+    if (planned !== undefined) {
+      const { index, definition, names } = planned;
+      const value = queriedValue(
+        definition,
+        names.map((name) => query[name] ?? null),
+      );
+      this.index = { index, kind: definition.kind, value };
+    }
   }
 
   /** Whether the record has all values that were asked for. */
   matches(record: CredentialRecord): boolean {
-    return Object.entries(this.#query).every(([name, value]) =>
-      this.#matchesOne(record, name, value),
-    );
+    return this.#comparisons.every((compare) => compare(record));
   }
 
   /** Whether the record has the value under which the index was asked. */
   matchesIndex(record: CredentialRecord): boolean {
-    if (this.index === undefined) return true;
-    const definition = this.#definition.indexes[this.index.index];
-    const value = definition === undefined ? undefined : indexedValue(definition, record);
+    if (this.#planned === undefined || this.index === undefined) return true;
+    const value = indexedValue(this.#planned.definition, record);
     return value !== undefined && String(value) === String(this.index.value);
-  }
-
-  #matchesOne(record: CredentialRecord, name: string, value: JsonValue): boolean {
-    const transform = this.#transformIndex(name);
-    if (transform !== undefined) {
-      const own = indexedValue(transform, record);
-      return own !== undefined && own === queriedValue(transform, [value]);
-    }
-    const own = record[name];
-    if (own === undefined || own === null || value === null) return (own ?? null) === value;
-    if (this.#definition.fields[name]?.type === 'json') return isSameJson(own, value);
-    const normalisation = this.#singleIndex(name)?.[1].normalisation;
-    return normaliseValue(own, normalisation) === normaliseValue(value, normalisation);
-  }
-
-  /** Unique indexes first, then those of the most fields: the fewest records are read. */
-  #chooseIndex(): ChosenIndex | undefined {
-    const usable = Object.entries(this.#definition.indexes).filter(([index, definition]) =>
-      this.#isUsable(index, definition),
-    );
-    const best = usable.toSorted(([, a], [, b]) => rank(b) - rank(a))[0];
-    if (best === undefined) return undefined;
-    const [index, definition] = best;
-    const names = definition.transform === undefined ? definition.fields : [index];
-    return {
-      index,
-      kind: definition.kind,
-      value: queriedValue(
-        definition,
-        names.map((name) => this.#query[name] ?? null),
-      ),
-    };
-  }
-
-  #isUsable(index: string, { fields, transform }: IndexDefinition): boolean {
-    const names = transform === undefined ? fields : [index];
-    return names.every(
-      (name) =>
-        this.#query[name] !== undefined &&
-        this.#query[name] !== null &&
-        typeof this.#query[name] !== 'object',
-    );
-  }
-
-  #singleIndex(field: string): readonly [string, IndexDefinition] | undefined {
-    return Object.entries(this.#definition.indexes).find(
-      ([, { fields, transform }]) =>
-        fields.length === 1 && fields[0] === field && transform === undefined,
-    );
-  }
-
-  #transformIndex(name: string): IndexDefinition | undefined {
-    if (
-      Object.hasOwn(this.#definition.fields, name) ||
-      !Object.hasOwn(this.#definition.indexes, name)
-    )
-      return undefined;
-    const definition = this.#definition.indexes[name];
-    return definition?.transform === undefined ? undefined : definition;
-  }
-
-  #check(name: string): void {
-    if (this.#transformIndex(name) !== undefined) return;
-    const field = Object.hasOwn(this.#definition.fields, name)
-      ? this.#definition.fields[name]
-      : undefined;
-    if (field === undefined)
-      throw new QueryInvalidError(this.#collection, `there is no field "${name}" to search by`);
-    if (field.type === 'secret')
-      throw new QueryInvalidError(this.#collection, `"${name}" is secret, and not searched by`);
   }
 }

@@ -3,8 +3,8 @@
  * script call; a view that turns out stale is reloaded, and the operation made anew from it.
  */
 import { randomUUID } from 'node:crypto';
-import { RecordQuery } from './collection-query.js';
-import type { QueryFields } from './collection-query.js';
+import { QueryPlanner } from './collection-query.js';
+import type { QueryFields, RecordQuery } from './collection-query.js';
 import type { CollectionDefinition } from './collection-definition.js';
 import { CollectionReader } from './collection-reader.js';
 import type { Revision, Stored } from './collection-reader.js';
@@ -54,6 +54,7 @@ export class Collection {
   readonly definition: CollectionDefinition;
   readonly #reader: CollectionReader;
   readonly #codec: RecordCodec;
+  readonly #planner: QueryPlanner;
   readonly #logger: StoreLogger;
 
   constructor(
@@ -67,6 +68,7 @@ export class Collection {
     this.definition = definition;
     this.#reader = new CollectionReader(link, name, definition, views);
     this.#codec = this.#reader.codec;
+    this.#planner = new QueryPlanner(name, definition);
     this.#logger = logger;
   }
 
@@ -173,7 +175,7 @@ export class Collection {
     options: { readonly limit?: number; readonly after?: string } = {},
   ): Promise<Stored[]> {
     const { limit = Infinity, after = '' } = options;
-    const parsed = new RecordQuery(this.name, this.definition, query);
+    const parsed = this.#planner.parse(query);
     if (parsed.index === undefined) return this.#scan(parsed, after, limit);
     const { index, kind, value } = parsed.index;
     const found = await this.#withView(async (view, fences) => {
