@@ -143,7 +143,9 @@ export class VaultServer {
       if (this.#stopping.signal.aborted) return;
       const degraded = asDegraded(error);
       this.#degrade(degraded);
-      this.#offerRecovery(degraded);
+      const isConfig = error instanceof ConfigError;
+      const refusal = isConfig ? 'correct the configuration' : recoveryRefusal(degraded.reason);
+      this.#offerRecovery(degraded, refusal);
     }
   }
 
@@ -183,9 +185,8 @@ export class VaultServer {
   }
 
   /** Degraded, or in recovery mode where that was asked for and helps. */
-  #offerRecovery(degraded: DegradedError): void {
+  #offerRecovery(degraded: DegradedError, refusal: string | undefined): void {
     const { recovery, config, version, log, print } = this.#options;
-    const refusal = recoveryRefusal(degraded.reason);
     if (recovery === undefined || refusal !== undefined) {
       print(`vault-server degraded on ${this.#url}`);
       if (recovery === undefined) return;

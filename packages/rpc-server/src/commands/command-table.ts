@@ -3,6 +3,7 @@ import { ACCEPT_DATABASE } from './accept-database.js';
 import type { Command } from './command.js';
 import { INIT } from './init.js';
 import { RECOVER } from './recover.js';
+import { RECOVERY_KIT } from './recovery-kit.js';
 import { REPAIR_INDEXES } from './repair-indexes.js';
 import { SETTINGS_COMMAND } from './settings.js';
 import { START } from './start.js';
@@ -17,5 +18,6 @@ export const COMMANDS: readonly Command[] = [
   REPAIR_INDEXES,
   ACCEPT_DATABASE,
   RECOVER,
+  RECOVERY_KIT,
   SETTINGS_COMMAND,
 ];

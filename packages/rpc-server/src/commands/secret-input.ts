@@ -35,6 +35,11 @@ export class SecretInput {
     return answer;
   }
 
+  /** Standard input as it is. */
+  async *bytes(): AsyncGenerator<Uint8Array> {
+    for await (const piece of this.#input()) yield Buffer.from(piece);
+  }
+
   async #firstLine(input: InputStream, label: string): Promise<string> {
     const lines = createInterface({ input });
     try {

@@ -1,0 +1,75 @@
+/**
+ * `<datadir>/recovery-kit-state`: for which key a recovery kit was made, and when it last opened the
+ * database. No secret; authenticated under that key, so that nobody but a holder of it says so.
+ */
+import { open, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { VaultKey } from '@vault/crypto';
+import type { KeyRing } from '@vault/redis-store';
+
+export const KIT_STATE_FILE = 'recovery-kit-state';
+const MODE = 0o600;
+const LABEL = 'recovery-kit';
+
+/** What is known of the kit of one key. */
+export interface KitState {
+  readonly keyId: string;
+  /** ISO 8601 */
+  readonly createdAt: string;
+  /** When it, or the pair that was then encrypted for a public key, last opened the database. ISO 8601 */
+  readonly provenAt: string;
+  /** What opens it. */
+  readonly protection: 'passphrase' | 'public key' | 'unknown';
+}
+
+/** Part of the status: the kit of the active key. */
+export interface KitNote {
+  /** `null` when none was made for the active key, or the database is plaintext. */
+  readonly recoveryKit: KitState | null;
+}
+
+/** @param ring with the key that the state was written under */
+export async function readKitState(dataDir: string, ring: KeyRing): Promise<KitState | undefined> {
+  try {
+    const [json = '', mac = ''] = (await readFile(join(dataDir, KIT_STATE_FILE), 'utf8')).split(
+      '\n',
+    );
+    const state = JSON.parse(json) as KitState;
+    const key = ring.ids.map((id) => ring.byId(id)).find((each) => each?.id === state.keyId);
+    return key?.isMac('audit', Buffer.from(mac, 'base64url'), LABEL, json) === true
+      ? state
+      : undefined;
+  } catch {
+    // Missing, damaged or of a key that is gone: there is no kit to speak of.
+    return undefined;
+  }
+}
+
+export async function writeKitState(
+  dataDir: string,
+  state: KitState,
+  key: VaultKey,
+): Promise<void> {
+  const json = JSON.stringify(state);
+  const mac = key.mac('audit', LABEL, json).toString('base64url');
+  const path = join(dataDir, KIT_STATE_FILE);
+  const file = await open(`${path}.tmp`, 'w', MODE);
+  try {
+    await file.writeFile(`${json}\n${mac}\n`);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  await rename(`${path}.tmp`, path);
+}
+
+/** The kit of the active key, for the status. */
+export async function kitNote(
+  dataDir: string,
+  activeKeyId: string | null,
+  ring: KeyRing,
+): Promise<KitNote> {
+  if (activeKeyId === null) return { recoveryKit: null };
+  const state = await readKitState(dataDir, ring);
+  return { recoveryKit: state?.keyId === activeKeyId ? state : null };
+}
