@@ -13,7 +13,7 @@ import type { TomlTable } from 'smol-toml';
 import { JsonRpcWebSocketClient } from './registry-clients.js';
 import { RedisServer } from './redis.js';
 import { Resources, type Stoppable } from './resources.js';
-import { TcpProxy } from './tcp-proxy.js';
+import { TcpProxy, type Verdict } from './tcp-proxy.js';
 import { TEST_ADMIN, VaultServer } from './vault-server.js';
 import { Xenstored } from './xenstored.js';
 
@@ -105,19 +105,25 @@ export class VaultSite implements Stoppable {
     await this.killAt(seal, () => this.server.spawn());
   }
 
-  /** Kills the server once the seal fits the pattern, while `run` goes on. @throws Error when the server ends by itself */
+  /** Kills the server once the seal fits the pattern, while `run` goes on. */
   async killAt(seal: RegExp, run: () => unknown): Promise<void> {
-    const killed = new Promise<void>((resolve) => {
-      this.proxy.intercept = async ({ direction }) => {
-        if (direction === 'request' || !seal.test(await this.readSeal())) return 'pass';
-        this.proxy.intercept = undefined;
-        await this.server.kill();
-        resolve();
-        return 'cut';
-      };
+    const killed = this.once(seal, async () => {
+      await this.server.kill();
     });
     run();
     await killed;
+  }
+
+  /** Does something once the seal fits the pattern, before the server gets the reply that made it so. */
+  once(seal: RegExp, act: () => Promise<unknown>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.proxy.intercept = async ({ direction }): Promise<Verdict> => {
+        if (direction === 'request' || !seal.test(await this.readSeal())) return 'pass';
+        this.proxy.intercept = undefined;
+        await act().then(() => resolve(), reject);
+        return 'pass';
+      };
+    });
   }
 
   /** The seal's text; empty when there is none. */
