@@ -15,6 +15,7 @@ import { ScheduledExport } from './backup/scheduled-export.js';
 import { backupProtectionOf } from './backup/protection.js';
 import { backupDatabaseOf } from './backup/database-adapter.js';
 import type { ImportParams } from './backup/port.js';
+import { custodyOf } from './config/custody-config.js';
 import { ConfigError } from './config/errors.js';
 import { limitsOf } from './config/limit-settings.js';
 import { resolveLimits } from './limits.js';
@@ -35,8 +36,10 @@ import type { Logger } from './log.js';
 import { openDatabase } from './open-database.js';
 import type { DatabaseParts } from './open-database.js';
 import { OwnRedisError } from './own-redis/errors.js';
+import { KitWatch } from './recovery/kit-watch.js';
 import { recoverDatabase } from './recovery/recover-database.js';
 import { recoveryRefusal } from './recovery/recoverable.js';
+import { withRecoveryAdvice } from './recovery/recovery-advice.js';
 import { RecoveryDesk } from './recovery/recovery-desk.js';
 import { RecoveryPassword } from './recovery/recovery-password.js';
 import { ensureFirstAdministrator } from './session/first-administrator.js';
@@ -141,7 +144,10 @@ export class VaultServer {
       await this.#serve(database);
     } catch (error) {
       if (this.#stopping.signal.aborted) return;
-      const degraded = asDegraded(error);
+      const degraded = await withRecoveryAdvice(
+        asDegraded(error),
+        this.#options.config.settings.datadir,
+      );
       this.#degrade(degraded);
       const isConfig = error instanceof ConfigError;
       const refusal = isConfig ? 'correct the configuration' : recoveryRefusal(degraded.reason);
@@ -231,8 +237,11 @@ export class VaultServer {
     const logger = this.#options.log('backup');
     const backup = new DatabaseConfigBackup({ database: backupDatabaseOf(database), logger });
     if (this.#stopping.signal.aborted) return;
-    this.#api.setState({ mode: 'serving', database: this.#served(database), backup });
-    this.#watchKeyAge(database);
+    const kit = this.#kitWatch();
+    const served = this.#served(database, kit);
+    this.#api.setState({ mode: 'serving', database: served, backup });
+    this.#watchKeyAge(served);
+    await kit.sayIfOutdated(database);
     await this.#startScheduledExport(backup, logger);
     if (created !== undefined) {
       const file = join(settings.datadir, INITIAL_PASSWORD_FILE);
@@ -242,14 +251,26 @@ export class VaultServer {
   }
 
   /** The database with what its status says of this server beside it. */
-  #served(database: CredentialDatabase): ServedDatabase {
+  #served(database: CredentialDatabase, kit: KitWatch): ServedDatabase {
     const rotateAfterMs = this.#options.config.settings['keystore.rotateAfter'];
-    return new ServedDatabase(database, [
-      (status) => rotationNote(status, rotateAfterMs, Date.now()),
-    ]);
+    return new ServedDatabase(
+      database,
+      [(status) => rotationNote(status, rotateAfterMs, Date.now()), (status) => kit.note(status)],
+      (activeKeyId) => kit.sayDue(activeKeyId),
+    );
   }
 
-  #watchKeyAge(database: CredentialDatabase): void {
+  #kitWatch(): KitWatch {
+    const { config, sources, log } = this.#options;
+    const { settings } = config;
+    return new KitWatch({
+      dataDir: settings.datadir,
+      loadKeys: async () => (await custodyOf(settings, sources)).custody.load(),
+      logger: log('keys'),
+    });
+  }
+
+  #watchKeyAge(database: ServedDatabase): void {
     const { settings } = this.#options.config;
     const rotateAfterMs = settings['keystore.rotateAfter'];
     const isAutomatic = settings['keystore.rotateAutomatically'];

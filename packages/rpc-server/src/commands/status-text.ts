@@ -1,6 +1,7 @@
 /** The status report for people. */
 import type { DatabaseStatus, DegradedDetails } from '@vault/redis-store';
 import type { RotationNote } from '../lifecycle/rotation-note.js';
+import type { KitNote } from '../recovery/kit-state.js';
 import type { StatusReport } from './status.js';
 
 type Line = string | undefined;
@@ -22,7 +23,14 @@ function rotationText({ rotation }: RotationNote): Line {
   return rotation.dueAt === null ? undefined : `due at ${rotation.dueAt}`;
 }
 
-function databaseLines(status: DatabaseStatus & RotationNote): Line[] {
+function kitText({ activeKeyId, recoveryKit }: DatabaseStatus & KitNote): Line {
+  if (activeKeyId === null) return undefined;
+  if (recoveryKit === null) return 'none of the active key; run vault-server recovery-kit create';
+  const { createdAt, provenAt, protection } = recoveryKit;
+  return `made ${createdAt}, proven ${provenAt} (${protection})`;
+}
+
+function databaseLines(status: DatabaseStatus & RotationNote & KitNote): Line[] {
   const counts = Object.entries(status.collections).filter(([, count]) => count > 0);
   return [
     row('state', status.state),
@@ -30,6 +38,7 @@ function databaseLines(status: DatabaseStatus & RotationNote): Line[] {
     row('active key', status.activeKeyId),
     row('since', status.activeSince),
     row('rotation', rotationText(status)),
+    row('recovery kit', kitText(status)),
     row('inactive', status.inactiveKeyIds.join(', ')),
     row('migration', status.migration?.backupPath),
     row('records', counts.map(([name, count]) => `${name} ${count}`).join(', ')),

@@ -6,6 +6,9 @@ import { parseListen, formatListen } from '../config/listen-address.js';
 import type { ServerConfig } from '../config/load-config.js';
 import { rotationNote } from '../lifecycle/rotation-note.js';
 import type { RotationNote } from '../lifecycle/rotation-note.js';
+import { kitNote } from '../recovery/kit-state.js';
+import type { KitNote } from '../recovery/kit-state.js';
+import { withRecoveryAdvice } from '../recovery/recovery-advice.js';
 import { withDatabase } from './beside-server.js';
 import { CONFIG_OPTIONS, configArguments, JSON_OPTION } from './command.js';
 import type { Command } from './command.js';
@@ -24,7 +27,7 @@ export interface StatusReport {
   readonly server: { readonly url: string; readonly mode: string; readonly reason?: string };
   readonly halves: HalvesView;
   /** Only when the database can be opened. */
-  readonly database?: DatabaseStatus & RotationNote;
+  readonly database?: DatabaseStatus & RotationNote & KitNote;
   /** Only when it cannot. */
   readonly degraded?: {
     readonly reason: string;
@@ -69,10 +72,11 @@ async function lookAtAll(surroundings: Surroundings, config: ServerConfig): Prom
   try {
     const database = await withDatabase(surroundings, config, (opened) => opened.status());
     const rotation = rotationNote(database, settings['keystore.rotateAfter'], Date.now());
-    return { ...base, database: { ...database, ...rotation } };
+    const kit = await lookAtKit(surroundings, config, database);
+    return { ...base, database: { ...database, ...rotation, ...kit } };
   } catch (error) {
     if (!(error instanceof DegradedError)) throw error;
-    const { reason, message, details } = error;
+    const { reason, message, details } = await withRecoveryAdvice(error, settings.datadir);
     return { ...base, degraded: { reason, message, details } };
   }
 }
@@ -82,6 +86,18 @@ async function lookAtHalves(surroundings: Surroundings, { settings }: ServerConf
   const { ring, ...report } = await custody.load();
   for (const id of ring.ids) ring.byId(id)?.destroy();
   return { ...report, keyIds: ring.ids };
+}
+
+async function lookAtKit(
+  surroundings: Surroundings,
+  { settings }: ServerConfig,
+  { activeKeyId }: DatabaseStatus,
+): Promise<KitNote> {
+  const { custody } = await custodyOf(settings, sourcesFor(surroundings, settings.datadir));
+  const { ring } = await custody.load();
+  const note = await kitNote(settings.datadir, activeKeyId, ring);
+  for (const id of ring.ids) ring.byId(id)?.destroy();
+  return note;
 }
 
 async function askServer({ settings }: ServerConfig): Promise<StatusReport['server']> {

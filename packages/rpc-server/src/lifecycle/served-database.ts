@@ -1,5 +1,10 @@
 /** The database as the API serves it: its status says also what only the server knows. */
-import type { CredentialDatabase, DatabaseStatus } from '@vault/redis-store';
+import type {
+  CredentialDatabase,
+  DatabaseStatus,
+  RotationOptions,
+  RotationReport,
+} from '@vault/redis-store';
 import type { Database, DatabaseProgress } from '../rpc/database-port.js';
 
 /** Adds fields to the status: JSON, no secret in it. */
@@ -8,8 +13,15 @@ export type StatusNote = (status: DatabaseStatus) => object | Promise<object>;
 export class ServedDatabase implements Database {
   readonly #database: CredentialDatabase;
   readonly #notes: readonly StatusNote[];
+  readonly #onRotated: (activeKeyId: string) => void;
 
-  constructor(database: CredentialDatabase, notes: readonly StatusNote[]) {
+  /** @param onRotated told after each rotation that was asked for here */
+  constructor(
+    database: CredentialDatabase,
+    notes: readonly StatusNote[],
+    onRotated: (activeKeyId: string) => void = () => undefined,
+  ) {
+    this.#onRotated = onRotated;
     this.#database = database;
     this.#notes = notes;
   }
@@ -32,8 +44,13 @@ export class ServedDatabase implements Database {
   ): Promise<object> {
     return this.#database.verify(options);
   }
-  rotateKey(): ReturnType<CredentialDatabase['rotateKey']> {
-    return this.#database.rotateKey();
+  async rotateKey(options?: RotationOptions): Promise<RotationReport> {
+    const report = await this.#database.rotateKey(options);
+    this.#onRotated(report.activeKeyId);
+    return report;
+  }
+  keyUse(): ReturnType<CredentialDatabase['keyUse']> {
+    return this.#database.keyUse();
   }
   get inactiveKeyIds(): readonly string[] {
     return this.#database.inactiveKeyIds;

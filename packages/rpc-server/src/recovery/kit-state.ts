@@ -4,6 +4,7 @@
  */
 import { open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isKeyId } from '@vault/crypto';
 import type { VaultKey } from '@vault/crypto';
 import type { KeyRing } from '@vault/redis-store';
 
@@ -28,21 +29,41 @@ export interface KitNote {
   readonly recoveryKit: KitState | null;
 }
 
-/** @param ring with the key that the state was written under */
-export async function readKitState(dataDir: string, ring: KeyRing): Promise<KitState | undefined> {
+/** What the file says, proven or not. */
+interface ReadKitState {
+  readonly state: KitState;
+  readonly json: string;
+  readonly mac: Buffer;
+}
+
+/** @returns `undefined` when it is missing or damaged: there is no kit to speak of */
+async function readFileOf(dataDir: string): Promise<ReadKitState | undefined> {
   try {
-    const [json = '', mac = ''] = (await readFile(join(dataDir, KIT_STATE_FILE), 'utf8')).split(
-      '\n',
-    );
+    const text = await readFile(join(dataDir, KIT_STATE_FILE), 'utf8');
+    const [json = '', mac = ''] = text.split('\n');
     const state = JSON.parse(json) as KitState;
-    const key = ring.ids.map((id) => ring.byId(id)).find((each) => each?.id === state.keyId);
-    return key?.isMac('audit', Buffer.from(mac, 'base64url'), LABEL, json) === true
-      ? state
-      : undefined;
+    const isWhole = isKeyId(state.keyId) && !Number.isNaN(Date.parse(state.createdAt));
+    return isWhole ? { state, json, mac: Buffer.from(mac, 'base64url') } : undefined;
   } catch {
-    // Missing, damaged or of a key that is gone: there is no kit to speak of.
     return undefined;
   }
+}
+
+/**
+ * @param ring with the key that the state was written under
+ * @returns `undefined` when there is none, or none that a holder of its key wrote
+ */
+export async function readKitState(dataDir: string, ring: KeyRing): Promise<KitState | undefined> {
+  const read = await readFileOf(dataDir);
+  if (read === undefined) return undefined;
+  const id = ring.ids.find((each) => each === read.state.keyId);
+  const key = id === undefined ? undefined : ring.byId(id);
+  return key?.isMac('audit', read.mac, LABEL, read.json) === true ? read.state : undefined;
+}
+
+/** What the file says while its key is lost: a hint for an operator, and nothing more. */
+export async function readUnprovenKitState(dataDir: string): Promise<KitState | undefined> {
+  return (await readFileOf(dataDir))?.state;
 }
 
 export async function writeKitState(
