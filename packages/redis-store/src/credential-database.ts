@@ -356,7 +356,7 @@ async function openOn(
       await witness.commit(keeper.content);
       await removeAbandonedSpools(options.dataDir, keeper.content.importing?.spool);
     }
-    start.warnOfUnusedKeys();
+    start.warnOfKeys();
     const { keptKeysBecause } = start;
     return make({ options, link, keeper, witness, identity, heartbeat, keptKeysBecause });
   } catch (error) {

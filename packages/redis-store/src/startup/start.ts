@@ -121,13 +121,16 @@ export class DatabaseStart {
     return decision.action;
   }
 
-  /** Once, when everything is right: halves that this setting has no use for are left alone. */
-  warnOfUnusedKeys(): void {
+  /** Once, when everything is right: of halves that the setting has no use for, or that live too close together. */
+  warnOfKeys(): void {
     const { keeper, options, logger } = this.#parts;
-    const { state, ring } = keeper.custodyReport;
-    if (options.encrypt || options.role === 'tool' || state === 'none') return;
-    const message = 'Encryption is off, and there are key halves: they are left alone';
-    logger.warn(message, { state, keyIds: ring.ids });
+    const { state, ring, custodyWarnings } = keeper.custodyReport;
+    if (options.role === 'tool') return;
+    if (options.encrypt) for (const warning of custodyWarnings) logger.warn(warning);
+    else if (state !== 'none') {
+      const message = 'Encryption is off, and there are key halves: they are left alone';
+      logger.warn(message, { state, keyIds: ring.ids });
+    }
   }
 
   /** What is to be done before serving: the decision, or something that comes first or after. */
