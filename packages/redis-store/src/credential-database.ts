@@ -4,26 +4,23 @@ import { Collection } from './collection.js';
 import { checkDefinitions } from './collection-definition.js';
 import type { DatabaseState } from './database-state.js';
 import { DegradedError, OperationRefusedError, StoreError } from './errors.js';
+import type { RecordUnreadableError } from './errors.js';
+import { exportRecords } from './export-records.js';
+import type { ExportedRecord } from './export-records.js';
 import { ImportSpool, removeAbandonedSpools, rollImportForward } from './import.js';
 import type { ImportReport } from './import.js';
 import { messageOf } from './internal/error-message.js';
-import type { CredentialRecord } from './json-record.js';
-import { decodeRecord } from './json-record.js';
 import { KeyNames } from './key-names.js';
 import { EncryptionCount, keyUseOf } from './key-use.js';
 import type { KeyUse } from './key-use.js';
 import { MigrationLock } from './lock.js';
 import type { MigrationContext } from './migration/migration-context.js';
-import { readRecords } from './migration/record-stream.js';
 import type { Progress } from './migration/migration-context.js';
 import type { OpenOptions } from './open-options.js';
-import { openingRules } from './opening-rules.js';
 import { currentIdentity } from './process-identity.js';
 import type { ProcessIdentity } from './process-identity.js';
 import { Heartbeat, listProcesses } from './processes.js';
-import { RecordCodec } from './record-codec.js';
 import { RedisLink } from './redis-link.js';
-import { partitionsOf } from './partition.js';
 import type { SealContent } from './seal.js';
 import { SealKeeper } from './seal-keeper.js';
 import { DatabaseStart, makeContext } from './startup/start.js';
@@ -34,20 +31,12 @@ import type { RotationOptions, RotationReport } from './rotation.js';
 import { SILENT_LOGGER } from './store-logger.js';
 import { repairIndexes, verifyDatabase } from './verify.js';
 import type { RepairReport, VerifyReport } from './verify.js';
-import { RecordUnreadableError } from './errors.js';
 import { Witness } from './witness.js';
 
 /** How soon a process that is not asked for anything notices what another one did to the seal. */
 const WATCH_EVERY_MS = 1000;
 /** An operation on the whole database does not wait for another one. */
 const OPERATION_LOCK_WAIT_MS = 1000;
-
-/** A record on its way out. */
-export interface ExportedRecord {
-  readonly collection: string;
-  readonly id: string;
-  readonly record: CredentialRecord;
-}
 
 interface Parts {
   readonly options: OpenOptions;
@@ -222,38 +211,17 @@ export class CredentialDatabase {
   }
 
   /**
-   * All records, by collection, partition and id, in bounded memory.
+   * All records, by collection and id, in bounded memory.
    * @param collections default: all
    * @throws {RecordUnreadableError} at the first record that cannot be read: an export that leaves
    *   something out without a word is worse than none. `onUnreadable` takes them instead.
    */
-  async *exportRecords(
+  exportRecords(
     collections: readonly string[] = this.collections,
     onUnreadable?: (error: RecordUnreadableError) => void,
   ): AsyncGenerator<ExportedRecord> {
-    const { link, keeper } = this.#parts;
-    const filed = collections.map((name) => {
-      const { definition } = this.collection(name);
-      const codec = new RecordCodec(name, definition);
-      return { name, codec, partitions: partitionsOf(link, name, definition) };
-    });
-    for await (const { collection, ids, values } of readRecords(filed)) {
-      const rules = openingRules(keeper.current());
-      for (const [i, id] of ids.entries()) {
-        const stored = values[i];
-        if (stored === undefined) continue;
-        try {
-          const json = collection.codec.open(rules, id, stored);
-          const record = decodeRecord(json);
-          if (record === undefined)
-            throw new RecordUnreadableError(collection.name, id, 'not-json');
-          yield { collection: collection.name, id, record };
-        } catch (error) {
-          if (!(error instanceof RecordUnreadableError) || onUnreadable === undefined) throw error;
-          onUnreadable(error);
-        }
-      }
-    }
+    const named = collections.map((name) => this.collection(name));
+    return exportRecords(named, onUnreadable);
   }
 
   /** Ends this process' use of the database; later calls throw `DATABASE_CLOSED`. */
