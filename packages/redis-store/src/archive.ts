@@ -57,8 +57,7 @@ export async function archiveDatabase(options: ArchiveOptions): Promise<ArchiveR
 }
 
 /**
- * Puts an archived database back, after what stands there now was archived in its turn. The server
- * then wants `accept-database`, as after any restore of Redis.
+ * Puts an archived database back, after what stands there now was archived in its turn.
  * @throws {OperationRefusedError} when the archive is not whole, or of another prefix: nothing was changed
  */
 export async function restoreArchive(

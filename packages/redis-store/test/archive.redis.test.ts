@@ -2,13 +2,11 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { acceptDatabase } from '../src/accept.js';
 import { archiveDatabase, restoreArchive } from '../src/archive.js';
 import type { ArchiveOptions, ArchiveReport } from '../src/archive.js';
 import type { DegradedError } from '../src/errors.js';
 import { staticCustody } from '../src/static-custody.js';
-import { contents, DatabaseFixture, fill, USER } from './database-fixture.js';
-import { SERVER } from './store-fixture.js';
+import { contents, DatabaseFixture, fill } from './database-fixture.js';
 
 let fixture: DatabaseFixture;
 beforeAll(async () => {
@@ -48,12 +46,9 @@ async function encrypted(): Promise<unknown> {
   });
 }
 
-/** Puts an archive back and believes it, as an operator does once the keys are found. */
+/** Puts an archive back, as an operator does once the keys are found. */
 async function putBack(path: string): Promise<unknown> {
   await restoreArchive(path, options());
-  const { redis, dataDir } = options();
-  const collections = { server: SERVER, user: USER };
-  await acceptDatabase({ redis, dataDir, collections, custody: fixture.custody });
   return fixture.using({}, async (database) => {
     expect(await database.verify()).toMatchObject({ isSound: true });
     return contents(database);

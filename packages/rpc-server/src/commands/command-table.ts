@@ -5,6 +5,7 @@ import { INIT } from './init.js';
 import { RECOVER } from './recover.js';
 import { RECOVERY_KIT } from './recovery-kit.js';
 import { REPAIR_INDEXES } from './repair-indexes.js';
+import { RESTORE_ARCHIVE } from './restore-archive.js';
 import { SETTINGS_COMMAND } from './settings.js';
 import { START } from './start.js';
 import { STATUS } from './status.js';
@@ -19,5 +20,6 @@ export const COMMANDS: readonly Command[] = [
   ACCEPT_DATABASE,
   RECOVER,
   RECOVERY_KIT,
+  RESTORE_ARCHIVE,
   SETTINGS_COMMAND,
 ];
