@@ -38,4 +38,9 @@ this machine and this day.
 ${table}
 `,
   );
+  writeFileSync(
+    new URL('../docs/benchmarks.json', import.meta.url),
+    `${JSON.stringify(rows, undefined, 2)}\n`,
+  );
+  await import('./scaling.mjs');
 }
