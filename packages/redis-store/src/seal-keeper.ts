@@ -170,7 +170,11 @@ export class SealKeeper implements ViewSource {
     return typeof read === 'object' ? (read.removing ?? []) : [];
   }
 
-  /** Puts the fence of the view in every partition. @returns names of the partitions where another stood */
+  /**
+   * Puts the fence of the view in every partition.
+   * @returns names of the partitions where another stood
+   * @throws {StateStaleError} when another process changed the seal meanwhile: its fences are the newer ones
+   */
   async raiseFences(): Promise<string[]> {
     const raised = await Promise.all(
       this.#fenced().map(async (partition) =>
@@ -181,11 +185,16 @@ export class SealKeeper implements ViewSource {
   }
 
   async #raise(partition: Partition): Promise<boolean> {
+    const { link } = this.#options;
     const fence = this.#fence(partition);
     for (;;) {
       // oxlint-disable no-await-in-loop -- another process may raise it between reading and writing
       const stands = await partition.readFence();
       if (stands === fence) return false;
+      // After the fence, not before: whoever changes the seal raises the fences then, and the swap fails.
+      const bytes = (await link.get(link.names.seal))?.toString();
+      if (bytes !== this.#seal?.bytes)
+        throw new StateStaleError('another process changed the seal');
       if (await partition.swapFence(stands, fence)) return true;
       // oxlint-enable no-await-in-loop
     }

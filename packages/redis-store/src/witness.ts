@@ -13,6 +13,7 @@ import type { KeyId } from '@vault/crypto';
 import { DATABASE_STATES } from './database-state.js';
 import type { DatabaseState } from './database-state.js';
 import { replaceFile, syncFolder } from './durable-file.js';
+import { StateStaleError } from './errors.js';
 import { isMissingFile } from './internal/error-message.js';
 import type { KeyRing } from './custody.js';
 import { isTombstone } from './seal.js';
@@ -107,7 +108,13 @@ export class Witness {
     return aside;
   }
 
+  /** Never back in time: a process that slept while another one used this folder would have that one's work refused. */
   async #write(content: WitnessContent): Promise<void> {
+    const stands = await this.read();
+    const isOfThisDatabase = typeof stands === 'object' && stands.databaseId === content.databaseId;
+    if (isOfThisDatabase && stands.epoch > content.epoch) {
+      throw new StateStaleError('another process with this data folder changed the state');
+    }
     await replaceFile(this.path, `${JSON.stringify(content)}\n`, WITNESS_MODE);
   }
 }
