@@ -20,9 +20,16 @@ export interface Passage {
  * - `cut`: the connection ends instead (a cut request was never executed, a cut reply was executed unseen);
  * - `cutInside`: the first half of its bytes is handed on, then the connection ends;
  * - `swallow`: neither it nor anything after it in its direction is handed on; the connection stays open;
- * - `{ delayMs }`: handed on later; what follows waits behind it.
+ * - `{ delayMs }`: handed on later; what follows waits behind it;
+ * - `{ instead }`: these bytes are handed on in its place.
  */
-export type Verdict = 'pass' | 'cut' | 'cutInside' | 'swallow' | { readonly delayMs: number };
+export type Verdict =
+  | 'pass'
+  | 'cut'
+  | 'cutInside'
+  | 'swallow'
+  | { readonly delayMs: number }
+  | { readonly instead: Buffer };
 
 /** Decides on each passage; may first do something itself, such as kill the server or Redis. */
 export type Interceptor = (passage: Passage) => Verdict | Promise<Verdict>;
@@ -123,8 +130,9 @@ export class TcpProxy implements Stoppable {
           else if (verdict === 'cut') cut();
           else if (verdict === 'cutInside') to.write(frame.subarray(0, frame.length >> 1), cut);
           else {
-            if (verdict !== 'pass') await delay(verdict.delayMs);
-            if (!to.destroyed) to.write(frame);
+            if (verdict !== 'pass' && 'delayMs' in verdict) await delay(verdict.delayMs);
+            const bytes = verdict !== 'pass' && 'instead' in verdict ? verdict.instead : frame;
+            if (!to.destroyed) to.write(bytes);
           }
         });
       }
