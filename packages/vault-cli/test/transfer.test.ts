@@ -226,8 +226,9 @@ describe('an upload', () => {
   it('refused before all of it went shows the answer, not that the rest could not be sent', async () => {
     writeFileSync(cli.folder.join('backup.pgp'), Buffer.alloc(20_000_000));
     server.pages['/api/one-time'] = (request, response) => {
-      response.writeHead(413, { connection: 'close' }).end('too large');
-      request.resume();
+      response.writeHead(413, { connection: 'close' }).write('too large');
+      // A server that hung up now could take its answer with it.
+      request.resume().on('end', () => response.end());
     };
     expect(await importFrom('backup.pgp')).toMatchObject({
       status: 7,
