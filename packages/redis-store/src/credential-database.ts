@@ -14,6 +14,7 @@ import { KeyNames } from './key-names.js';
 import { EncryptionCount, keyUseOf } from './key-use.js';
 import type { KeyUse } from './key-use.js';
 import { MigrationLock } from './lock.js';
+import { removeAbandonedBackups } from './migration/abandoned-backups.js';
 import type { MigrationContext } from './migration/migration-context.js';
 import type { Progress } from './migration/migration-context.js';
 import type { OpenOptions } from './open-options.js';
@@ -323,6 +324,7 @@ async function openOn(
     if (role === 'server') {
       await witness.commit(keeper.content);
       await removeAbandonedSpools(options.dataDir, keeper.content.importing?.spool);
+      await removeAbandonedBackups(options.dataDir, keeper.content, logger);
     }
     start.warnOfKeys();
     const { keptKeysBecause } = start;

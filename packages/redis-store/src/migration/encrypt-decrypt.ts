@@ -1,4 +1,5 @@
 /** The migrations *encrypt* and *decrypt*, as steps between which a crash may come: each step can be done again. */
+import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VaultKey } from '@vault/crypto';
@@ -211,4 +212,14 @@ export function backupPathOf(
 ): string | undefined {
   const backup = content?.migration?.backup;
   return backup === undefined ? undefined : join(dataDir, backup);
+}
+
+/** What an operator does about a migration that failed. */
+export function migrationAdvice(content: SealContent | undefined, dataDir: string): string {
+  const migration = content?.migration ?? undefined;
+  if (migration?.isBackedUp === true && !existsSync(join(dataDir, migration.backup))) {
+    // Only the folder in which it began has the manifest that the records are compared with.
+    return `start the server on ${migration.host} in whose data folder the migration began: it goes on there; then restart this one`;
+  }
+  return 'mend the cause and restart: the migration goes on where it stopped';
 }

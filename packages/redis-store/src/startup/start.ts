@@ -16,6 +16,7 @@ import {
   decryptDatabase,
   encryptDatabase,
   finishScrubbing,
+  migrationAdvice,
   retireKeys,
 } from '../migration/encrypt-decrypt.js';
 import type { MigrationContext } from '../migration/migration-context.js';
@@ -286,7 +287,7 @@ export class DatabaseStart {
       {
         backupPath,
         cause: messageOf(error),
-        advice: 'mend the cause and restart: the migration goes on where it stopped',
+        advice: migrationAdvice(content, dataDir),
       },
       { cause: error },
     );
