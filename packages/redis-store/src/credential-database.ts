@@ -1,5 +1,6 @@
 /** The database: opened through the startup table, served through its collections, changed as a whole only under the lock. */
 import type { KeyId } from '@vault/crypto';
+import { removeAbandonedFiles } from './abandoned-files.js';
 import { Collection } from './collection.js';
 import { checkDefinitions } from './collection-definition.js';
 import type { DatabaseState } from './database-state.js';
@@ -7,7 +8,7 @@ import { DegradedError, OperationRefusedError, StoreError } from './errors.js';
 import type { RecordUnreadableError } from './errors.js';
 import { exportRecords } from './export-records.js';
 import type { ExportedRecord } from './export-records.js';
-import { ImportSpool, removeAbandonedSpools, rollImportForward } from './import.js';
+import { ImportSpool, rollImportForward } from './import.js';
 import type { ImportReport } from './import.js';
 import { messageOf } from './internal/error-message.js';
 import { KeyNames } from './key-names.js';
@@ -323,7 +324,7 @@ async function openOn(
     await start.run();
     if (role === 'server') {
       await witness.commit(keeper.content);
-      await removeAbandonedSpools(options.dataDir, keeper.content.importing?.spool);
+      await removeAbandonedFiles(options.dataDir, keeper.content.importing?.spool);
       await removeAbandonedBackups(options.dataDir, keeper.content, logger);
     }
     start.warnOfKeys();

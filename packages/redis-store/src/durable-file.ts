@@ -6,6 +6,21 @@ import { basename, dirname, join } from 'node:path';
 /** Ending of files that are being written; one that a crash left behind is worth nothing. */
 export const TEMPORARY_ENDING = '.tmp';
 
+/** Files that this process works on, which nobody must take for abandoned. */
+const held = new Set<string>();
+
+/** Says that this process uses the file. */
+export function holdFile(path: string): void {
+  held.add(path);
+}
+/** Says that this process uses it no more. */
+export function releaseFile(path: string): void {
+  held.delete(path);
+}
+export function isHeldFile(path: string): boolean {
+  return held.has(path);
+}
+
 /** Makes renames and removals in a folder durable. */
 export async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');
@@ -16,10 +31,10 @@ export async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** A name beside `path` for writing its next content. */
+/** A name beside `path` for writing its next content, with the id of this process in it. */
 export function temporaryPath(path: string): string {
   const random = randomBytes(6).toString('hex');
-  return join(dirname(path), `.${basename(path)}.${random}${TEMPORARY_ENDING}`);
+  return join(dirname(path), `.${basename(path)}.${process.pid}-${random}${TEMPORARY_ENDING}`);
 }
 
 /**
@@ -28,6 +43,7 @@ export function temporaryPath(path: string): string {
  */
 export async function replaceFile(path: string, content: string, mode: number): Promise<void> {
   const temporary = temporaryPath(path);
+  holdFile(temporary);
   try {
     const handle = await open(temporary, 'wx', mode);
     try {
@@ -40,6 +56,8 @@ export async function replaceFile(path: string, content: string, mode: number): 
   } catch (error) {
     await rm(temporary, { force: true });
     throw error;
+  } finally {
+    releaseFile(temporary);
   }
   await syncFolder(dirname(path));
 }

@@ -7,7 +7,7 @@
  */
 import { createHash, randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, readdir } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -16,7 +16,7 @@ import type { CollectionDefinition, CollectionDefinitions } from './collection-d
 import { RecordInvalidError, StateStaleError } from './errors.js';
 import { entriesWithout } from './filed-entry.js';
 import type { FiledEntry } from './filed-entry.js';
-import { removeFiles, syncFolder } from './durable-file.js';
+import { holdFile, releaseFile, removeFiles, syncFolder } from './durable-file.js';
 import { decodeRecord, encodeRecord } from './json-record.js';
 import type { CredentialRecord } from './json-record.js';
 import type { MigrationContext } from './migration/migration-context.js';
@@ -29,10 +29,6 @@ import { filedCollections } from './sealed-definitions.js';
 import type { FiledCollection } from './sealed-definitions.js';
 
 const SPOOL_MODE = 0o600;
-/** `import-<process id>-<UUID>.spool`; names without a process id are older. */
-const SPOOL_NAME = /^import-(?:(\d+)-)?[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\.spool$/;
-/** Names of the spools that this process is using. */
-const spoolsInUse = new Set<string>();
 const FLUSH_LINES = 500;
 /** Records written beside each other. */
 const UPSERTS_UNDER_WAY = 256;
@@ -104,7 +100,7 @@ export class ImportSpool {
   ): Promise<ImportSpool> {
     const name = `import-${process.pid}-${randomUUID()}.spool`;
     const file = await open(join(dataDir, name), 'wx', SPOOL_MODE);
-    spoolsInUse.add(name);
+    holdFile(join(dataDir, name));
     return new ImportSpool(dataDir, name, definitions, key, file);
   }
 
@@ -143,7 +139,7 @@ export class ImportSpool {
 
   /** Says that this process needs the file no more: where the seal does not name it, the next start removes it. */
   release(): void {
-    spoolsInUse.delete(this.name);
+    releaseFile(join(this.#dataDir, this.name));
   }
 
   async #flush(): Promise<void> {
@@ -152,34 +148,6 @@ export class ImportSpool {
     this.#lines = [];
     this.#hash.update(text);
     await this.#file.writeFile(text);
-  }
-}
-
-/**
- * Removes the spools that an import left behind when it was killed before or after the seal named
- * them: in a plaintext database they hold plaintext.
- * @param named the spool of an import under way, which stays
- */
-export async function removeAbandonedSpools(
-  dataDir: string,
-  named: string | undefined,
-): Promise<void> {
-  const abandoned = (await readdir(dataDir)).filter((name) => {
-    const match = SPOOL_NAME.exec(name);
-    if (match === null || name === named || spoolsInUse.has(name)) return false;
-    const pid = Number(match[1] ?? process.pid);
-    // After a restart of a container the one that was killed had our process id.
-    return pid === process.pid || !isRunning(pid);
-  });
-  await removeFiles(dataDir, abandoned);
-}
-
-function isRunning(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
 }
 

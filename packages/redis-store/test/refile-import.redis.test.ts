@@ -166,7 +166,9 @@ describe.each([true, false])('an import, encryption %s', (encrypt) => {
     const uuid = '01234567-89ab-4cde-8f01-23456789abcd';
     const dead = spawnSync('true').pid;
     const spools = [`import-${dead}-${uuid}.spool`, `import-${process.ppid}-${uuid}.spool`];
-    for (const name of spools) writeFileSync(join(fixture.dataDir, name), 'server x SECRET\n');
+    const temporary = `.vault-state.${dead}-0123456789ab.tmp`;
+    for (const name of [...spools, temporary])
+      writeFileSync(join(fixture.dataDir, name), 'server x SECRET\n');
     await fixture.using({ encrypt }, async (database) => {
       expect(fixture.files()).toEqual([spools[1], 'vault-state']);
       const spool = await database.openImport();
