@@ -106,7 +106,7 @@ export class CrashStage implements Stoppable {
   order(encrypt: boolean, steps: Order['steps'] = []): Order {
     const redis: RedisOptions = {
       socketPath: this.proxy.path ?? '',
-      commandTimeoutMs: 400,
+      commandTimeoutMs: 800,
       connectTimeoutMs: 1000,
     };
     const { dataDir, halves } = this;
