@@ -16,8 +16,8 @@ export class FullDisk implements Stoppable {
     this.#folder = folder;
     this.env = {
       LD_PRELOAD: library,
-      VAULT_FULL_DISK: pathPart,
-      VAULT_FULL_DISK_WHILE: folder.join('full'),
+      FULL_DISK_PART: pathPart,
+      FULL_DISK_WHILE: folder.join('full'),
       // The kernel's queue of operations would go past the library.
       UV_USE_IO_URING: '0',
     };
@@ -31,12 +31,12 @@ export class FullDisk implements Stoppable {
 
   /** From now on every write fails with ENOSPC. */
   fill(): void {
-    writeFileSync(this.env['VAULT_FULL_DISK_WHILE'] as string, '');
+    writeFileSync(this.env['FULL_DISK_WHILE'] as string, '');
   }
 
   /** There is room again. */
   free(): void {
-    rmSync(this.env['VAULT_FULL_DISK_WHILE'] as string, { force: true });
+    rmSync(this.env['FULL_DISK_WHILE'] as string, { force: true });
   }
 
   async stop(): Promise<void> {

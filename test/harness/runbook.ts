@@ -21,13 +21,15 @@
  *
  * A `text` block right behind a `sh` block must be found in its output line by line, in this order. Each block is one
  * `bash -e -o pipefail`, in the same working folder. `test/harness/operator/` holds what a machine with systemd has
- * (`systemctl`, `journalctl`), the two programs, and `operator-demo`, which starts a server with a few records.
+ * (`systemctl`, `journalctl`), the two programs, `operator-demo`, which starts a server with a few records, and
+ * `operator-fail-migration`, which fills the disk.
  */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findFreePort } from './free-port.js';
+import { FullDisk } from './full-disk.js';
 import { Program } from './program.js';
-import type { Stoppable } from './resources.js';
+import { Resources, type Stoppable } from './resources.js';
 import { TemporaryFolder } from './temporary-folder.js';
 import { Xenstored } from './xenstored.js';
 
@@ -89,20 +91,52 @@ export function readRunbook(path: string): readonly RunbookChapter[] {
 /** The machine that a chapter runs on. */
 export class RunbookMachine implements Stoppable {
   readonly folder: TemporaryFolder;
-  readonly #xenstored: Xenstored;
+  readonly #resources: Resources;
+  readonly #environment: NodeJS.ProcessEnv;
   readonly #address: string;
 
-  private constructor(folder: TemporaryFolder, xenstored: Xenstored, address: string) {
+  private constructor(
+    folder: TemporaryFolder,
+    resources: Resources,
+    environment: NodeJS.ProcessEnv,
+    address: string,
+  ) {
     this.folder = folder;
-    this.#xenstored = xenstored;
+    this.#resources = resources;
+    this.#environment = environment;
     this.#address = address;
   }
 
   static async start(): Promise<RunbookMachine> {
-    const folder = new TemporaryFolder('vault-runbook');
-    for (const name of ['home', ...DOCUMENTED_FOLDERS])
-      mkdirSync(folder.join(name), { recursive: true });
-    return new RunbookMachine(folder, await Xenstored.start(), `127.0.0.1:${await findFreePort()}`);
+    const resources = new Resources();
+    try {
+      const xenstored = resources.use(await Xenstored.start());
+      const { LD_PRELOAD, ...disk } = resources.use(
+        await FullDisk.prepare('encryption-backup'),
+      ).env;
+      // Last, so that it is stopped first, with whatever runs in it.
+      const folder = resources.use(new TemporaryFolder('vault-runbook'));
+      for (const name of ['home', ...DOCUMENTED_FOLDERS]) {
+        mkdirSync(folder.join(name), { recursive: true });
+      }
+      const address = `127.0.0.1:${await findFreePort()}`;
+      const environment = {
+        PATH: `${OPERATOR}:${process.env['PATH'] ?? ''}`,
+        HOME: folder.join('home'),
+        // Where vault-server looks for its configuration when nobody says otherwise, as it does in /etc.
+        XDG_CONFIG_HOME: folder.join('etc'),
+        XENSTORED_PATH: xenstored.socketPath,
+        OPERATOR_NODE: process.execPath,
+        OPERATOR_ADDRESS: address,
+        OPERATOR_MACHINE: folder.path,
+        OPERATOR_PRELOAD: LD_PRELOAD,
+        ...disk,
+      };
+      return new RunbookMachine(folder, resources, environment, address);
+    } catch (error) {
+      await resources.stop();
+      throw error;
+    }
   }
 
   /** Runs one step. @throws Error with the place in the document and all output, when it does not go as it says */
@@ -112,7 +146,7 @@ export class RunbookMachine implements Stoppable {
       ['-e', '-o', 'pipefail', '-c', this.#translated(script)],
       {
         cwd: this.folder.join('home'),
-        env: this.#environment(),
+        env: this.#environment,
       },
     );
     program.endInput();
@@ -133,8 +167,7 @@ export class RunbookMachine implements Stoppable {
   }
 
   async stop(): Promise<void> {
-    await this.folder.stop();
-    await this.#xenstored.stop();
+    await this.#resources.stop();
   }
 
   /** What is written of a real machine, as it is on this one. */
@@ -143,20 +176,6 @@ export class RunbookMachine implements Stoppable {
       (result, name) => result.replaceAll(name, this.folder.join(name)),
       text.replaceAll(DOCUMENTED_ADDRESS, this.#address),
     );
-  }
-
-  #environment(): NodeJS.ProcessEnv {
-    const home = this.folder.join('home');
-    return {
-      PATH: `${OPERATOR}:${process.env['PATH'] ?? ''}`,
-      HOME: home,
-      // Where vault-server looks for its configuration when nobody says otherwise, as it does in /etc.
-      XDG_CONFIG_HOME: this.folder.join('etc'),
-      XENSTORED_PATH: this.#xenstored.socketPath,
-      OPERATOR_NODE: process.execPath,
-      OPERATOR_ADDRESS: this.#address,
-      OPERATOR_MACHINE: this.folder.path,
-    };
   }
 }
 

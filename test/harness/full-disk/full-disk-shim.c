@@ -1,6 +1,6 @@
 /*
- * Preloaded into a program: every write to a file whose path contains VAULT_FULL_DISK fails with ENOSPC, as on a full
- * disk, as long as the file VAULT_FULL_DISK_WHILE exists.
+ * Preloaded into a program: every write to a file whose path contains FULL_DISK_PART fails with ENOSPC, as on a full
+ * disk, as long as the file FULL_DISK_WHILE exists.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 static int is_full(int fd) {
-  const char *part = getenv("VAULT_FULL_DISK");
-  const char *flag = getenv("VAULT_FULL_DISK_WHILE");
+  const char *part = getenv("FULL_DISK_PART");
+  const char *flag = getenv("FULL_DISK_WHILE");
   char link[64], path[4096];
   if (part == NULL || flag == NULL || access(flag, F_OK) != 0) return 0;
   snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
