@@ -39,6 +39,8 @@ function databaseLines(status: DatabaseStatus & RotationNote & KitNote): Line[] 
     row('since', status.activeSince),
     row('rotation', rotationText(status)),
     row('recovery kit', kitText(status)),
+    row('previous key', status.previousKeyId),
+    row('pending key', status.pendingKeyId),
     row('inactive', status.inactiveKeyIds.join(', ')),
     row('migration', status.migration?.backupPath),
     row('records', counts.map(([name, count]) => `${name} ${count}`).join(', ')),

@@ -130,6 +130,10 @@ describe('a configuration', () => {
       'CONFIG_CONFLICT /config.toml:2: "redis.sentinels" needs "redis.name"',
     ],
     [
+      '[keystore]\nrotateAfter = "23h"\nrotateAutomatically = true',
+      'CONFIG_CONFLICT /config.toml:3: "keystore.rotateAutomatically" needs "keystore.rotateAfter" of a day at least: each rotation leaves an inactive key behind, and a half holds only so many',
+    ],
+    [
       '[redis]\ntls = true',
       'CONFIG_CONFLICT /config.toml:2: "redis.tls" is for a Redis of yours: set one of redis.url, redis.socket, redis.cluster, redis.sentinels',
     ],
