@@ -21,7 +21,7 @@ import { isAuthenticSeal, parseSeal } from './seal.js';
 import type { ReadSeal } from './seal.js';
 import { SealKeeper } from './seal-keeper.js';
 import { allPartitions, filedCollections } from './sealed-definitions.js';
-import { encryptedWithoutSeal } from './startup/observe.js';
+import { encryptedBesidePlaintext, encryptedWithoutSeal } from './startup/observe.js';
 import type { ObserveOptions } from './startup/observe.js';
 import { SILENT_LOGGER } from './store-logger.js';
 import { Witness } from './witness.js';
@@ -91,7 +91,8 @@ async function acceptUnderLock(
 }
 
 /** @returns `undefined` when there is none, or it is not right: the fences may still tell */
-async function believableSeal({ link, ring }: ObserveOptions): Promise<ReadSeal | undefined> {
+async function believableSeal(options: ObserveOptions): Promise<ReadSeal | undefined> {
+  const { link, ring } = options;
   const bytes = await link.get(link.names.seal);
   const parsed = bytes === undefined ? undefined : parseSeal(bytes.toString());
   if (parsed === 'newer-layout') {
@@ -99,7 +100,13 @@ async function believableSeal({ link, ring }: ObserveOptions): Promise<ReadSeal 
   }
   if (typeof parsed !== 'object') return undefined;
   const { keyId } = parsed.content;
-  if (keyId === null || isAuthenticSeal(parsed, link.names.prefix, ring)) return parsed;
+  if (keyId === null) {
+    // Records under a key that we have: then somebody put this seal there, and the fences may tell.
+    const isOurs = (id: string): boolean => ring.ids.some((own) => own === id);
+    const objection = await encryptedBesidePlaintext(parsed.content, options, isOurs);
+    return objection === undefined ? parsed : undefined;
+  }
+  if (isAuthenticSeal(parsed, link.names.prefix, ring)) return parsed;
   if (ring.byId(keyId) === undefined) {
     throw new OperationRefusedError(
       `the database is under the key ${keyId}, which was not found: put its halves back first`,

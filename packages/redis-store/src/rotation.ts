@@ -82,8 +82,9 @@ export async function rotateKey(
 /** The key of a rotation that did not come to its end, where its lines are there; else a new pair. */
 async function pendingKey({ keeper, custody }: MigrationContext): Promise<KeyId> {
   await keeper.reloadKeys();
-  const { pendingKeyId } = keeper.content;
-  if (pendingKeyId !== null && keeper.ring.byId(pendingKeyId) !== undefined) return pendingKeyId;
+  const { keyId, pendingKeyId } = keeper.content;
+  const isUsable = pendingKeyId !== null && pendingKeyId !== keyId;
+  if (isUsable && keeper.ring.byId(pendingKeyId) !== undefined) return pendingKeyId;
   const refusal = await custody.appendRefusal();
   if (refusal !== undefined)
     throw new OperationRefusedError(`no new key can be written: ${refusal}`);
@@ -154,8 +155,14 @@ export async function deleteInactiveKeys(context: MigrationContext): Promise<rea
     throw new OperationRefusedError(`inactive keys are kept: ${objection}`);
   await context.step('delete-inactive-proven');
   for (const id of inactiveKeyIds) {
-    // oxlint-disable-next-line no-await-in-loop -- a handful of keys, one file
-    await custody.remove(id);
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- a handful of keys, one file
+      await custody.remove(id);
+    } catch (error) {
+      throw new OperationRefusedError(
+        `the lines of key ${id} could not all be removed, try again: ${messageOf(error)}`,
+      );
+    }
   }
   await context.step('delete-inactive-removed');
   await keeper.reloadKeys();

@@ -101,9 +101,13 @@ const shapeOf =
     typeof value === 'object' &&
     value !== null &&
     Object.entries(shape).every(([name, check]) => check((value as Record<string, unknown>)[name]));
-/** A plain file name: it never leads out of the data folder. */
-const isFileName = (value: unknown): boolean =>
-  typeof value === 'string' && /^[A-Za-z0-9._-]{1,128}$/.test(value) && !/^\.+$/.test(value);
+/**
+ * Names that only we give to files of the data folder. Anybody who can write to Redis makes a plaintext
+ * seal, and what it names is deleted later: half B, the witness and the configuration lie in that folder too.
+ */
+const isNamed = (name: RegExp) => (value: unknown) => typeof value === 'string' && name.test(value);
+const isMigrationFile = isNamed(/^encryption-backup[A-Za-z0-9._-]{0,100}$/);
+const isSpool = isNamed(/^import-[0-9a-f-]{1,100}\.spool$/);
 const isState = (value: unknown): boolean => DATABASE_STATES.includes(value as DatabaseState);
 
 const SEAL_SHAPE = {
@@ -121,13 +125,13 @@ const SEAL_SHAPE = {
   migration: orNull(
     shapeOf({
       from: (value) => value === 'plaintext' || value === 'encrypted' || value === 'either',
-      backup: isFileName,
+      backup: isMigrationFile,
       host: isText,
       isBackedUp: (value) => typeof value === 'boolean',
     }),
   ),
-  importing: orNull(shapeOf({ spool: isFileName, host: isText })),
-  files: listOf(isFileName),
+  importing: orNull(shapeOf({ spool: isSpool, host: isText })),
+  files: listOf(isMigrationFile),
   retired: orNull(shapeOf({ keyIds: listOf(isKeyId), epoch: isCount, mac: isText })),
   bootstrapped: (value) => typeof value === 'boolean',
 } satisfies Record<keyof SealContent, (value: unknown) => boolean>;

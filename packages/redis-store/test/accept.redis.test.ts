@@ -61,6 +61,20 @@ describe('accepting a database', () => {
     expect(await fixture.using({}, contents)).toEqual(before);
   });
 
+  it('takes the word of all fences against a plaintext seal that somebody put there', async () => {
+    const before = await fixture.using({}, async (database) => {
+      await fill(database, 3);
+      return contents(database);
+    });
+    const [json = ''] = ((await fixture.client.get('vault:{meta}:seal')) ?? '').split('\n');
+    const forged = { ...(JSON.parse(json) as object), state: 'plaintext', keyId: null, epoch: 99 };
+    await fixture.client.set('vault:{meta}:seal', `${JSON.stringify(forged)}\n-`);
+    fixture.removeFile('vault-state');
+    expect(await fixture.openDegraded()).toMatchObject({ reason: 'foreignDatabase' });
+    expect(await accept()).toMatchObject({ basis: 'fences', state: 'encrypted' });
+    expect(await fixture.using({}, contents)).toEqual(before);
+  });
+
   it('is refused where records are encrypted and nothing tells under which key', async () => {
     await fixture.using({}, async (database) => fill(database, 3));
     await fixture.client.del('vault:{meta}:seal', 'vault:{server}:meta', 'vault:{user}:meta');

@@ -1,4 +1,6 @@
 /** An enemy who can write to Redis and has no key: noticed, named, nothing opened, no key destroyed. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { contents, DatabaseFixture, fill } from './database-fixture.js';
 
@@ -103,6 +105,34 @@ describe('the seal', () => {
     const error = await fixture.openDegraded();
     expect(error.reason).toBe('foreignDatabase');
     expect(error.details.cause).toContain('not made by a holder');
+  });
+});
+
+describe('a plaintext seal that somebody put there', () => {
+  async function forge(changes: object): Promise<void> {
+    const seal = await fixture.client.get(SEAL);
+    const content = JSON.parse(seal?.split('\n')[0] ?? '') as object;
+    const plain = { ...content, state: 'plaintext', keyId: null, activeSinceMs: null, ...changes };
+    await fixture.client.set(SEAL, `${JSON.stringify(plain)}\n-`);
+  }
+
+  it('is not believed by a server without a witness while a record is under a key', async () => {
+    await encrypt();
+    await plantAdministrator();
+    await forge({ epoch: 99 });
+    await fixture.client.del(FENCE, 'vault:{user}:meta');
+    fixture.removeFile('vault-state');
+    const error = await fixture.openDegraded();
+    expect(error.reason).toBe('foreignDatabase');
+    expect(error.details.cause).toMatch(/says plaintext, but the key vault:.* is encrypted/);
+    expect(await fixture.client.get('vault:{user}:r:mallory')).toBe(ADMIN);
+  });
+
+  it('does not have the server delete a file that is not of a migration', async () => {
+    await forge({ files: ['vault-encryption-key'] });
+    writeFileSync(join(fixture.dataDir, 'vault-encryption-key'), 'half B');
+    expect(await fixture.openDegraded()).toMatchObject({ reason: 'foreignDatabase' });
+    expect(fixture.readFile('vault-encryption-key')).toBe('half B');
   });
 });
 

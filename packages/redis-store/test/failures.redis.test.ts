@@ -1,4 +1,6 @@
 /** A migration that fails: Redis refuses, the disk is full, another process has the opposite setting. The backup and the keys are kept, and the next start mends it. */
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import type { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -72,6 +74,19 @@ describe('a backup that cannot be written', () => {
     expect(error.details.cause).toContain('ENOSPC');
     expect(fixture.files()).toEqual(['vault-state']);
     expect(await fixture.using({ encrypt: false }, contents)).toEqual(before);
+  });
+
+  it('leaves nothing under its names where the last step of writing it fails', async () => {
+    const folder = fixture.dataDir;
+    // A folder in its place: the manifest is renamed already when the backup cannot be.
+    const error = await fixture.openDegraded({
+      onStep: async (step) => {
+        if (step === 'state-set')
+          mkdirSync(join(folder, 'encryption-backup.json', 'x'), { recursive: true });
+      },
+    });
+    expect(error.reason).toBe('migrationFailed');
+    expect(fixture.files()).not.toContain('encryption-backup.json.manifest');
   });
 
   it('is written at the next start, through the protection', async () => {

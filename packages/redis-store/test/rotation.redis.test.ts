@@ -217,6 +217,25 @@ describe('a rotation cut short', () => {
   });
 });
 
+describe('a key that stayed pending', () => {
+  test('goes with the others at decryption, and is not taken for new after another encryption', async () => {
+    const cut = await fixture.open({
+      onStep: (step) =>
+        step === 'rotate-pending' ? Promise.reject(new Error('cut')) : Promise.resolve(),
+    });
+    await fill(cut, 10);
+    await expect(cut.rotateKey()).rejects.toThrow('cut');
+    await cut.close();
+    await fixture.using({ encrypt: false }, async (database) => {
+      const { pendingKeyId, halves } = await database.status();
+      expect({ pendingKeyId, keyIds: halves.keyIds }).toEqual({ pendingKeyId: null, keyIds: [] });
+    });
+    const database = await fixture.open();
+    const { activeKeyId, previousKeyId } = await database.rotateKey();
+    expect(activeKeyId).not.toBe(previousKeyId);
+  });
+});
+
 describe('deleting inactive keys', () => {
   test('removes their lines once no record needs them, and gives their ids', async () => {
     const database = await fixture.open();

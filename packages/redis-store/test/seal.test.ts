@@ -89,6 +89,9 @@ describe('a seal', () => {
     ['a key in plaintext', { state: 'plaintext' }],
     ['no key while encrypted', { keyId: null }],
     ['a backup outside the data folder', { files: ['../etc/passwd'] }],
+    ['half B among the files to delete', { files: ['vault-encryption-key'] }],
+    ['the witness as a backup', { files: ['vault-state'] }],
+    ['half B as a spool', { importing: { spool: 'vault-encryption-key', host: 'h' } }],
     ['a spool that is a folder', { importing: { spool: '..', host: 'h' } }],
     ['a missing field', { bootstrapped: undefined }],
   ])('is malformed with %s', (_, changes) => {

@@ -90,8 +90,9 @@ export async function writeBackup(
   } catch (error) {
     backup.abort();
     await manifest.close().catch(() => undefined);
-    await rm(temporary.backup, { force: true });
-    await rm(temporary.manifest, { force: true });
+    // The renamed ones too: the migration goes back, and nobody would ever delete a backup that no seal names.
+    const written = [temporary.backup, temporary.manifest, path, manifestPathOf(path)];
+    await Promise.allSettled(written.map(async (name) => rm(name, { force: true })));
     throw error;
   }
 }

@@ -114,13 +114,17 @@ async function begin(
   if (!migration.isBackedUp) await checkFreeSpace(context);
   await context.step('begin');
   const files = new Set([...before.files, migration.backup, manifestPathOf(migration.backup)]);
+  const unneeded = [...before.inactiveKeyIds, before.pendingKeyId];
   const changes: Partial<SealContent> = {
     state,
     keyId: key.id,
     activeSinceMs: before.activeSinceMs ?? Date.now(),
     migration,
     files: [...files],
-    inactiveKeyIds: before.inactiveKeyIds.filter((id) => id !== key.id),
+    // The key of a rotation that did not come to its end is under no record; left pending, the next
+    // rotation would take it for new.
+    pendingKeyId: null,
+    inactiveKeyIds: unneeded.filter((id) => id !== null).filter((id) => id !== key.id),
     retired: null,
   };
   if (before.state !== state || before.migration?.backup !== migration.backup) {

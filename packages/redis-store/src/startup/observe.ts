@@ -1,6 +1,6 @@
 /** What seal, witness and fences say together; the data itself is looked at only where there is no seal. Reads, never writes. */
 import type { VaultKey } from '@vault/crypto';
-import { isEnvelope } from '@vault/crypto';
+import { envelopeKeyId, isEnvelope } from '@vault/crypto';
 import { canonicalDefinitions } from '../collection-definition.js';
 import type { CollectionDefinitions } from '../collection-definition.js';
 import type { KeyRing } from '../custody.js';
@@ -8,12 +8,15 @@ import type { DatabaseView } from '../database-state.js';
 import { RedisRefusedError } from '../errors.js';
 import { fenceBytes, parseFence } from '../fence.js';
 import type { RedisLink, RedisNode } from '../redis-link.js';
-import { isAuthenticSeal, parseSeal } from '../seal.js';
+import { isAuthenticSeal, isTombstone, parseSeal } from '../seal.js';
 import type { ReadSeal, SealContent } from '../seal.js';
 import { allPartitions, filedCollections, hashOfCanonical } from '../sealed-definitions.js';
 import { witnessObjection } from '../witness.js';
 import type { Witness, WitnessContent } from '../witness.js';
 import type { Observed } from './startup-table.js';
+
+/** Last of the bytes of an envelope that name version and key. */
+const HEAD_LAST_BYTE = 8;
 
 export interface Observation extends Observed {
   /** The bytes in Redis, believed or not: what a change of the seal expects to find. */
@@ -88,6 +91,8 @@ async function objectionTo(
   if (objection !== undefined) return objection;
   if (parsed === undefined) return encryptedWithoutSeal(options);
   const { keyId } = parsed.content;
+  const isKnown = witness !== undefined && witness.epoch > 0;
+  if (keyId === null && !isKnown) return encryptedBesidePlaintext(parsed.content, options);
   if (keyId === null || isAuthenticSeal(parsed, prefix, options.ring)) return undefined;
   return options.ring.byId(keyId) === undefined
     ? `the seal names key ${keyId}, which was not found`
@@ -141,28 +146,55 @@ function witnessedView(
 
 /** Without seal and witness the data itself is looked at: a record or fence under a key is an objection. */
 export async function encryptedWithoutSeal({ link }: ObserveOptions): Promise<string | undefined> {
+  const name = await keyedName(link, () => true);
+  return name === undefined ? undefined : `there is no seal, but the key ${name} is encrypted`;
+}
+
+/**
+ * A plaintext seal is anybody's. Without a witness it is believed only where nothing is under a key but
+ * the keys that a tombstone, signed by one that we have, gives up.
+ * @param counts which keys are looked for, default all
+ */
+export async function encryptedBesidePlaintext(
+  { databaseId, retired }: SealContent,
+  { link, ring }: Pick<ObserveOptions, 'link' | 'ring'>,
+  counts: (keyId: string) => boolean = () => true,
+): Promise<string | undefined> {
+  const isSigned = retired !== null && isTombstone(retired, link.names.prefix, databaseId, ring);
+  const given: readonly string[] = isSigned ? retired.keyIds : [];
+  const name = await keyedName(link, (keyId) => !given.includes(keyId) && counts(keyId));
+  return name === undefined
+    ? undefined
+    : `the seal says plaintext, but the key ${name} is encrypted`;
+}
+
+/** Name of a record or fence under one of the keys. */
+async function keyedName(
+  link: RedisLink,
+  counts: (keyId: string) => boolean,
+): Promise<string | undefined> {
   const masters = await link.masters();
   if (link.isCluster) await checkSlots(masters[0]);
   for (const master of masters) {
     // oxlint-disable-next-line no-await-in-loop -- one page after the other
     for await (const keys of master.scan(link.names.pattern)) {
-      const found = await Promise.all(keys.map((key) => keyedKey(link, key)));
-      const name = found.find((key) => key !== undefined);
-      if (name !== undefined) return `there is no seal, but the key ${name} is encrypted`;
+      const found = await Promise.all(keys.map((key) => keyIdAt(link, key)));
+      const at = found.findIndex((keyId) => keyId !== undefined && counts(keyId));
+      if (at >= 0) return keys[at];
     }
   }
   return undefined;
 }
 
-async function keyedKey(link: RedisLink, key: string): Promise<string | undefined> {
+/** Id of the key that a record or fence is under; empty where it is cut short. */
+async function keyIdAt(link: RedisLink, key: string): Promise<string | undefined> {
   const parsed = link.names.parse(key);
   if (parsed?.kind === 'record') {
-    const first = await link.command('GETRANGE', key, 0, 0);
-    return Buffer.isBuffer(first) && isEnvelope(first) ? key : undefined;
+    const head = await link.command('GETRANGE', key, 0, HEAD_LAST_BYTE);
+    return Buffer.isBuffer(head) && isEnvelope(head) ? (envelopeKeyId(head) ?? '') : undefined;
   }
   if (parsed?.kind !== 'fence') return undefined;
-  const fence = parseFence((await link.get(key))?.toString() ?? '');
-  return fence === undefined || fence.content.keyId === null ? undefined : key;
+  return parseFence((await link.get(key))?.toString() ?? '')?.content.keyId ?? undefined;
 }
 
 async function checkSlots(node: RedisNode | undefined): Promise<void> {
