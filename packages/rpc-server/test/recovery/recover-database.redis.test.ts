@@ -1,0 +1,206 @@
+/** Recovery on a real Redis, stopped at each of its steps. */
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import type { CredentialDatabase } from '@vault/redis-store';
+import { RedisServer } from '../../../../test/harness/redis.js';
+import { Resources } from '../../../../test/harness/resources.js';
+import { TemporaryFolder } from '../../../../test/harness/temporary-folder.js';
+import { backupDatabaseOf } from '../../src/backup/database-adapter.js';
+import { DatabaseConfigBackup } from '../../src/backup/config-backup.js';
+import { loadConfig } from '../../src/config/load-config.js';
+import { openDatabase } from '../../src/open-database.js';
+import { recoverDatabase } from '../../src/recovery/recover-database.js';
+import type { Recovered, RecoveryParts } from '../../src/recovery/recover-database.js';
+import { RECOVERY_MARKER_FILE } from '../../src/recovery/recovery-marker.js';
+import { RecordingLogger } from '../api-fixture.js';
+
+const PASSPHRASE = 'correct horse battery';
+const SECRET = 'MARKER-SECRET';
+
+const resources = new Resources();
+let folder: TemporaryFolder;
+let redis: RedisServer;
+let parts: RecoveryParts;
+let backup: Buffer;
+beforeEach(async () => {
+  folder = resources.use(new TemporaryFolder('vault-recover'));
+  redis = resources.use(await RedisServer.start({ appendonly: true }));
+  configure(true);
+  backup = await fillAndExport();
+  rmSync(halfA());
+});
+afterEach(() => resources.stop());
+
+const halfA = (): string => folder.join('half-a');
+const halfB = (): string => join(folder.path, 'vault-encryption-key');
+const lines = (file: string): string[] => readFileSync(file, 'utf8').trim().split('\n');
+const files = (): string[] => readdirSync(folder.path);
+
+function configure(encrypt: boolean): void {
+  writeFileSync(
+    folder.join('config.toml'),
+    `datadir = "${folder.path}"
+[redis]
+socket = "${redis.socketPath ?? ''}"
+encryptCredentialDatabase = ${encrypt}
+[keystore]
+halfA = { source = "file", path = "${halfA()}" }
+halfB = { source = "file", path = "${halfB()}" }
+`,
+  );
+  const config = loadConfig({
+    environment: {},
+    configFile: folder.join('config.toml'),
+    workingFolder: folder.path,
+  });
+  parts = {
+    config,
+    redis: {
+      options: { socketPath: redis.socketPath ?? '' },
+      isOwn: false,
+      stop: () => Promise.resolve(),
+    },
+    sources: {
+      variables: {},
+      dataDir: folder.path,
+      userId: process.geteuid?.(),
+      groupId: process.getegid?.(),
+    },
+    logger: new RecordingLogger(),
+  };
+}
+
+async function open(): Promise<CredentialDatabase> {
+  const database = await openDatabase({ ...parts, role: 'server' });
+  resources.defer(() => database.close());
+  return database;
+}
+
+/** A database of two records, and its backup; then it is closed. */
+async function fillAndExport(): Promise<Buffer> {
+  const database = await open();
+  await database
+    .collection('server')
+    .add({ host: 'xcp1', username: 'root', password: SECRET }, { id: 'one' });
+  await database.collection('user').add({ email: 'ada', permission: 'admin' }, { id: 'ada' });
+  const exported = new DatabaseConfigBackup({
+    database: backupDatabaseOf(database),
+    logger: parts.logger,
+  }).export({ passphrase: PASSPHRASE });
+  const bytes = await buffer(exported.open());
+  await database.close();
+  return bytes;
+}
+
+async function recover(
+  changes: Partial<RecoveryParts> = {},
+  bytes = backup,
+  passphrase = PASSPHRASE,
+): Promise<Recovered> {
+  const recovered = await recoverDatabase({ ...parts, ...changes }, Readable.from([bytes]), {
+    passphrase,
+  });
+  resources.defer(() => recovered.database.close());
+  return recovered;
+}
+
+async function everyKey(): Promise<string[]> {
+  const client = redis.client();
+  const keys = await client.keys('*');
+  client.disconnect();
+  return keys.filter((key) => !/\{meta\}:(?:lock|process)/.test(key)).toSorted();
+}
+
+async function expectRecovered({ database }: Recovered): Promise<void> {
+  expect(await database.verify()).toMatchObject({ isSound: true, records: 2 });
+  expect(await database.collection('server').find({ host: 'xcp1' })).toMatchObject([
+    { id: 'one', record: { password: SECRET } },
+  ]);
+  expect(database.isBootstrapped).toBe(true);
+  expect(files()).not.toContain(RECOVERY_MARKER_FILE);
+  expect(files()).not.toContainEqual(expect.stringMatching(/\.(?:tmp|spool)$/));
+}
+
+describe('recovering a database', () => {
+  it('fills a new one under a new key, and keeps the old one and every half', async () => {
+    const before = lines(halfB());
+    const recovered = await recover();
+    await expectRecovered(recovered);
+    expect(recovered.imported.records).toBe(2);
+    expect(recovered.archives).toEqual([expect.stringContaining('archived-database_')]);
+    expect(lines(halfB()).slice(0, -1)).toEqual(before);
+    expect(lines(halfA())).toHaveLength(1);
+    expect(readFileSync(recovered.archives[0] ?? '', 'utf8')).not.toContain(SECRET);
+  });
+
+  it('leaves a plaintext database where the setting says so', async () => {
+    configure(false);
+    const { database } = await recover();
+    expect(database.state).toBe('plaintext');
+    expect(files()).not.toContain('half-a');
+  });
+
+  it.each<[string, () => [Buffer, string]]>([
+    ['another passphrase', () => [backup, 'wrong horse battery']],
+    ['a cut file', () => [backup.subarray(0, -30), PASSPHRASE]],
+    ['a file of something else', () => [Buffer.from('{"format":"other"}'), PASSPHRASE]],
+    [
+      'a record that does not fit its collection',
+      () => [
+        Buffer.from(
+          '{"format":"vault-config-backup","version":1,"entries":{"server":[{"id":"x","hots":1}]}}',
+        ),
+        PASSPHRASE,
+      ],
+    ],
+  ])('changes nothing with %s', async (_, given) => {
+    const before = [await everyKey(), files()];
+    await expect(recover({}, ...given())).rejects.toMatchObject({
+      code: expect.stringMatching(/^BACKUP_/),
+    });
+    expect([await everyKey(), files()]).toEqual(before);
+  });
+
+  it('changes nothing where no new key can be written', async () => {
+    const config = parts.config;
+    const settings = {
+      ...config.settings,
+      'keystore.halfA': { source: 'env' },
+    };
+    const before = [await everyKey(), files()];
+    await expect(recover({ config: { ...config, settings } })).rejects.toMatchObject({
+      code: 'FORBIDDEN_OPERATION',
+    });
+    expect([await everyKey(), files()]).toEqual(before);
+  });
+
+  it.each([
+    'archive-announced',
+    'archive-fences-removed',
+    'archive-removed',
+    'recovery-key-appended',
+    'recovery-key-noted',
+    'import-written',
+    'recovery-imported',
+  ])('stopped at %s: degraded until the next recovery, which goes on', async (at) => {
+    const onStep = (step: string): Promise<void> =>
+      step === at ? Promise.reject(new Error('stopped here')) : Promise.resolve();
+    await expect(recover({ onStep })).rejects.toBeInstanceOf(Error);
+
+    await expect(open()).rejects.toMatchObject({
+      reason: 'startFailed',
+      details: { cause: expect.stringContaining('recovery was begun') },
+    });
+    const keysBefore = files().includes('half-a') ? lines(halfA()).length : 0;
+    const recovered = await recover();
+    await expectRecovered(recovered);
+    expect(recovered.archives[0]).toContain('archived-database_');
+    // A key whose halves were noted is used, not left lying about.
+    expect(lines(halfA()).length).toBeLessThanOrEqual(keysBefore + 1);
+    await recovered.database.close();
+    expect(await (await open()).collection('server').count()).toBe(1);
+  });
+});
