@@ -21,6 +21,7 @@ export type Base = 'plain' | 'encrypted' | 'rotated';
 interface Snapshot {
   readonly keys: readonly (readonly [string, Buffer])[];
   readonly folder: string;
+  readonly halfA: string;
 }
 
 /** Redis packs texts in its files and dumps otherwise, where no search would find them. */
@@ -30,6 +31,11 @@ export interface StageOptions {
   readonly redis?: RedisServerOptions;
   /** Half A; default: a file beside the data folder. */
   readonly halfA?: HalfSourceConfig;
+  /** Where half A is no file: how its text is read and put back. `''` is none. */
+  readonly keeperOfA?: {
+    readonly read: () => Promise<string>;
+    readonly write: (text: string) => Promise<void>;
+  };
 }
 
 export class CrashStage implements Stoppable {
@@ -42,6 +48,7 @@ export class CrashStage implements Stoppable {
   readonly dataDir: string;
   readonly halves: Order['halves'];
   readonly #resources: Resources;
+  readonly #keeperOfA: StageOptions['keeperOfA'];
   readonly #snapshots = new Map<Base, Snapshot>();
   readonly #snapshotFolder: TemporaryFolder;
   /** Whether the case before may have left some in the files of Redis. */
@@ -54,6 +61,7 @@ export class CrashStage implements Stoppable {
     options: StageOptions,
   ) {
     this.#resources = resources;
+    this.#keeperOfA = options.keeperOfA;
     this.redis = redis;
     this.proxy = proxy;
     this.client = redis.client();
@@ -135,6 +143,7 @@ export class CrashStage implements Stoppable {
     if (isNeverPlain && this.#isPlaintextInFiles) await this.#rewriteFiles();
     this.#isPlaintextInFiles = !isNeverPlain;
     cpSync(snapshot.folder, this.folder, { recursive: true });
+    await this.#keeperOfA?.write(snapshot.halfA);
     const restoring = this.client.pipeline();
     for (const [key, value] of snapshot.keys) restoring.restore(key, 0, value);
     for (const [error] of (await restoring.exec()) ?? []) if (error !== null) throw error;
@@ -175,6 +184,7 @@ export class CrashStage implements Stoppable {
       rmSync(join(this.folder, name), { recursive: true, force: true });
     }
     mkdirSync(this.dataDir, { mode: 0o700 });
+    await this.#keeperOfA?.write('');
   }
 
   async #rewriteFiles(): Promise<void> {
@@ -199,7 +209,8 @@ export class CrashStage implements Stoppable {
     const keys = await Promise.all(
       names.map(async (key) => [key, await this.client.dumpBuffer(key)] as const),
     );
-    const snapshot = { keys, folder };
+    const halfA = (await this.#keeperOfA?.read()) ?? '';
+    const snapshot = { keys, folder, halfA };
     this.#snapshots.set(base, snapshot);
     return snapshot;
   }

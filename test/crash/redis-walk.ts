@@ -8,7 +8,7 @@ import { announceCases, choose } from './seeded-choice.js';
 import { countCases, expectSurvival } from './walk.js';
 
 /** Faults of one operation in a sample. */
-const FAULTS_IN_SAMPLE = 3;
+const FAULTS_IN_SAMPLE = 2;
 /** All cases of one fault in one operation: a hundred, of two seconds on a busy machine. */
 const WALK_LIMIT_MS = 1_200_000;
 
