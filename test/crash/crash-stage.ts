@@ -29,6 +29,8 @@ export const PLAIN_FILES: readonly string[] = ['rdbcompression no'];
 
 export interface StageOptions {
   readonly redis?: RedisServerOptions;
+  /** Redis makes a snapshot of the base before each case. */
+  readonly savesBase?: true;
   /** Half A; default: a file beside the data folder. */
   readonly halfA?: HalfSourceConfig;
   /** Where half A is no file: how its text is read and put back. `''` is none. */
@@ -49,6 +51,7 @@ export class CrashStage implements Stoppable {
   readonly halves: Order['halves'];
   readonly #resources: Resources;
   readonly #keeperOfA: StageOptions['keeperOfA'];
+  readonly #savesBase: boolean;
   readonly #snapshots = new Map<Base, Snapshot>();
   readonly #snapshotFolder: TemporaryFolder;
   /** Whether the case before may have left some in the files of Redis. */
@@ -62,6 +65,7 @@ export class CrashStage implements Stoppable {
   ) {
     this.#resources = resources;
     this.#keeperOfA = options.keeperOfA;
+    this.#savesBase = options.savesBase ?? false;
     this.redis = redis;
     this.proxy = proxy;
     this.client = redis.client();
@@ -106,7 +110,7 @@ export class CrashStage implements Stoppable {
       }),
       dataDir: this.dataDir,
       encrypt,
-      ownRedis: true,
+      ownRedis: this.#isOwnRedis,
     };
   }
 
@@ -118,7 +122,8 @@ export class CrashStage implements Stoppable {
       connectTimeoutMs: 1000,
     };
     const { dataDir, halves } = this;
-    return { redis, collections: COLLECTIONS, dataDir, halves, encrypt, steps };
+    const ownRedis = this.#isOwnRedis;
+    return { redis, ownRedis, collections: COLLECTIONS, dataDir, halves, encrypt, steps };
   }
 
   /** Opens the database in this process, uses it, and closes it. @throws DegradedError as any start */
@@ -147,6 +152,7 @@ export class CrashStage implements Stoppable {
     const restoring = this.client.pipeline();
     for (const [key, value] of snapshot.keys) restoring.restore(key, 0, value);
     for (const [error] of (await restoring.exec()) ?? []) if (error !== null) throw error;
+    if (this.#savesBase) await this.client.save();
   }
 
   /** SIGKILL for Redis, and a new start on what it has on disk. */
@@ -187,7 +193,13 @@ export class CrashStage implements Stoppable {
     await this.#keeperOfA?.write('');
   }
 
+  /** A Redis of the server's own never makes snapshots. */
+  get #isOwnRedis(): boolean {
+    return !this.#savesBase;
+  }
+
   async #rewriteFiles(): Promise<void> {
+    if (this.#savesBase) return; // its one file is made anew as soon as the base is there
     await this.client.bgrewriteaof();
     while (!(await this.client.info('persistence')).includes('aof_rewrite_in_progress:0')) {
       await delay(5);

@@ -56,7 +56,7 @@ function openOptions(order) {
     custody: new SplitKeystore({ halfA, halfB }),
     dataDir: order.dataDir,
     encrypt: order.encrypt,
-    ownRedis: true,
+    ownRedis: order.ownRedis,
   };
 }
 

@@ -29,6 +29,7 @@ export interface Step {
 
 export interface Order {
   readonly redis: RedisOptions;
+  readonly ownRedis: boolean;
   readonly collections: CollectionDefinitions;
   readonly dataDir: string;
   readonly halves: readonly [HalfSourceConfig, HalfSourceConfig];
