@@ -1,6 +1,6 @@
 /** A database is put aside whole, and back again, whenever the power goes. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import { chmodSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { archiveDatabase, restoreArchive } from '../src/archive.js';
 import type { ArchiveOptions, ArchiveReport } from '../src/archive.js';
@@ -71,6 +71,19 @@ describe('archiving a database', () => {
     expect(report.formerWitness).toMatch(/vault-state\.replaced-\d+$/);
     await fixture.using({ custody: staticCustody() }, async (database) => {
       expect(await database.collection('server').count()).toBe(0);
+    });
+  });
+
+  it('keeps its key from being deleted as inactive', async () => {
+    await encrypted();
+    const { path = '' } = await archive();
+    await fixture.using({}, async (database) => {
+      const { previousKeyId } = await database.rotateKey();
+      await expect(database.deleteInactiveKeys()).rejects.toThrow(
+        `${path} holds records under the key ${previousKeyId}`,
+      );
+      rmSync(path);
+      expect(await database.deleteInactiveKeys()).toEqual([previousKeyId]);
     });
   });
 
