@@ -41,6 +41,8 @@ export class CommandPlace implements ValuePlace {
   readonly place: string;
   readonly parseOptions = {} as const;
   readonly #options: CommandSourceOptions;
+  /** A read gave a value, and nothing was deleted since. */
+  #hasValue = false;
 
   constructor(options: CommandSourceOptions) {
     this.#options = options;
@@ -59,7 +61,10 @@ export class CommandPlace implements ValuePlace {
     const result = await this.#run(this.#options.read, HALF_VALUE_MAX_BYTES);
     if (result.status === 'failed') return { status: 'unreadable', reason: result.reason };
     const { exitStatus, stdout } = result;
-    if (exitStatus === 0 && stdout.length > 0) return { status: 'value', value: stdout };
+    if (exitStatus === 0 && stdout.length > 0) {
+      this.#hasValue = true;
+      return { status: 'value', value: stdout };
+    }
     stdout.fill(0);
     if (exitStatus === 0 || exitStatus === this.#options.missingExitStatus) {
       return { status: 'missing' };
@@ -88,6 +93,7 @@ export class CommandPlace implements ValuePlace {
         );
       }
       await this.#write(next.action === 'delete' ? Buffer.alloc(0) : next.value);
+      this.#hasValue = next.action !== 'delete';
     } finally {
       current?.fill(0);
       if (next?.action === 'replace') next.value.fill(0);
@@ -109,8 +115,15 @@ export class CommandPlace implements ValuePlace {
     throw new KeystoreError('HALF_WRITE_FAILED', `command ${this.place}: ${reason}`);
   }
 
+  /** The whole value is written anew, so a value that was there and is not printed now would be lost. */
   async #readForChange(): Promise<Buffer | undefined> {
     const raw = await this.read();
+    if (raw.status === 'missing' && this.#hasValue) {
+      throw new KeystoreError(
+        'HALF_CONFLICT',
+        `command ${this.place} printed a value before, and none now: nothing is written in its place`,
+      );
+    }
     if (raw.status === 'missing') return undefined;
     if (raw.status === 'value') return raw.value;
     throw new KeystoreError('HALF_UNREADABLE', `command ${this.place}: ${raw.reason}`);

@@ -143,6 +143,19 @@ describe('a command', () => {
     });
   });
 
+  test('that prints nothing where it printed a value before is not written to', async () => {
+    const path = at.folder.join('secret');
+    writeFileSync(path, 'a3'.repeat(32));
+    const source = commandSource(`[ -e '${path}.hiccup' ] || cat '${path}'`, {
+      write: ['sh', '-c', writeScript(path)],
+    });
+    expect(await source.read()).toMatchObject({ status: 'found' });
+    writeFileSync(`${path}.hiccup`, '');
+    const append = source.append({ keyId: FIRST_ID, half: KeyHalf.generate() });
+    await expect(append).rejects.toMatchObject({ code: 'HALF_CONFLICT' });
+    expect(readFileSync(path, 'utf8')).toBe('a3'.repeat(32));
+  });
+
   test('names its program only, since arguments may hold a token', () => {
     expect(commandSource('echo marker-token').place).toBe('sh');
   });
