@@ -30,6 +30,9 @@ export interface LogOptions {
   readonly now?: () => Date;
 }
 
+/** The message of lines that say who did what: written at any level, since they are promised. */
+export const AUDIT_MESSAGE = 'audit';
+
 /** Enough for a progress or a list of ids; a longer value is cut by `inspect` with a mark. */
 const INSPECT_OPTIONS = {
   depth: 4,
@@ -49,7 +52,7 @@ export function createLog(options: LogOptions): (namespace: string) => Logger {
     const isDebugged = debugNamespaces !== '' && debug.enabled(namespace);
     const from = isDebugged ? 0 : LOG_LEVELS.indexOf(level);
     const lineOf = (at: LogLevel) => (message: string, data?: LogData) => {
-      if (LOG_LEVELS.indexOf(at) < from) return;
+      if (LOG_LEVELS.indexOf(at) < from && message !== AUDIT_MESSAGE) return;
       const text = `${now().toISOString()} ${namespace} ${at.toUpperCase()} ${oneLine(message)}`;
       write(data === undefined ? `${text}\n` : `${text} ${inspectData(data)}\n`);
     };

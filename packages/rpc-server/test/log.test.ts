@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { createLog } from '../src/log.js';
+import { AuditLog } from '../src/session/audit-log.js';
 import type { LogLevel, LogOptions } from '../src/log.js';
 
 function record(options: Partial<LogOptions> = {}) {
@@ -34,6 +35,17 @@ describe('the log', () => {
     const logger = log('server');
     for (const name of ['debug', 'info', 'warn', 'error'] as const) logger[name]('x');
     expect(lines).toHaveLength(count);
+  });
+
+  it('writes audit lines at any level', () => {
+    const { lines, log } = record({ level: 'error' });
+    new AuditLog(log('api')).record({
+      action: 'reveal',
+      userId: 'u',
+      collection: 'server',
+      id: 's',
+    });
+    expect(lines).toEqual([expect.stringContaining("audit { action: 'reveal'")]);
   });
 
   it('writes debug lines of the namespaces that are named', () => {

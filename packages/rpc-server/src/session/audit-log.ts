@@ -1,5 +1,6 @@
 /** Who did what to which object: lines in the server's log that hold names and ids, never values. */
 import type { StoreLogger } from '@vault/redis-store';
+import { AUDIT_MESSAGE } from '../log.js';
 
 export interface AuditEvent {
   /** What was done: `reveal`, `sign-in failed`, `user.set`, … */
@@ -20,6 +21,6 @@ export class AuditLog {
 
   record(event: AuditEvent): void {
     const entries = Object.entries(event).filter(([, value]) => value !== undefined);
-    this.#logger.info('audit', Object.fromEntries(entries));
+    this.#logger.info(AUDIT_MESSAGE, Object.fromEntries(entries));
   }
 }
