@@ -96,10 +96,13 @@ describe('two servers on one Redis', () => {
     await expectSecrets(one, RECORDS, written);
   });
 
-  test('finish the rotation of the one that is killed in the middle of it', async () => {
+  test.each([
+    ['the other goes on', false],
+    ['the next start goes on, where both are killed', true],
+  ])('killed in the middle of a rotation: %s', async (_, areBothKilled) => {
     const [first, second] = [await group.prepare(), await group.prepare()];
     const one = await group.launch(first);
-    const two = await group.launch(second);
+    let two = await group.launch(second);
     await addSecrets(one, RECORDS);
     const { activeKeyId } = await statusOf(one);
     const rekeying = new Promise<unknown>((resolve) => {
@@ -112,14 +115,16 @@ describe('two servers on one Redis', () => {
     });
     const rotation = one.call('encryption.rotateKeys').catch((error: unknown) => error);
     await rekeying;
-    await first.kill();
+    await Promise.all([first.kill(), ...(areBothKilled ? [second.kill()] : [])]);
     expect(await rotation).toBeInstanceOf(Error);
 
+    if (areBothKilled) two = await group.launch(second);
     const after = await until(
       () => statusOf(two),
       ({ state }) => state === 'encrypted',
     );
     expect(after.inactiveKeyIds).toEqual([activeKeyId]);
+    expect(second.stderr).toContain('Every record is under the new key');
     await expectSecrets(two, RECORDS);
     expect(await two.call('encryption.verify')).toMatchObject({ isSound: true });
     await expectSecrets(await group.launch(first), RECORDS);
