@@ -142,10 +142,14 @@ export async function deleteInactiveKeys(context: MigrationContext): Promise<rea
   const { keeper, lock, link, custody, logger } = context;
   const { state, importing, inactiveKeyIds } = keeper.content;
   if (inactiveKeyIds.length === 0) return [];
-  if (state !== 'encrypted' || importing !== null) {
+  if (importing !== null) throw new OperationRefusedError('an import is under way');
+  if (state === 'plaintext') {
     throw new OperationRefusedError(
-      `the database is ${importing === null ? state : 'importing'}: wait until that has ended`,
+      'the database is plaintext: its keys are deleted by the next start that finds everything on disk in Redis',
     );
+  }
+  if (state !== 'encrypted') {
+    throw new OperationRefusedError(`the database is ${state}: wait until that has ended`);
   }
   const objection =
     (await backupsUnder(context.dataDir, inactiveKeyIds)) ??

@@ -248,6 +248,23 @@ describe('deleting inactive keys', () => {
     expect(status.inactiveKeyIds).toEqual([]);
   });
 
+  test('is refused where the database is plaintext and Redis keeps nothing on disk', async () => {
+    const forgetful = await DatabaseFixture.start({});
+    try {
+      const id = await forgetful.using({}, async (database) => {
+        await fill(database, 5);
+        return (await database.status()).activeKeyId;
+      });
+      await forgetful.using({ encrypt: false }, async (database) => {
+        expect(database.inactiveKeyIds).toEqual([id]);
+        expect((await database.status()).keptKeysBecause).not.toBeNull();
+        await expect(database.deleteInactiveKeys()).rejects.toThrow(/is plaintext: its keys/);
+      });
+    } finally {
+      await forgetful.stop();
+    }
+  });
+
   test('is refused for a record outside the id list that is under one of them, and for a kept backup', async () => {
     const database = await fixture.open();
     await fill(database, 20);
