@@ -11,6 +11,8 @@ import { setMessageLimit } from './message-limit.js';
 const CLOSE_GOING_AWAY = 1001;
 const CLOSE_POLICY = 1008;
 const CLOSE_SIGNED_OUT = 4001;
+/** Answers that may wait for a stranger: the method list asked for again and again must not fill the memory. */
+const UNSENT_BEFORE_SIGN_IN_BYTES = 1024 * 1024;
 
 export interface ConnectionOptions {
   readonly socket: WebSocket;
@@ -98,7 +100,11 @@ export class Connection implements Caller {
   #send(text: string): void {
     const { socket, limits } = this.#options;
     if (socket.readyState !== socket.OPEN) return;
-    if (socket.bufferedAmount > limits.unsentBytes) {
+    const unsentMax =
+      this.session.identity === undefined
+        ? Math.min(limits.unsentBytes, UNSENT_BEFORE_SIGN_IN_BYTES)
+        : limits.unsentBytes;
+    if (socket.bufferedAmount > unsentMax) {
       socket.terminate();
       return;
     }

@@ -7,6 +7,7 @@
  * that is refused does not push the time back: nobody can lock a user out for longer than the delay.
  */
 import { normaliseValue } from '@vault/crypto';
+import { createHash } from 'node:crypto';
 import { EventEmitter, once } from 'node:events';
 
 /** Attempts of one name that wait; more are refused. */
@@ -41,7 +42,8 @@ export class SignInThrottle {
    * @returns how to say the outcome, exactly once; `undefined` when it is too early
    */
   async reserve(name: string): Promise<((succeeded: boolean) => void) | undefined> {
-    const key = normaliseValue(name.trim());
+    // A digest: a stranger's names may be long, and are held for the delay.
+    const key = createHash('sha256').update(normaliseValue(name.trim())).digest('base64');
     for (;;) {
       this.#forget(this.#now());
       const known = this.#entries.get(key);

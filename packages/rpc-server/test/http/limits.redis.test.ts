@@ -96,6 +96,24 @@ describe('answers', () => {
   });
 });
 
+describe('answers to a stranger', () => {
+  test('that are not read end the connection long before unsentBytes', async () => {
+    const api = await start({});
+    const stranger = await api.connect();
+    stranger.socket.pause();
+    const closed = once(stranger.socket, 'close');
+    for (let i = 0; i < 400; i++) {
+      stranger.socket.send(`{"jsonrpc":"2.0","id":${i},"method":"rpc.discover"}`);
+    }
+    for (let metrics = ''; !metrics.includes('vault_sockets 0\n');) {
+      metrics = await (await fetch(`${api.url}/metrics`)).text();
+    }
+    stranger.socket.resume();
+    const [code] = (await closed) as [number];
+    expect(code).toBe(1006);
+  });
+});
+
 describe('calls', () => {
   test('in one batch are at most batchCalls', async () => {
     const api = await start({ batchCalls: 2 });
