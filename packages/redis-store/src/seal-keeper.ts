@@ -23,7 +23,7 @@ import {
 import type { FiledCollection } from './sealed-definitions.js';
 import type { StoreLogger } from './store-logger.js';
 import { witnessObjection } from './witness.js';
-import type { Witness, WitnessedState } from './witness.js';
+import type { Witness, WitnessContent, WitnessedState } from './witness.js';
 
 export interface SealKeeperOptions {
   readonly link: RedisLink;
@@ -277,7 +277,9 @@ export class SealKeeper implements ViewSource {
       throw this.#degrade(`the seal is not one made under a key that we have (${content.keyId})`);
     }
     const read = await witness.read();
-    const known = read === 'malformed' ? undefined : read;
+    // Where the file was lost meanwhile, what this process knows is the floor.
+    const known: WitnessContent =
+      typeof read === 'object' ? read : { ...this.content, v: 1, next: null };
     const objection = witnessObjection(known, content, link.names.prefix, this.ring);
     if (objection !== undefined) throw this.#degrade(objection);
     const refusal = this.serves(content);

@@ -108,6 +108,22 @@ describe('the seal', () => {
   });
 });
 
+describe('an earlier seal', () => {
+  it('is not believed by a running server whose witness was lost', async () => {
+    await encrypt();
+    await fixture.using({}, async (database) => {
+      const earlier = (await fixture.client.get(SEAL)) ?? '';
+      await database.markBootstrapped();
+      fixture.removeFile('vault-state');
+      await fixture.client.set(SEAL, earlier);
+      await expect(database.status()).rejects.toMatchObject({ reason: 'foreignDatabase' });
+      await expect(database.collection('user').get('ada')).rejects.toMatchObject({
+        code: 'DATABASE_DEGRADED',
+      });
+    });
+  });
+});
+
 describe('a plaintext seal that somebody put there', () => {
   async function forge(changes: object): Promise<void> {
     const seal = await fixture.client.get(SEAL);
