@@ -41,7 +41,9 @@ export class ScheduledExport {
   async start(): Promise<void> {
     const { folder, everyMs } = this.#options;
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    const newest = (await this.#exports()).at(-1);
+    const exports = await this.#exports();
+    this.#warnOfPlaintext(exports);
+    const newest = exports.at(-1);
     this.#dueAtMs = newest === undefined ? 0 : takenAtMs(newest) + everyMs;
     this.#wait();
   }
@@ -51,6 +53,14 @@ export class ScheduledExport {
     this.#isStopped = true;
     clearTimeout(this.#timer);
     await this.#running;
+  }
+
+  /** What was exported before the encryption stays until newer ones push it out. */
+  #warnOfPlaintext(exports: readonly string[]): void {
+    const { protection, folder, logger } = this.#options;
+    const files = exports.filter((name) => !name.endsWith('.pgp'));
+    if (protection === undefined || files.length === 0) return;
+    logger.warn('Config backups from before are not encrypted: delete them', { folder, files });
   }
 
   #wait(): void {

@@ -68,6 +68,33 @@ describe('a scheduled export', () => {
     expect(names).toEqual(expect.arrayContaining(['notes.txt', old[1]]));
   });
 
+  it('warns of plaintext ones from before the encryption', async () => {
+    const folder = resources.use(new TemporaryFolder('vault-export'));
+    const plain = 'vault-config_20210101T000000Z.json.gz';
+    for (const name of [plain, `${plain}.pgp`]) writeFileSync(folder.join(name), '');
+    const warned: unknown[] = [];
+    const warn = (_message: string, data?: object) => void warned.push(data);
+    let done: () => void = () => undefined;
+    const written = new Promise<void>((resolve) => {
+      done = resolve;
+    });
+    const schedule = new ScheduledExport({
+      backup: new DatabaseConfigBackup({
+        database: new MemoryDatabase(SAMPLE, true),
+        logger: SILENT,
+      }),
+      protection: { passphrase: PASSPHRASE },
+      folder: folder.path,
+      everyMs: 3_600_000,
+      keep: 5,
+      logger: { ...SILENT, warn, info: () => done() },
+    });
+    await schedule.start();
+    await written;
+    await schedule.stop();
+    expect(warned).toEqual([{ folder: folder.path, files: [plain] }]);
+  });
+
   it('is not made again while the newest is young enough', async () => {
     const folder = resources.use(new TemporaryFolder('vault-export'));
     const stamp = new Date().toISOString().replaceAll(/[-:]|\.\d+/g, '');
