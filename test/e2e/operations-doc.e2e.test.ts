@@ -1,4 +1,4 @@
-/** Every command of the runbook, as it stands there. */
+/** Every command of the runbook and of the tour in the README, as they stand there. */
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { readRunbook, RunbookMachine } from '../harness/runbook.js';
 import { Resources } from '../harness/resources.js';
@@ -6,7 +6,7 @@ import { Resources } from '../harness/resources.js';
 const resources = new Resources();
 afterEach(() => resources.stop());
 
-describe.each(['docs/operations.md'])('%s', (path) => {
+describe.each(['docs/operations.md', 'README.md'])('%s', (path) => {
   test.each(readRunbook(path).map((chapter) => [chapter.title, chapter] as const))(
     '%s',
     async (_, { steps }) => {
