@@ -17,6 +17,9 @@ const STEPS = [
   { name: 'lint', command: [...bin('oxlint/bin/oxlint'), '--deny-warnings'] },
   { name: 'format', command: [...bin('oxfmt/bin/oxfmt'), '--check'] },
   ...checks,
+  { name: 'unused code', command: [...bin('knip/bin/knip.js'), '--no-config-hints'] },
+  // Only that it runs: a figure of a busy machine says nothing.
+  { name: 'benchmarks', command: ['node', 'bench/run.mjs', '--quick'] },
 ];
 
 /** ES modules in jest need the flag on every version of Node that we support. */
