@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, jest, test } from '@jest/globals';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { runOrThrow, runProgram, type ProgramResult } from './harness/program.js';
 import { Resources } from './harness/resources.js';
@@ -194,6 +194,23 @@ describe('the checks of the repository', () => {
     expect(await check('readme-examples', examples(code))).toMatchObject({
       status: 1,
       stderr: expect.stringMatching(message),
+    });
+  });
+
+  test('errors finds a table that drifted, and a link that leads nowhere', async () => {
+    const docs = (name: string): string =>
+      readFileSync(join(CHECKS, '../../docs', `${name}.md`), 'utf8');
+    const [errors, operations] = [docs('errors'), docs('operations')];
+    const of = (errorsNow: string, operationsNow: string): Promise<ProgramResult> =>
+      check('errors', { 'docs/errors.md': errorsNow, 'docs/operations.md': operationsNow }, {});
+    expect(await of(errors, operations)).toMatchObject({ status: 0, stderr: '' });
+    expect(await of(errors.replace('REDIS_REFUSED', 'REDIS_DENIED'), operations)).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('is not what scripts/generate-error-docs.mjs makes'),
+    });
+    expect(await of(errors, operations.replace('## Redis cannot', '## It cannot'))).toMatchObject({
+      status: 1,
+      stderr: expect.stringContaining('no heading in docs/operations.md for #redis-cannot-be-used'),
     });
   });
 
