@@ -3,7 +3,7 @@ import type { GlobalArguments } from './commands/command.js';
 import { ConfigFile } from './config-file.js';
 import { CallRefusedError, NotRegisteredError } from './errors.js';
 import { SecretInput } from './secret-input.js';
-import { parseServerAddress } from './server-address.js';
+import { parseServerAddress, type ServerAddress } from './server-address.js';
 import { VaultClient, type Credentials, type Notification } from './vault-client.js';
 
 /** Which server a command talks to, and as whom. */
@@ -61,6 +61,7 @@ export async function withSession<T>(
   const target = await resolveTarget(args, context);
   const secrets = new SecretInput(context.stdin, context.stderr, context.signal);
   const credentials = await chooseCredentials(args, target, secrets);
+  if (credentials !== undefined) warnUnlessProtected(parseServerAddress(target.url), context);
   const client = await VaultClient.connect(target.url, {
     allowUnauthorized: target.allowUnauthorized,
     signal: context.signal,
@@ -74,6 +75,14 @@ export async function withSession<T>(
   } finally {
     await client.close();
   }
+}
+
+/** Tells who is about to send a credential that anybody on the way can read it. */
+export function warnUnlessProtected(address: ServerAddress, { stderr }: CliContext): void {
+  if (address.isProtected) return;
+  stderr.write(
+    `! ${address.label} is not protected by TLS: password and token can be read on the way\n`,
+  );
 }
 
 async function chooseCredentials(

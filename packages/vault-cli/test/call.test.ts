@@ -17,6 +17,18 @@ beforeEach(async () => {
 });
 afterEach(() => resources.stop());
 
+describe('a token for a server that is elsewhere', () => {
+  it('goes over plain HTTP only with a warning', async () => {
+    server.methods['vm.get'] = () => null;
+    // An address that is not known to be this machine, though it leads here.
+    const elsewhere = { ...env, VAULT_URL: server.url.replace('127.0.0.1', '0.0.0.0') };
+    const { status, stderr } = await cli.run(['vm.get'], { env: elsewhere });
+    expect(status).toBe(0);
+    expect(stderr).toMatch(/^! http:\/\/0\.0\.0\.0:\d+ is not protected by TLS/);
+    expect((await cli.run(['vm.get'], { env })).stderr).toBe('');
+  });
+});
+
 describe('the parameters of a call', () => {
   it('go over as they are typed, with or without the word call', async () => {
     server.methods['vm.set'] = () => true;

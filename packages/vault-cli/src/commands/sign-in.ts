@@ -3,6 +3,7 @@ import type { CliContext } from '../cli-context.js';
 import { ProtocolBrokenError, UsageError } from '../errors.js';
 import { SecretInput } from '../secret-input.js';
 import { parseServerAddress } from '../server-address.js';
+import { warnUnlessProtected } from '../session.js';
 import { VaultClient } from '../vault-client.js';
 import type { GlobalArguments } from './command.js';
 
@@ -53,11 +54,7 @@ export function refuseSessionOptions(args: GlobalArguments): void {
 /** Signs in with a password, and gets a bearer token. */
 export async function createToken(request: TokenRequest, context: CliContext): Promise<string> {
   const address = parseServerAddress(request.serverUrl);
-  if (!address.isProtected) {
-    context.stderr.write(
-      `! ${address.label} is not protected by TLS: password and token can be read on the way\n`,
-    );
-  }
+  warnUnlessProtected(address, context);
   const password = await obtainPassword(request.password, context);
   const client = await VaultClient.connect(request.serverUrl, {
     allowUnauthorized: request.allowUnauthorized,
