@@ -5,6 +5,7 @@ import { BACKUP_ERRORS } from '../packages/rpc-server/dist/backup/errors.js';
 import { EXIT_STATUSES as SERVER_STATUSES } from '../packages/rpc-server/dist/commands/exit-status.js';
 import { CONFIG_ERRORS } from '../packages/rpc-server/dist/config/errors.js';
 import { OWN_REDIS_ERRORS } from '../packages/rpc-server/dist/own-redis/errors.js';
+import { RECOVERY_KIT_ERRORS } from '../packages/rpc-server/dist/recovery/errors.js';
 import { ERROR_CODES } from '../packages/rpc-server/dist/protocol.js';
 import { CLI_ERRORS } from '../packages/vault-cli/dist/errors.js';
 import { EXIT_STATUSES, SERVER_ERRORS } from '../packages/vault-cli/dist/exit-status.js';
@@ -93,6 +94,12 @@ const ADVICE = {
     OWN_REDIS_TIMEOUT: 'raise `redis.startTimeout` if it only takes long to load',
     OWN_REDIS_FOLDER: 'check `<datadir>/redis`: owner, permissions, room',
   },
+  recoveryKit: {
+    KIT_UNREADABLE:
+      'look for the right passphrase; a kit for a public key is opened by its holder, with gpg',
+    KIT_UNPROVEN: 'use the kit of the key that the message names; see keys.md',
+    KIT_REFUSED: 'do what the message says',
+  },
   cli: {
     USAGE: '`vault-cli <command> --help`',
     NOT_REGISTERED: '`vault-cli register <url> <user>`',
@@ -147,13 +154,15 @@ ${rows(['code', 'when', 'what to do'], KEYSTORE_ERRORS, ADVICE.keystore)}
 
 ${rows(['code', 'when', 'what to do'], CRYPTO_ERRORS, ADVICE.crypto)}
 
-## vault-server: configuration, backup, own Redis
+## vault-server: configuration, backup, own Redis, recovery kit
 
 ${rows(['code', 'when', 'what to do'], CONFIG_ERRORS, ADVICE.config)}
 
 ${rows(['code', 'when', 'what to do'], BACKUP_ERRORS, ADVICE.backup)}
 
 ${rows(['code', 'when', 'what to do'], OWN_REDIS_ERRORS, ADVICE.ownRedis)}
+
+${rows(['code', 'when', 'what to do'], RECOVERY_KIT_ERRORS, ADVICE.recoveryKit)}
 
 ## vault-cli
 

@@ -4,6 +4,7 @@ import yargs from 'yargs';
 import type { Argv } from 'yargs';
 import { ConfigError } from '../config/errors.js';
 import { describeError } from '../log.js';
+import { RecoveryKitError } from '../recovery/errors.js';
 import type { Command, CommandArguments } from './command.js';
 import { COMMANDS } from './command-table.js';
 import { EXIT_STATUSES } from './exit-status.js';
@@ -98,6 +99,10 @@ function report(error: unknown, { writeError }: Surroundings): ExitReason {
   if (error instanceof SecretInputError) {
     writeError(`vault-server: ${error.message}\n`);
     return 'usage';
+  }
+  if (error instanceof RecoveryKitError) {
+    writeError(`vault-server: ${error.message}\n`);
+    return 'failed';
   }
   writeError(`vault-server: ${describeError(error)}\n`);
   return 'failed';

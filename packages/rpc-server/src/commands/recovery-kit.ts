@@ -16,7 +16,8 @@ import { readKitState, writeKitState } from '../recovery/kit-state.js';
 import type { KitState } from '../recovery/kit-state.js';
 import { provePair } from '../recovery/prove-pair.js';
 import type { PairProof } from '../recovery/prove-pair.js';
-import { destroyPair, RecoveryKitError } from '../recovery/recovery-kit.js';
+import { RecoveryKitError } from '../recovery/errors.js';
+import { destroyPair } from '../recovery/recovery-kit.js';
 import type { KitFacts, RecoveryKit } from '../recovery/recovery-kit.js';
 import { toolLogger, withDatabase, withRedis } from './beside-server.js';
 import { CONFIG_OPTIONS, configArguments, textOption } from './command.js';
@@ -101,12 +102,14 @@ async function createKit(work: Work): Promise<ExitReason> {
   const { activeKeyId, state } = status;
   if (activeKeyId === null || state !== 'encrypted') {
     throw new RecoveryKitError(
+      'KIT_REFUSED',
       `a kit is made of an encrypted database that is at rest; this one is ${state}`,
     );
   }
   const protection = await protectionFor(work);
   const pair = await custody.exportPair(activeKeyId);
-  if (pair === undefined) throw new RecoveryKitError(`the halves of key ${activeKeyId} are gone`);
+  if (pair === undefined)
+    throw new RecoveryKitError('KIT_REFUSED', `the halves of key ${activeKeyId} are gone`);
   const kit: NewKit = { pair, facts: factsOf(status, config), protection };
   try {
     const proof = await withOptions(work, (options) => writeProven(output, kit, options));
@@ -181,6 +184,7 @@ async function restoreKit(work: Work): Promise<ExitReason> {
     } catch (error) {
       if (!(error instanceof KeystoreError)) throw error;
       throw new RecoveryKitError(
+        'KIT_REFUSED',
         `${error.message}. The kit says: half A belongs to ${kit.halfA.source} ${kit.halfA.place}, half B to ${kit.halfB.source} ${kit.halfB.place}; where that place is gone, configure another one that can be written (file), and restore again`,
       );
     }

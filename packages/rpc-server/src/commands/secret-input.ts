@@ -8,7 +8,9 @@ import { read } from 'read';
 type InputStream = NodeJS.ReadableStream & { readonly isTTY?: boolean };
 
 /** Nothing usable was given: the message says what was expected. */
-export class SecretInputError extends Error {}
+export class SecretInputError extends Error {
+  readonly code = 'SECRET_INPUT';
+}
 
 export class SecretInput {
   readonly #input: () => InputStream;

@@ -3,7 +3,8 @@ import { createReadStream } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import type { HalfPair } from '@vault/keystore';
 import type { BackupProtection } from '../backup/open-pgp.js';
-import { destroyPair, readKit, RecoveryKitError, writeKit } from './recovery-kit.js';
+import { RecoveryKitError } from './errors.js';
+import { destroyPair, readKit, writeKit } from './recovery-kit.js';
 import type { KitFacts, RecoveryKit } from './recovery-kit.js';
 
 /** Whoever reads it still needs what opens it; nobody else has a reason to. */
@@ -73,6 +74,7 @@ export async function readKitFile(
 function fileError(path: string, error: unknown): RecoveryKitError {
   const { code = 'unknown error' } = error as NodeJS.ErrnoException;
   return new RecoveryKitError(
+    'KIT_REFUSED',
     code === 'EEXIST' ? `${path} is there already` : `${path} cannot be used (${code})`,
   );
 }

@@ -7,7 +7,7 @@ import {
 } from '@vault/redis-store';
 import type { OpenOptions } from '@vault/redis-store';
 import type { HalfPair } from '@vault/keystore';
-import { RecoveryKitError } from './recovery-kit.js';
+import { RecoveryKitError } from './errors.js';
 
 /** What was opened. */
 export interface PairProof {
@@ -26,6 +26,7 @@ export async function provePair(pair: HalfPair, options: OpenOptions): Promise<P
     const { databaseId, activeKeyId } = await database.status();
     if (activeKeyId !== pair.keyId) {
       throw new RecoveryKitError(
+        'KIT_UNPROVEN',
         `the pair is of key ${pair.keyId}, the database is under ${activeKeyId ?? 'no key'}`,
       );
     }
@@ -35,7 +36,10 @@ export async function provePair(pair: HalfPair, options: OpenOptions): Promise<P
       return { databaseId, record: { collection, id } };
     }
     if (unreadable.length === 0) return { databaseId, record: undefined };
-    throw new RecoveryKitError('not one record can be read: run vault-server verify');
+    throw new RecoveryKitError(
+      'KIT_UNPROVEN',
+      'not one record can be read: run vault-server verify',
+    );
   } finally {
     await database.close();
   }
@@ -59,6 +63,9 @@ async function openWith(
       neededKeyId === undefined || neededKeyId === keyId
         ? (cause ?? error.message)
         : `the database needs key ${neededKeyId}`;
-    throw new RecoveryKitError(`key ${keyId} alone does not open the database: ${why}`);
+    throw new RecoveryKitError(
+      'KIT_UNPROVEN',
+      `key ${keyId} alone does not open the database: ${why}`,
+    );
   }
 }

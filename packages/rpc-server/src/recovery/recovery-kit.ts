@@ -19,6 +19,7 @@ import { openContainer } from '../backup/container.js';
 import { BackupError } from '../backup/errors.js';
 import { encryptStream } from '../backup/open-pgp.js';
 import type { BackupProtection } from '../backup/open-pgp.js';
+import { RecoveryKitError } from './errors.js';
 
 const FORMAT = 'vault-recovery-kit';
 const VERSION = 1;
@@ -53,9 +54,6 @@ export interface KitFacts {
 export interface RecoveryKit extends KitFacts {
   readonly pair: HalfPair;
 }
-
-/** The file is no kit, or cannot be opened: one face for a wrong passphrase and a cut or altered file. */
-export class RecoveryKitError extends Error {}
 
 const UNREADABLE =
   'the recovery kit cannot be read: wrong passphrase, or not a whole and unaltered kit; one for a public key is opened by its holder: gpg --decrypt kit.pgp | vault-server recovery-kit restore -';
@@ -92,7 +90,7 @@ export async function readKit(
   try {
     return parseKit(JSON.parse(bytes.toString()));
   } catch (error) {
-    throw error instanceof RecoveryKitError ? error : new RecoveryKitError(UNREADABLE);
+    throw error instanceof RecoveryKitError ? error : unreadable();
   } finally {
     bytes.fill(0);
   }
@@ -107,29 +105,32 @@ async function openKit(
   try {
     for await (const piece of openContainer(source, passphrase)) {
       size += piece.byteLength;
-      if (size > KIT_BYTES_MAX) throw new RecoveryKitError(UNREADABLE);
+      if (size > KIT_BYTES_MAX) throw unreadable();
       pieces.push(piece);
     }
     return Buffer.concat(pieces);
   } catch (error) {
     if (!(error instanceof BackupError)) throw error;
-    throw new RecoveryKitError(
-      error.code === 'BACKUP_PASSPHRASE_NEEDED'
-        ? 'the recovery kit is encrypted: its passphrase is needed'
-        : UNREADABLE,
-    );
+    throw unreadable();
   } finally {
     for (const piece of pieces) piece.fill(0);
   }
 }
 
+function unreadable(): RecoveryKitError {
+  return new RecoveryKitError('KIT_UNREADABLE', UNREADABLE);
+}
+
 function parseKit(content: unknown): RecoveryKit {
   const { format, version, createdAt, databaseId, prefix, keyId, halfA, halfB } = record(content);
-  if (format !== FORMAT) throw new RecoveryKitError(UNREADABLE);
+  if (format !== FORMAT) throw unreadable();
   if (version !== VERSION) {
-    throw new RecoveryKitError('the recovery kit was written by another version of the format');
+    throw new RecoveryKitError(
+      'KIT_UNREADABLE',
+      'the recovery kit was written by another version of the format',
+    );
   }
-  if (!isKeyId(keyId)) throw new RecoveryKitError(UNREADABLE);
+  if (!isKeyId(keyId)) throw unreadable();
   return {
     createdAt: text(createdAt),
     databaseId: text(databaseId),
@@ -146,11 +147,14 @@ function pairOf(keyId: KeyId, lineA: string, lineB: string): HalfPair {
   key.destroy();
   if (key.id === keyId) return pair;
   destroyPair(pair);
-  throw new RecoveryKitError(`the halves in the recovery kit do not give its key ${keyId}`);
+  throw new RecoveryKitError(
+    'KIT_UNREADABLE',
+    `the halves in the recovery kit do not give its key ${keyId}`,
+  );
 }
 
 function halfOf(keyId: KeyId, line: string): KeyHalf {
-  if (!line.startsWith(`${keyId}:`)) throw new RecoveryKitError(UNREADABLE);
+  if (!line.startsWith(`${keyId}:`)) throw unreadable();
   return KeyHalf.fromHex(line.slice(keyId.length + 1));
 }
 
@@ -161,12 +165,12 @@ function placeOf(value: unknown): KitPlace {
 
 function record(value: unknown): Readonly<Record<string, unknown>> {
   if (typeof value === 'object' && value !== null) return { ...value };
-  throw new RecoveryKitError(UNREADABLE);
+  throw unreadable();
 }
 
 function text(value: unknown): string {
   if (typeof value === 'string') return value;
-  throw new RecoveryKitError(UNREADABLE);
+  throw unreadable();
 }
 
 /** Zeroes both halves. */
