@@ -119,6 +119,20 @@ export class RedisLink {
     return this.#client.nodes('master').map((node) => new RedisNode(node));
   }
 
+  /**
+   * As {@link masters}, for a proof that something is nowhere.
+   * @throws {RedisRefusedError} when a cluster does not cover all slots: part of the data is out of sight
+   */
+  async mastersOfAllSlots(): Promise<readonly RedisNode[]> {
+    const masters = await this.masters();
+    if (!this.isCluster) return masters;
+    const info = String(await masters[0]?.command('CLUSTER', 'INFO'));
+    if (!/cluster_slots_ok:16384\b/.test(info)) {
+      throw new RedisRefusedError('CLUSTERDOWN', 'the cluster does not cover all slots');
+    }
+    return masters;
+  }
+
   /** Lets commands in flight end, then closes. */
   async close(): Promise<void> {
     try {

@@ -5,9 +5,8 @@ import { canonicalDefinitions } from '../collection-definition.js';
 import type { CollectionDefinitions } from '../collection-definition.js';
 import type { KeyRing } from '../custody.js';
 import type { DatabaseView } from '../database-state.js';
-import { RedisRefusedError } from '../errors.js';
 import { fenceBytes, parseFence } from '../fence.js';
-import type { RedisLink, RedisNode } from '../redis-link.js';
+import type { RedisLink } from '../redis-link.js';
 import { isAuthenticSeal, isTombstone, parseSeal } from '../seal.js';
 import type { ReadSeal, SealContent } from '../seal.js';
 import { allPartitions, filedCollections, hashOfCanonical } from '../sealed-definitions.js';
@@ -173,8 +172,7 @@ async function keyedName(
   link: RedisLink,
   counts: (keyId: string) => boolean,
 ): Promise<string | undefined> {
-  const masters = await link.masters();
-  if (link.isCluster) await checkSlots(masters[0]);
+  const masters = await link.mastersOfAllSlots();
   for (const master of masters) {
     // oxlint-disable-next-line no-await-in-loop -- one page after the other
     for await (const keys of master.scan(link.names.pattern)) {
@@ -195,11 +193,4 @@ async function keyIdAt(link: RedisLink, key: string): Promise<string | undefined
   }
   if (parsed?.kind !== 'fence') return undefined;
   return parseFence((await link.get(key))?.toString() ?? '')?.content.keyId ?? undefined;
-}
-
-async function checkSlots(node: RedisNode | undefined): Promise<void> {
-  const info = String(await node?.command('CLUSTER', 'INFO'));
-  if (!/cluster_slots_ok:16384\b/.test(info)) {
-    throw new RedisRefusedError('CLUSTERDOWN', 'the cluster does not cover all slots');
-  }
 }

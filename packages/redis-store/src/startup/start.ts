@@ -222,7 +222,8 @@ export class DatabaseStart {
         epoch: epoch + 1,
         state: 'encrypted',
         keyId,
-        inactiveKeyIds: keeper.ring.ids.filter((id) => id !== keyId),
+        // Which of the other keys were ours went with the seal; one that may be another database's is never deleted.
+        inactiveKeyIds: [],
         activeSinceMs: Date.now(),
         bootstrapped: true,
       },
