@@ -142,6 +142,9 @@ export class VaultServer {
       this.#database = database;
       if (this.#options.recovery?.isRequired === true) return this.#needNoRecovery();
       await this.#serve(database);
+      if (this.#options.recovery !== undefined) {
+        this.#log.warn('VAULT_RECOVERY_PASSWORD is set and not needed: take it away');
+      }
     } catch (error) {
       if (this.#stopping.signal.aborted) return;
       const degraded = await withRecoveryAdvice(
