@@ -8,6 +8,7 @@
  *
  * After a crash in 2 or 3 the server stays degraded, and the next recovery begins at 1.
  */
+import { readdir } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { archiveDatabase, checkImported, CredentialDatabase } from '@vault/redis-store';
 import type {
@@ -83,6 +84,7 @@ export async function recoverDatabase(
       await onStep?.('recovery-imported');
       await keepAdministrators(database);
       await marker.remove();
+      await nameLeftovers(datadir, logger);
       return { database, imported, archives };
     } catch (error) {
       await database.close();
@@ -154,6 +156,16 @@ async function openAnew(
   }
   await onStep?.('recovery-key-noted');
   return CredentialDatabase.open(options);
+}
+
+/** Backups of migrations that the old database did not end: its seal named them, and nobody deletes them now. */
+async function nameLeftovers(dataDir: string, logger: StoreLogger): Promise<void> {
+  const files = (await readdir(dataDir)).filter((name) => name.startsWith('encryption-backup'));
+  if (files.length === 0) return;
+  logger.warn(
+    'Backups of a migration of the old database are left in the data folder and may hold plaintext: delete them once you need them no more',
+    { files },
+  );
 }
 
 /** A backup that brings an administrator needs no first one; without any, the server makes one as in a new database. */

@@ -8,7 +8,7 @@ const SECRET = 'm4rk3r of a secret';
 /** A terminal: answers each prompt with the next line, and keeps what is shown. */
 class Terminal {
   readonly input = Object.assign(new PassThrough(), { isTTY: true });
-  readonly output = new PassThrough();
+  readonly output = Object.assign(new PassThrough(), { isTTY: true, columns: 80 });
   shown = '';
 
   constructor(answers: readonly string[]) {

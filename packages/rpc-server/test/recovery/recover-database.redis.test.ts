@@ -127,12 +127,16 @@ async function expectRecovered({ database }: Recovered): Promise<void> {
 describe('recovering a database', () => {
   it('fills a new one under a new key, and keeps the old one and every half', async () => {
     const before = lines(halfB());
+    writeFileSync(folder.join('encryption-backup.json'), 'left by a migration');
     const recovered = await recover();
     await expectRecovered(recovered);
     expect(recovered.imported.records).toBe(2);
     expect(recovered.archives).toEqual([expect.stringContaining('archived-database_')]);
     expect(lines(halfB()).slice(0, -1)).toEqual(before);
     expect(lines(halfA())).toHaveLength(1);
+    expect((parts.logger as RecordingLogger).lines).toContainEqual(
+      expect.objectContaining({ level: 'warn', data: { files: ['encryption-backup.json'] } }),
+    );
     expect(readFileSync(recovered.archives[0] ?? '', 'utf8')).not.toContain(SECRET);
   });
 
