@@ -13,12 +13,11 @@
 import type { KeyId } from '@vault/crypto';
 import { DegradedError, OperationRefusedError } from './errors.js';
 import { messageOf } from './internal/error-message.js';
-import { envelopeObjection } from './migration/key-needs.js';
+import { removalObjection } from './migration/key-needs.js';
 import { backupsUnder } from './migration/kept-files.js';
 import type { MigrationContext } from './migration/migration-context.js';
 import { finishRekey } from './migration/refile.js';
 import { HEARTBEAT_MS, listedProcessIds, listProcesses } from './processes.js';
-import { durabilityObjection } from './redis-files.js';
 
 /** A process that lives beats, and looks at the seal, several times within this. */
 export const CONFIRM_LIMIT_MS = HEARTBEAT_MS + 5000;
@@ -139,7 +138,7 @@ async function confirm(context: MigrationContext, pending: KeyId, withinMs: numb
  * @throws {OperationRefusedError} naming what still needs a key, or why that cannot be told
  */
 export async function deleteInactiveKeys(context: MigrationContext): Promise<readonly KeyId[]> {
-  const { keeper, lock, link, custody, logger } = context;
+  const { keeper, lock, custody, logger } = context;
   const { state, importing, inactiveKeyIds } = keeper.content;
   if (inactiveKeyIds.length === 0) return [];
   if (importing !== null) throw new OperationRefusedError('an import is under way');
@@ -153,8 +152,7 @@ export async function deleteInactiveKeys(context: MigrationContext): Promise<rea
   }
   const objection =
     (await backupsUnder(context.dataDir, inactiveKeyIds)) ??
-    (await envelopeObjection(context, inactiveKeyIds)) ??
-    (await durabilityObjection(link));
+    (await removalObjection(context, inactiveKeyIds));
   if (objection !== undefined)
     throw new OperationRefusedError(`inactive keys are kept: ${objection}`);
   await context.step('delete-inactive-proven');

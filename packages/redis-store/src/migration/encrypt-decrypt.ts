@@ -6,12 +6,12 @@ import type { VaultKey } from '@vault/crypto';
 import type { DatabaseState } from '../database-state.js';
 import { removeFiles, TEMPORARY_ENDING } from '../durable-file.js';
 import { messageOf } from '../internal/error-message.js';
-import { durabilityObjection, scrubRedisFiles } from '../redis-files.js';
+import { scrubRedisFiles } from '../redis-files.js';
 import { isTombstone, makeTombstone } from '../seal.js';
 import type { SealContent, SealedMigration } from '../seal.js';
 import { freeBackupName, manifestPathOf, writeBackup } from './backup.js';
 import { checkFreeSpace } from './free-space.js';
-import { envelopeObjection } from './key-needs.js';
+import { removalObjection } from './key-needs.js';
 import type { MigrationContext } from './migration-context.js';
 import { transformRecords } from './transform.js';
 import type { Direction } from './transform.js';
@@ -81,7 +81,7 @@ export async function retireKeys(context: MigrationContext): Promise<string | un
     ? retired.keyIds.filter((id) => inactiveKeyIds.includes(id))
     : await keeper.notedRemoval();
   if (keyIds.length === 0) return undefined;
-  const objection = (await envelopeObjection(context, keyIds)) ?? (await durabilityObjection(link));
+  const objection = await removalObjection(context, keyIds);
   if (objection !== undefined) {
     logger.warn('The keys are kept, although the database is plaintext', { cause: objection });
     return objection;
