@@ -26,6 +26,13 @@ const WRITES: Order['steps'] = [
   step('add', { id: 'again', fields: marked('host-5') }),
   step('claim', { ids: ['first', 'second', 'third'], fields: marked('claimed') }),
 ];
+const READS: Order['steps'] = [
+  step('read', { id: 'server-1' }),
+  step('find', { fields: { username: 'plain-marker-root1' } }),
+  step('read', { id: 'nowhere' }),
+  step('find', { fields: { host: 'host-7.plain-marker.example' } }),
+  step('find', { fields: { username: 'nobody' } }),
+];
 const IMPORT: Order['steps'] = [
   step('import', {
     ids: ['imported-1', 'server-2', 'imported-2'],
@@ -44,6 +51,7 @@ export const STARTS: readonly Operation[] = [
 export const OPERATIONS: readonly Operation[] = [
   { name: 'writes, encrypted', base: 'encrypted', encrypt: true, steps: WRITES },
   { name: 'writes, plain', base: 'plain', encrypt: false, steps: WRITES },
+  { name: 'reads, encrypted', base: 'encrypted', encrypt: true, steps: READS },
   { name: 'import, encrypted', base: 'encrypted', encrypt: true, steps: IMPORT },
   { name: 'import, plain', base: 'plain', encrypt: false, steps: IMPORT },
   { name: 'rotation', base: 'encrypted', encrypt: true, steps: [step('rotate')] },

@@ -78,6 +78,26 @@ export function outcomesOf(contents: Contents, each: Step): Contents[] {
   return outcomes[each.do]?.() ?? [contents];
 }
 
+/** What a question must be answered with; `undefined` for a step that is none. */
+function answerTo(contents: Contents, { do: what, collection, id, fields }: Step): unknown {
+  if (what === 'read') return contents.get(`${collection} ${id}`) ?? null;
+  if (what !== 'find') return undefined;
+  return [...contents]
+    .filter(([name]) => name.startsWith(`${collection} `))
+    .filter(([, record]) => Object.entries(fields).every(([key, value]) => record[key] === value))
+    .map(([name]) => name.slice(collection.length + 1))
+    .toSorted();
+}
+
+/** Questions that were answered, and wrongly: of steps that change nothing. */
+export function wrongAnswers(steps: readonly Step[], answers: readonly unknown[]): string[] {
+  return steps.slice(0, answers.length).flatMap((each, n) => {
+    const right = answerTo(INITIAL, each);
+    if (right === undefined || JSON.stringify(right) === JSON.stringify(answers[n])) return [];
+    return [`${each.do} ${each.id} was answered with ${JSON.stringify(answers[n])}`];
+  });
+}
+
 /** The same text for the same contents, whatever the order of records and fields. */
 export function canonicalContents(contents: Contents): string {
   const sorted = [...contents].toSorted(([a], [b]) => (a < b ? -1 : 1));

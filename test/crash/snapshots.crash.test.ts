@@ -8,7 +8,7 @@ import { acceptDatabase, DegradedError } from '@vault/redis-store';
 import { Resources } from '../harness/resources.js';
 import { CrashStage, PLAIN_FILES, WarmProcesses } from './crash-stage.js';
 import { findLostKeys, readHalfFiles } from './examine.js';
-import { STARTS } from './operations.js';
+import { OPERATIONS, STARTS } from './operations.js';
 import type { Contents } from './records.js';
 import { REDIS_FAULTS, ArmedFault } from './redis-faults.js';
 import { announceCases } from './seeded-choice.js';
@@ -43,7 +43,12 @@ async function examine(encrypt: boolean, allowed: readonly Contents[]): Promise<
   return findings.filter((finding) => !finding.startsWith('left behind: '));
 }
 
-describe.each(STARTS.slice(0, 2))('$name', (operation) => {
+/** All that changes the whole database, and the two that destroy keys above all. */
+const operations = [...STARTS, ...OPERATIONS].filter(({ name }) =>
+  /^(encrypt|decrypt|rotation|deletion)/.test(name),
+);
+
+describe.each(operations)('$name', (operation) => {
   test.each(REDIS_FAULTS.filter(({ name }) => name === 'Redis killed before a command'))(
     '$name and back from its snapshot: no key lost, nothing served unseen',
     async (fault) => {

@@ -5,6 +5,7 @@ import { allowedContents } from './crash-stage.js';
 import type { CrashStage, WarmProcesses } from './crash-stage.js';
 import { examineDatabase, examineResidue } from './examine.js';
 import type { Operation } from './operations.js';
+import { wrongAnswers } from './records.js';
 import type { Contents } from './records.js';
 import { IS_EXHAUSTIVE, SeededChoice } from './seeded-choice.js';
 import type { Report, StoreProcess, Story } from './store-process.js';
@@ -117,6 +118,7 @@ async function runCase(
     stage.proxy.reset();
     const findings = [
       ...examineStory(story, parts.mayBeRolledBack),
+      ...wrongAnswers(steps, acknowledgedBy(story)),
       ...((await parts.findLostKeys?.()) ?? []),
     ];
     const allowed = allowedContents(steps, acknowledgedBy(story));

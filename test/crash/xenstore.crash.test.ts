@@ -69,7 +69,9 @@ afterAll(async () => {
 });
 
 /** Those that read or write halves. */
-const operations = [...STARTS, ...OPERATIONS].filter(({ name }) => !/^(writes|import)/.test(name));
+const operations = [...STARTS, ...OPERATIONS].filter(
+  ({ name }) => !/^(writes|reads|import)/.test(name),
+);
 
 describe.each(operations)('$name', (operation) => {
   test.each(choose(FAULTS, 1, `xenstore of ${operation.name}`))(
