@@ -3,12 +3,14 @@
  * that was rolled back. Nobody can bring back what it forgot, but no key may be gone that it needs, and nothing be
  * taken for what it is not: the next start serves, or names the roll-back, and serves once the operator accepts it.
  */
-import { afterAll, beforeAll, describe, test } from '@jest/globals';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { acceptDatabase, DegradedError } from '@vault/redis-store';
 import { Resources } from '../harness/resources.js';
+import type { Verdict } from '../harness/tcp-proxy.js';
 import { CrashStage, PLAIN_FILES, WarmProcesses } from './crash-stage.js';
 import { findLostKeys, readHalfFiles } from './examine.js';
 import { OPERATIONS, STARTS } from './operations.js';
+import { INITIAL } from './records.js';
 import type { Contents } from './records.js';
 import { REDIS_FAULTS, ArmedFault } from './redis-faults.js';
 import { announceCases } from './seeded-choice.js';
@@ -66,3 +68,27 @@ describe.each(operations)('$name', (operation) => {
     WALK_LIMIT_MS,
   );
 });
+
+describe.each(operations.filter(({ name }) => /^(decrypt|deletion)/.test(name)))(
+  '$name',
+  ({ base, encrypt, steps }) => {
+    test('keeps the key when Redis is killed at the snapshot that is to prove it needless', async () => {
+      const child = children.take();
+      await stage.reset(base, encrypt);
+      let crashes = 0;
+      stage.proxy.intercept = async ({ command }): Promise<Verdict> => {
+        if (command !== 'BGSAVE' || crashes > 0) return 'pass';
+        crashes += 1;
+        await stage.crashRedis();
+        return 'cut';
+      };
+      await child.open(stage.order(encrypt, steps));
+      child.go();
+      await child.end();
+      stage.proxy.reset();
+      const findings = await findLostKeys(stage, () => readHalfFiles(stage));
+      findings.push(...(await examine(encrypt, [INITIAL])));
+      expect({ crashes, findings }).toEqual({ crashes: 1, findings: [] });
+    });
+  },
+);
