@@ -218,12 +218,11 @@ export class DatabaseStart {
     await keeper.create(
       lock,
       {
+        // No inactive keys: which of the others were ours went with the seal, and they may be another database's.
         ...this.#newSeal(databaseId),
         epoch: epoch + 1,
         state: 'encrypted',
         keyId,
-        // Which of the other keys were ours went with the seal; one that may be another database's is never deleted.
-        inactiveKeyIds: [],
         activeSinceMs: Date.now(),
         bootstrapped: true,
       },
