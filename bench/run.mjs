@@ -1,6 +1,6 @@
 /**
  * All benchmarks as one table: `npm run bench`. The full run writes docs/benchmarks.md; `--quick` runs
- * everything once, small, and only shows that it runs.
+ * everything once, small, and only shows that it runs; `--records=N` is the size of whole databases, default 1 000 000.
  */
 import { writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
@@ -8,13 +8,16 @@ import { execFileSync } from 'node:child_process';
 import { markdownTable } from './support/table.mjs';
 
 const quick = process.argv.includes('--quick');
+const records = Number(
+  process.argv.find((arg) => arg.startsWith('--records='))?.slice('--records='.length) ?? 1_000_000,
+);
 const PARTS = ['crypto', 'operations', 'rpc', 'whole-database', 'start'];
 
 const rows = [];
 for (const part of PARTS) {
   process.stderr.write(`${part} …\n`);
   const { run } = await import(`./${part}.mjs`);
-  rows.push(...(await run({ quick })));
+  rows.push(...(await run({ quick, records })));
 }
 const table = markdownTable(rows);
 process.stdout.write(`${table}\n`);

@@ -48,8 +48,8 @@ async function fill(url, records) {
   socket.terminate();
 }
 
-export async function run({ quick = false } = {}) {
-  const records = quick ? 200 : 1_000_000;
+export async function run({ quick = false, records: size = 1_000_000 } = {}) {
+  const records = quick ? 200 : size;
   const place = await makeServerFolder();
   try {
     const first = await startServer(place.config);

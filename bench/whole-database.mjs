@@ -86,8 +86,8 @@ async function usedBytes(client) {
 const mib = (bytes) => bytes / 2 ** 20;
 const perSecond = ({ records }, { seconds }) => records / seconds;
 
-export async function run({ quick = false } = {}) {
-  const size = quick ? 2000 : 1_000_000;
+export async function run({ quick = false, records = 1_000_000 } = {}) {
+  const size = quick ? 2000 : records;
   const small = await measure(size / 10);
   const large = await measure(size);
   const name = size.toLocaleString('en').replaceAll(',', ' ');
