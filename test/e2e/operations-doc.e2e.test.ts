@@ -14,6 +14,6 @@ describe.each(['docs/operations.md', 'README.md'])('%s', (path) => {
       for (const step of steps) await expect(machine.run(step)).resolves.toBeUndefined();
     },
     // A chapter starts the server up to a dozen times.
-    180_000,
+    300_000,
   );
 });

@@ -146,7 +146,8 @@ describe('a Redis user with the rights of docs/redis.md', () => {
         !used.has(command) && !sources.includes(`'${command.replace('|', "', '").toUpperCase()}'`),
     );
     expect(needless).toEqual([]);
-  });
+    // Six starts of the server and a dozen of the CLI.
+  }, 180_000);
 
   test.each(['evalsha', 'mget', 'zrangebylex', 'info'])(
     'is not enough without %s: degraded, and the log points to that page',
