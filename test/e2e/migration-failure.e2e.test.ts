@@ -1,5 +1,5 @@
 /** Migrations that fail, and every road back that the model's manual and ours name, walked with the programs. */
-import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, jest, test } from '@jest/globals';
 import { readdirSync, readFileSync, renameSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { FullDisk } from '../harness/full-disk.js';
@@ -12,6 +12,9 @@ const HOSTS = ['xcp1.example.org', 'xcp2.example.org', 'xcp3.example.org'];
 const PASSPHRASE = 'a passphrase of the backup';
 const RECOVERY_PASSWORD = 'a recovery password';
 const BACKED_UP = /"isBackedUp":true/;
+
+// Many starts of real programs, on a machine that may be busy.
+jest.setTimeout(180_000);
 
 const resources = new Resources();
 let site: VaultSite;

@@ -1,5 +1,5 @@
 /** The server on the Redis that users have: a cluster, and TLS with client certificates. The store's own tests have more. */
-import { afterEach, describe, expect, test } from '@jest/globals';
+import { afterEach, describe, expect, jest, test } from '@jest/globals';
 import { writeFileSync } from 'node:fs';
 import type { TomlTable } from 'smol-toml';
 import { documentedAcl, documentedClusterAcl } from '../harness/documented-acl.js';
@@ -20,6 +20,9 @@ const COLLECTIONS = {
     indexes: { service: 'exact' },
   },
 };
+
+// Many starts of real programs, on a machine that may be busy.
+jest.setTimeout(180_000);
 
 const resources = new Resources();
 afterEach(() => resources.stop());

@@ -3,7 +3,16 @@
  * are missing, foreign, corrupt or unreadable is in degraded.e2e.test.ts; a start without configuration in the tests
  * of the commands.
  */
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import {
+  afterAll,
+  afterEach,
+  beforeAll,
+  beforeEach,
+  describe,
+  expect,
+  jest,
+  test,
+} from '@jest/globals';
 import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { KeyHalf, VaultKey } from '@vault/crypto';
@@ -19,6 +28,9 @@ const FOREIGN_LINE = `0123456789abcdef:${'5a'.repeat(32)}`;
 const MORE_INDEXES = {
   collections: { server: { indexes: { byLabel: { fields: ['label', 'host'] } } } },
 };
+
+// Many starts of real programs, on a machine that may be busy.
+jest.setTimeout(180_000);
 
 const resources = new Resources();
 let site: VaultSite;
