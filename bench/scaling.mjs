@@ -61,11 +61,11 @@ const rates = Object.fromEntries(
 
 const sizes = table(
   ['records', 'Redis memory', 'encrypt', 'rotate', 'verify', 'decrypt', 'export', 'import'],
-  RECORDS.map((count) => [
-    count.toLocaleString('en').replaceAll(',', ' '),
-    `${((count * bytes) / GIB).toFixed(1)} GiB`,
-    ...Object.values(rates).map((rate) => duration(count / rate)),
-  ]),
+  RECORDS.map((count) => {
+    const times = Object.values(rates).map((rate) => duration(count / rate));
+    const memory = `${((count * bytes) / GIB).toFixed(1)} GiB`;
+    return [count.toLocaleString('en').replaceAll(',', ' '), memory].concat(times);
+  }),
 );
 const balance = table(
   [
@@ -73,14 +73,13 @@ const balance = table(
     ...MASTERS.map((masters) => `fullest of ${masters} masters`),
     'commands of a find',
   ],
-  PARTITIONS.map((partitions) => [
-    partitions,
-    ...MASTERS.map((masters) => {
+  PARTITIONS.map((partitions) => {
+    const shares = MASTERS.map((masters) => {
       const share = fullestShare(partitions, masters);
       return `${(share * 100).toFixed(0)} % (${(share * masters).toFixed(2)} × even)`;
-    }),
-    partitions,
-  ]),
+    });
+    return [partitions].concat(shares, partitions);
+  }),
 );
 
 const page = new URL('../docs/scaling.md', import.meta.url);

@@ -182,8 +182,7 @@ describe('the checks of the repository', () => {
   });
 
   test('readme-examples runs each example, with a Redis where it asks for one', async () => {
-    const code =
-      "import { existsSync } from 'node:fs';\nif (!existsSync(process.env['REDIS_URL'] ?? '')) throw 1;\n";
+    const code = "if (!(process.env['REDIS_URL'] ?? '').startsWith('redis://')) throw 1;\n";
     expect(await check('readme-examples', examples(code))).toMatchObject({ status: 0, stderr: '' });
   });
 
