@@ -168,6 +168,12 @@ export async function deleteInactiveKeys(context: MigrationContext): Promise<rea
   }
   await context.step('delete-inactive-removed');
   await keeper.reloadKeys();
+  const { keyId } = keeper.content;
+  if (keyId === null || keeper.ring.byId(keyId) === undefined) {
+    throw new OperationRefusedError(
+      'the lines of the inactive keys are gone, but the halves cannot be read now: try again',
+    );
+  }
   await keeper.change(lock, { inactiveKeyIds: [] });
   logger.info('Inactive keys are deleted', { keyIds: inactiveKeyIds });
   return inactiveKeyIds;
