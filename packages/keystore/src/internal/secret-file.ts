@@ -3,10 +3,11 @@
  * them there, and a crash at any instant leaves the old or the new content, whole.
  */
 // oxlint-disable no-await-in-loop -- file operations whose order is their point
-import { randomBytes } from 'node:crypto';
-import { constants } from 'node:fs';
+import { createHash, randomBytes } from 'node:crypto';
+import { constants, readlinkSync } from 'node:fs';
 import * as nodeFileSystem from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { errnoOf, KeystoreError } from '../errors.js';
 import type { RawReading } from '../value-place.js';
@@ -35,6 +36,30 @@ const STICKY = 0o1000;
 /** Of the corrupt copies of one file; more would mean that something corrupts it on purpose. */
 const COPIES_MAX = 1000;
 
+/** Tells process ids of this machine and namespace from those of others that share the folder. */
+const PLACE = createHash('sha256')
+  .update(`${hostname()} ${pidNamespace()}`)
+  .digest('hex')
+  .slice(0, 8);
+
+function pidNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
+  } catch {
+    return '';
+  }
+}
+
+/** Whether a process of this place is gone for certain. */
+function isGone(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return false;
+  } catch (error) {
+    return errnoOf(error) === 'ESRCH';
+  }
+}
+
 export class SecretFile {
   readonly path: string;
   readonly #owner: FileOwner;
@@ -55,6 +80,7 @@ export class SecretFile {
     try {
       const problem = await this.#folderProblem();
       if (problem !== undefined) return { status: 'unreadable', reason: problem };
+      await this.#removeAbandoned();
       // O_NONBLOCK: a FIFO put there must not make the open wait for ever.
       const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
       handle = await this.#fs.open(this.path, flags);
@@ -172,7 +198,7 @@ export class SecretFile {
   }
 
   async #writeTemporary(value: Uint8Array): Promise<string> {
-    const path = `${this.path}.tmp-${randomBytes(8).toString('hex')}`;
+    const path = `${this.path}.tmp-${PLACE}-${process.pid}-${randomBytes(8).toString('hex')}`;
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     const handle = await this.#fs.open(path, flags, SECRET_MODE);
     try {
@@ -203,6 +229,24 @@ export class SecretFile {
     }
     await this.#syncFolder();
     return true;
+  }
+
+  /** What a killed process of this place left; of a writer that lives, or may live elsewhere, nothing is touched. */
+  async #removeAbandoned(): Promise<void> {
+    const folder = dirname(this.path);
+    const prefix = `${basename(this.path)}.tmp-${PLACE}-`;
+    // Not by the operations that a caller may hand in: this is no part of reading, and may fail in silence.
+    try {
+      for (const name of await nodeFileSystem.readdir(folder)) {
+        if (!name.startsWith(prefix)) continue;
+        const pid = Number(name.slice(prefix.length).split('-')[0]);
+        if (Number.isSafeInteger(pid) && pid > 0 && isGone(pid)) {
+          await nodeFileSystem.unlink(join(folder, name));
+        }
+      }
+    } catch {
+      // Reading goes on; the next write removes them too, and says when it cannot.
+    }
   }
 
   /** A write that was killed before its rename leaves a temporary file with secrets in it. */
