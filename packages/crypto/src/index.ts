@@ -1,3 +1,4 @@
+export { truncateBase64url } from './base64url.js';
 export {
   blindIndexToken,
   isToken,

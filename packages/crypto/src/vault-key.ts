@@ -14,7 +14,7 @@ import { lengthPrefixed } from './length-prefix.js';
 import { assertName } from './names.js';
 import { RecordKey } from './record-key.js';
 
-const MAC_PURPOSES = ['seal', 'audit', 'manifest', 'process', 'fence'] as const;
+const MAC_PURPOSES = ['seal', 'audit', 'process', 'fence'] as const;
 /** What a MAC key of a {@link VaultKey} is for. */
 export type MacPurpose = (typeof MAC_PURPOSES)[number];
 

@@ -14,8 +14,8 @@ import type { FiledEntry } from './filed-entry.js';
 import { decodeRecord } from './json-record.js';
 import { countKeys, KEYS_PER_CALL } from './key-census.js';
 import type { ParsedKey } from './key-names.js';
-import { manifestMac } from './migration/manifest.js';
-import type { ManifestReader } from './migration/manifest.js';
+import { manifestHash } from './migration/manifest.js';
+import type { ManifestEntry, ManifestReader } from './migration/manifest.js';
 import { countRecords, readRecords } from './migration/record-stream.js';
 import type { RecordBatch } from './migration/record-stream.js';
 import type { Partition } from './partition.js';
@@ -57,9 +57,8 @@ export interface AuditOptions {
   readonly rules: OpeningRules;
   /** Key that entries are made with; `undefined` in plaintext. */
   readonly key: VaultKey | undefined;
-  /** Both, or none: records must equal the manifest. */
+  /** Records must equal it. */
   readonly manifest?: ManifestReader;
-  readonly manifestKey?: VaultKey;
   progress(done: number, total: number): void;
   /** Called often; stops the audit by throwing. */
   check?(): void;
@@ -150,7 +149,7 @@ function auditRecord(
   { collection, partition }: RecordBatch,
   id: string,
   stored: Buffer | undefined,
-  expected: { readonly kind: string; readonly mac: string } | 'none' | undefined,
+  expected: ManifestEntry | 'none' | undefined,
 ): { readonly entries: readonly FiledEntry[]; readonly isReadable: boolean } {
   const { name, codec } = collection;
   const where = { collection: name, id, partition };
@@ -166,13 +165,10 @@ function auditRecord(
     if (!(error instanceof RecordUnreadableError)) throw error;
     reason = error.reason;
   }
-  if (expected !== 'none' && options.manifestKey !== undefined) {
+  if (expected !== 'none') {
     const hashed = expected?.kind === 'o' ? stored : json;
     if (expected === undefined) options.onProblem({ kind: 'not-in-manifest', ...where });
-    else if (
-      hashed === undefined ||
-      manifestMac(options.manifestKey, name, id, hashed) !== expected.mac
-    ) {
+    else if (hashed === undefined || manifestHash(hashed) !== expected.hash) {
       options.onProblem({ kind: 'differs-from-manifest', ...where });
     }
   }

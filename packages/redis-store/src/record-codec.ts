@@ -1,5 +1,5 @@
 /** From a record to what is stored and back, strict by state: what a state does not allow is an error, never a silent pass-through. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import {
   blindIndexToken,
   decodeIndexEntries,
@@ -15,9 +15,10 @@ import {
   parseEnvelope,
   sealEnvelope,
   TOKEN_BYTES,
+  truncateBase64url,
   unpadJson,
 } from '@vault/crypto';
-import type { KeyId, VaultKey } from '@vault/crypto';
+import type { IndexKey, KeyId, VaultKey } from '@vault/crypto';
 import { TRANSFORMS } from './collection-definition.js';
 import type { CollectionDefinition, IndexDefinition } from './collection-definition.js';
 import { RecordUnreadableError } from './errors.js';
@@ -34,6 +35,13 @@ export interface OpeningRules {
   byId(id: KeyId): VaultKey | undefined;
 }
 
+/** A normalised value of a record, and the index that it is filed in. */
+export interface IndexedValue {
+  readonly kind: FiledEntry['kind'];
+  readonly index: string;
+  readonly value: string | Buffer;
+}
+
 const PLAIN_LABEL = 'vault/v1/plain-index';
 const BRACE = 0x7b;
 
@@ -41,6 +49,9 @@ export class RecordCodec {
   readonly collection: string;
   readonly definition: CollectionDefinition;
   readonly #indexes: readonly (readonly [string, IndexDefinition])[];
+  /** What the hash of a plaintext token begins with, by index. */
+  readonly #plainPrefixes = new Map<string, Buffer>();
+  #indexKeys: { readonly key: VaultKey; readonly byIndex: Map<string, IndexKey> } | undefined;
   #lastKey: VaultKey | undefined;
 
   constructor(collection: string, definition: CollectionDefinition) {
@@ -54,26 +65,59 @@ export class RecordCodec {
    * @param key `undefined` in plaintext: the token is then an unkeyed hash, so that a key name never shows a value
    */
   entries(record: CredentialRecord, key: VaultKey | undefined): FiledEntry[] {
-    const filed: FiledEntry[] = [];
+    return this.file(this.values(record), key);
+  }
+
+  /** The normalised values that a record is filed under: for {@link file}, more than once. */
+  values(record: CredentialRecord): IndexedValue[] {
+    const values: IndexedValue[] = [];
     for (const [index, definition] of this.#indexes) {
       const value = indexedValue(definition, record);
-      if (value !== undefined) {
-        filed.push({ kind: definition.kind, index, token: this.token(index, value, key) });
-      }
+      if (value !== undefined) values.push({ kind: definition.kind, index, value });
     }
-    return filed;
+    return values;
+  }
+
+  /** The entries of such values; as in {@link entries}. */
+  file(values: readonly IndexedValue[], key: VaultKey | undefined): FiledEntry[] {
+    return values.map(({ kind, index, value }) => ({
+      kind,
+      index,
+      token: this.token(index, value, key),
+    }));
   }
 
   /** The token of a value that was made by {@link indexedValue} or {@link queriedValue}. */
   token(index: string, value: string | Buffer, key: VaultKey | undefined): string {
-    if (key !== undefined) return blindIndexToken(key.indexKey(this.collection, index), value);
-    return createHash('sha256')
-      .update(PLAIN_LABEL)
-      .update(lengthPrefixed(this.collection))
-      .update(lengthPrefixed(index))
-      .update(value)
-      .digest()
-      .toString('base64url', 0, TOKEN_BYTES);
+    if (key !== undefined) return blindIndexToken(this.#indexKey(key, index), value);
+    const bytes = typeof value === 'string' ? Buffer.from(value) : value;
+    const hashed = Buffer.concat([this.#plainPrefix(index), bytes]);
+    return truncateBase64url(hash('sha256', hashed, 'base64url'), TOKEN_BYTES);
+  }
+
+  #plainPrefix(index: string): Buffer {
+    let prefix = this.#plainPrefixes.get(index);
+    if (prefix === undefined) {
+      prefix = Buffer.concat([
+        Buffer.from(PLAIN_LABEL),
+        lengthPrefixed(this.collection),
+        lengthPrefixed(index),
+      ]);
+      this.#plainPrefixes.set(index, prefix);
+    }
+    return prefix;
+  }
+
+  /** Nearly always the key of the last call: its index keys are kept at hand; a destroyed one throws as ever. */
+  #indexKey(key: VaultKey, index: string): IndexKey {
+    if (this.#indexKeys?.key !== key) this.#indexKeys = { key, byIndex: new Map() };
+    const { byIndex } = this.#indexKeys;
+    let indexKey = byIndex.get(index);
+    if (indexKey === undefined) {
+      indexKey = key.indexKey(this.collection, index);
+      byIndex.set(index, indexKey);
+    }
+    return indexKey;
   }
 
   /** The bytes to store: an envelope with its entries in the clear header, or in plaintext the JSON itself. */

@@ -6,6 +6,7 @@
 import { createHmac, createSecretKey } from 'node:crypto';
 import type { Hmac, KeyObject } from 'node:crypto';
 import { KeyDestroyedError } from '../errors.js';
+import { truncateBase64url } from '../base64url.js';
 
 export const HMAC_BYTES = 32;
 
@@ -24,7 +25,7 @@ export class HmacSha256 {
 
   /** @returns the first `bytes` bytes of the HMAC, base64url without padding @throws {KeyDestroyedError} */
   digestBase64url(message: string | Uint8Array, bytes: number): string {
-    return this.digest(message).toString('base64url', 0, bytes);
+    return truncateBase64url(this.#hmac(message).digest('base64url'), bytes);
   }
 
   /** Releases the key; the runtime clears a released key object. */

@@ -22,7 +22,7 @@ import { RecordUnreadableError } from '../errors.js';
 import { decodeRecord } from '../json-record.js';
 import { syncFolder, temporaryPath } from '../durable-file.js';
 import type { SealedMigration } from '../seal.js';
-import { manifestMac, ManifestWriter } from './manifest.js';
+import { manifestHash, ManifestWriter } from './manifest.js';
 import type { ManifestEntry } from './manifest.js';
 import type { BackupProtection, MigrationContext } from './migration-context.js';
 import { listNames, MigrationError } from './migration-error.js';
@@ -154,19 +154,23 @@ function classify(
 ): Classified {
   const opaque = (): Classified => ({
     line: line(collection.name, id, stored),
-    entry: { kind: 'o', mac: manifestMac(key, collection.name, id, stored) },
+    entry: { kind: 'o', hash: manifestHash(stored) },
   });
   if (!isEnvelope(stored)) {
     if (from === 'encrypted') return 'planted';
-    const mac = manifestMac(key, collection.name, id, stored);
-    return { line: line(collection.name, id, stored), entry: { kind: 'r', mac } };
+    return {
+      line: line(collection.name, id, stored),
+      entry: { kind: 'r', hash: manifestHash(stored) },
+    };
   }
   if (from === 'plaintext') return opaque();
   try {
     const rules = { mayBePlaintext: false, mayBeEnvelope: true, byId: onlyKey(key) };
     const json = collection.codec.open(rules, id, stored);
-    const mac = manifestMac(key, collection.name, id, json);
-    return { line: line(collection.name, id, stored), entry: { kind: 'r', mac } };
+    return {
+      line: line(collection.name, id, stored),
+      entry: { kind: 'r', hash: manifestHash(json) },
+    };
   } catch (error) {
     if (error instanceof RecordUnreadableError) return opaque();
     throw error;

@@ -1,92 +1,139 @@
 /**
- * The manifest of a migration: one keyed hash a record, in the order in which records are read.
+ * The manifest of a migration: one hash a record, in the order in which records are read, encrypted.
  * What is not in it, or differs from it, was put there by somebody else meanwhile.
  *
  * ```
- * {"format":"vault-migration-manifest","version":1,"databaseId":…,"keyId":…}
- * # <partition>
- * r <mac> <id as JSON>          a record: HMAC (manifest key, base64url) over collection, id, its JSON bytes
- * o <mac> <id as JSON>          something that cannot be read and is left as it is: HMAC over collection, id, the stored bytes
- * end <number of records> <HMAC over SHA-256 of all that stands before this line>
+ * file  = {"format":"vault-migration-manifest","version":2,"databaseId":…,"keyId":…} "\n" block …
+ * block = length (4, big-endian) ‖ envelope v1, its id naming database and number of the block
+ * plaintext of a block = entry …
+ * entry = "#" ‖ lp(partition)           those that follow are of this partition
+ *       | "r" ‖ SHA-256 (32) ‖ lp(id)   a record: hash of its JSON bytes
+ *       | "o" ‖ SHA-256 (32) ‖ lp(id)   something that cannot be read and is left as it is: hash of the stored bytes
+ *       | "e" ‖ count (4)               the end, once, last of all: number of records
  * ```
  *
  * The hash is of the JSON, not of the stored form, so one manifest serves *encrypt*, its resume, and
- * a change of mind.
+ * a change of mind. It needs no key of its own: nobody reads or changes it inside an envelope.
  */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { unpadJson } from '@vault/crypto';
-import type { VaultKey } from '@vault/crypto';
+import { EnvelopeNotOpenedError, openEnvelope, sealEnvelope, unpadJson } from '@vault/crypto';
+import type { RecordKey, VaultKey } from '@vault/crypto';
 import { compareIds } from './record-stream.js';
 import { MigrationError } from './migration-error.js';
 
 const FORMAT = 'vault-migration-manifest';
+const VERSION = 2;
 const MODE = 0o400;
-const READ_BYTES = 256 * 1024;
+/** A collection of records cannot have this name, so its record key is the manifest's alone. */
+const KEY_NAME = 'meta';
+
+const BLOCK_BYTES = 64 * 1024;
+/** A block ends behind the entry that fills it; an id has at most 65 535 bytes. */
+const BLOCK_MAX_BYTES = BLOCK_BYTES + 2 ** 16 + 256;
+const LENGTH_BYTES = 4;
+const HEADER_MAX_BYTES = 1024;
+const HASH_BYTES = 32;
+const PREFIX_BYTES = 2;
+
+const SECTION = 0x23; // #
+const END = 0x65; // e
+const KIND_BYTES = { r: 0x72, o: 0x6f } as const;
 
 /** `r`: readable, hashed as JSON; `o`: opaque, hashed as stored. */
 export type EntryKind = 'r' | 'o';
 export interface ManifestEntry {
   readonly kind: EntryKind;
-  /** base64url */
-  readonly mac: string;
+  /** SHA-256 as 32 characters of one byte each: text, since the runtime makes and compares it faster than a buffer. */
+  readonly hash: string;
 }
 
 /** The hash of one record. Trailing spaces are padding, not content. */
-export function manifestMac(key: VaultKey, collection: string, id: string, bytes: Buffer): string {
-  return key.mac('manifest', collection, id, unpadJson(bytes)).toString('base64url');
+export function manifestHash(bytes: Buffer): string {
+  return hash('sha256', unpadJson(bytes), 'binary');
+}
+
+function headerLine(databaseId: string, keyId: string): string {
+  return `${JSON.stringify({ format: FORMAT, version: VERSION, databaseId, keyId })}\n`;
+}
+
+function blockId(databaseId: string, number: number): string {
+  return `manifest/${databaseId}/${number}`;
 }
 
 export class ManifestWriter {
   readonly #file: FileHandle;
-  readonly #key: VaultKey;
-  readonly #hash = createHash('sha256');
-  #lines: string[] = [];
+  readonly #key: RecordKey;
+  readonly #databaseId: string;
+  readonly #block = Buffer.allocUnsafe(BLOCK_MAX_BYTES);
+  #used = 0;
+  #blocks = 0;
+  #unwritten: Buffer[] = [];
   #section = '';
   #count = 0;
 
-  private constructor(file: FileHandle, key: VaultKey) {
+  private constructor(file: FileHandle, key: RecordKey, databaseId: string) {
     this.#file = file;
     this.#key = key;
+    this.#databaseId = databaseId;
   }
 
   static async create(path: string, key: VaultKey, databaseId: string): Promise<ManifestWriter> {
-    const writer = new ManifestWriter(await open(path, 'wx', MODE), key);
-    const header = { format: FORMAT, version: 1, databaseId, keyId: key.id };
-    writer.#lines.push(JSON.stringify(header));
+    const file = await open(path, 'wx', MODE);
+    const writer = new ManifestWriter(file, key.recordKey(KEY_NAME), databaseId);
+    writer.#unwritten.push(Buffer.from(headerLine(databaseId, key.id)));
     return writer;
   }
 
-  add(partition: string, id: string, { kind, mac }: ManifestEntry): void {
+  add(partition: string, id: string, { kind, hash: digest }: ManifestEntry): void {
     if (partition !== this.#section) {
       this.#section = partition;
-      this.#lines.push(`# ${partition}`);
+      this.#block[this.#used++] = SECTION;
+      this.#writePrefixed(partition);
     }
-    this.#lines.push(`${kind} ${mac} ${JSON.stringify(id)}`);
+    this.#block[this.#used++] = KIND_BYTES[kind];
+    this.#used += this.#block.write(digest, this.#used, 'latin1');
+    this.#writePrefixed(id);
     this.#count++;
+    if (this.#used >= BLOCK_BYTES) this.#sealBlock();
   }
 
-  /** Writes out what was added. */
+  /** Writes out the blocks that are full. */
   async flush(): Promise<void> {
-    if (this.#lines.length === 0) return;
-    const text = `${this.#lines.join('\n')}\n`;
-    this.#lines = [];
-    this.#hash.update(text);
-    await this.#file.writeFile(text);
+    if (this.#unwritten.length === 0) return;
+    const bytes = Buffer.concat(this.#unwritten);
+    this.#unwritten = [];
+    await this.#file.writeFile(bytes);
   }
 
   /** Completes and syncs the file. */
   async finish(): Promise<void> {
+    this.#block[this.#used++] = END;
+    this.#used = this.#block.writeUInt32BE(this.#count, this.#used);
+    this.#sealBlock();
     await this.flush();
-    const mac = this.#key.mac('manifest', this.#hash.digest()).toString('base64url');
-    await this.#file.writeFile(`end ${this.#count} ${mac}\n`);
     await this.#file.sync();
     await this.close();
   }
 
   async close(): Promise<void> {
     await this.#file.close();
+  }
+
+  #writePrefixed(text: string): void {
+    const bytes = this.#block.write(text, this.#used + PREFIX_BYTES, 'utf8');
+    this.#block.writeUInt16BE(bytes, this.#used);
+    this.#used += PREFIX_BYTES + bytes;
+  }
+
+  #sealBlock(): void {
+    const id = blockId(this.#databaseId, this.#blocks++);
+    const envelope = sealEnvelope(this.#key, id, this.#block.subarray(0, this.#used));
+    const length = Buffer.allocUnsafe(LENGTH_BYTES);
+    length.writeUInt32BE(envelope.length);
+    this.#unwritten.push(length, envelope);
+    this.#used = 0;
   }
 }
 
@@ -99,12 +146,13 @@ interface ReadEntry extends ManifestEntry {
 export class ManifestReader {
   readonly #path: string;
   readonly #file: FileHandle;
-  readonly #key: VaultKey;
+  readonly #key: RecordKey;
+  readonly #databaseId: string;
   readonly #sections: ReadonlyMap<string, number>;
-  readonly #hash = createHash('sha256');
+  #position: number;
+  #blocks = 0;
   #entries: ReadEntry[] = [];
   #at = 0;
-  #tail = '';
   #section = '';
   #count = 0;
   #isEnded = false;
@@ -112,18 +160,22 @@ export class ManifestReader {
   private constructor(
     path: string,
     file: FileHandle,
-    key: VaultKey,
+    key: RecordKey,
+    databaseId: string,
     sections: ReadonlyMap<string, number>,
+    position: number,
   ) {
     this.#path = path;
     this.#file = file;
     this.#key = key;
+    this.#databaseId = databaseId;
     this.#sections = sections;
+    this.#position = position;
   }
 
   /**
    * @param partitions names in the order in which records are read
-   * @throws {MigrationError} when there is no manifest, or it is not of this database
+   * @throws {MigrationError} when there is no manifest, or it is not of this database and key
    */
   static async open(
     path: string,
@@ -137,16 +189,18 @@ export class ManifestReader {
     } catch {
       throw new MigrationError(`the manifest ${path} cannot be opened`);
     }
-    const sections = new Map(partitions.map((name, i) => [name, i]));
-    const reader = new ManifestReader(path, file, key, sections);
+    const header = Buffer.from(headerLine(databaseId, key.id));
     try {
-      const [first = '', ...lines] = await reader.#readLines();
-      const header = JSON.parse(first) as Record<string, unknown>;
-      if (header['format'] === FORMAT && header['version'] === 1) {
-        if (header['databaseId'] === databaseId && header['keyId'] === key.id) {
-          for (const line of lines) reader.#takeLine(line);
-          return reader;
-        }
+      const { buffer, bytesRead } = await file.read(
+        Buffer.alloc(HEADER_MAX_BYTES),
+        0,
+        header.length,
+        0,
+      );
+      if (header.equals(buffer.subarray(0, bytesRead))) {
+        const sections = new Map(partitions.map((name, i) => [name, i]));
+        const recordKey = key.recordKey(KEY_NAME);
+        return new ManifestReader(path, file, recordKey, databaseId, sections, header.length);
       }
     } catch {
       // Reported below, like any other file that is not ours.
@@ -158,6 +212,7 @@ export class ManifestReader {
   /**
    * The entries of a batch of records.
    * @returns entries aligned with `ids`, and ids (with partition) that the manifest has and the batch has not
+   * @throws {MigrationError} when the file is damaged
    */
   async align(
     partition: string,
@@ -209,52 +264,55 @@ export class ManifestReader {
     this.#at = 0;
     while (this.#entries.length === 0 && !this.#isEnded) {
       // oxlint-disable-next-line no-await-in-loop -- block after block
-      for (const line of await this.#readLines()) this.#takeLine(line);
+      this.#takeBlock(await this.#readBlock());
     }
     return this.#entries[0];
   }
 
-  #takeLine(line: string): void {
-    if (line.startsWith('# ')) {
-      this.#section = line.slice(2);
-      return;
+  async #readBlock(): Promise<Buffer> {
+    const length = (await this.#readBytes(LENGTH_BYTES)).readUInt32BE();
+    if (length > 2 * BLOCK_MAX_BYTES) throw this.#damaged();
+    const envelope = await this.#readBytes(length);
+    try {
+      return openEnvelope(this.#key, blockId(this.#databaseId, this.#blocks++), envelope);
+    } catch (error) {
+      throw error instanceof EnvelopeNotOpenedError ? this.#damaged() : error;
     }
-    const [kind, mac = ''] = line.split(' ', 2);
-    if (kind === 'end') {
-      this.#checkEnd(line);
-      return;
-    }
-    if (kind !== 'r' && kind !== 'o') throw this.#damaged();
-    this.#count++;
-    const id: unknown = JSON.parse(line.slice(mac.length + 3));
-    if (typeof id !== 'string') throw this.#damaged();
-    this.#entries.push({ section: this.#section, id, kind, mac });
   }
 
-  #checkEnd(line: string): void {
-    const [, count, mac = ''] = line.split(' ');
-    const isWhole =
-      Number(count) === this.#count &&
-      this.#key.isMac('manifest', Buffer.from(mac, 'base64url'), this.#hash.digest());
-    if (!isWhole) throw this.#damaged();
-    this.#isEnded = true;
+  async #readBytes(length: number): Promise<Buffer> {
+    const { buffer, bytesRead } = await this.#file.read(
+      Buffer.allocUnsafe(length),
+      0,
+      length,
+      this.#position,
+    );
+    if (bytesRead < length) throw this.#damaged();
+    this.#position += length;
+    return buffer;
   }
 
-  /** The next block of whole lines, hashed but for the last line of the file. */
-  async #readLines(): Promise<string[]> {
-    const buffer = Buffer.allocUnsafe(READ_BYTES);
-    const { bytesRead } = await this.#file.read(buffer, 0, READ_BYTES, null);
-    if (bytesRead === 0) throw this.#damaged();
-    // Lines are ASCII but for ids, which may break at a block's end: the tail is kept as latin1 bytes.
-    const text = this.#tail + buffer.toString('latin1', 0, bytesRead);
-    const end = text.lastIndexOf('\n');
-    this.#tail = text.slice(end + 1);
-    if (end < 0) return [];
-    const lines = text.slice(0, end).split('\n');
-    const last = lines.at(-1);
-    const hashed = last?.startsWith('end ') === true ? text.lastIndexOf('\n', end - 1) : end;
-    this.#hash.update(Buffer.from(text.slice(0, hashed + 1), 'latin1'));
-    return lines.map((line) => Buffer.from(line, 'latin1').toString());
+  #takeBlock(block: Buffer): void {
+    for (let at = 0; at < block.length;) {
+      const mark = block[at++];
+      if (mark === END) {
+        if (block.readUInt32BE(at) !== this.#count) throw this.#damaged();
+        this.#isEnded = true;
+        return;
+      }
+      const textAt = at + PREFIX_BYTES + (mark === SECTION ? 0 : HASH_BYTES);
+      const end = textAt + block.readUInt16BE(textAt - PREFIX_BYTES);
+      const text = block.toString('utf8', textAt, end);
+      if (mark === SECTION) {
+        this.#section = text;
+      } else {
+        const digest = block.toString('latin1', at, at + HASH_BYTES);
+        const kind = mark === KIND_BYTES.r ? 'r' : 'o';
+        this.#entries.push({ section: this.#section, id: text, kind, hash: digest });
+        this.#count++;
+      }
+      at = end;
+    }
   }
 
   #damaged(): MigrationError {

@@ -9,7 +9,7 @@ import type { WriteOp, WriteResult } from '../partition.js';
 import { allPartitions } from '../sealed-definitions.js';
 import type { FiledCollection } from '../sealed-definitions.js';
 import { manifestPathOf, onlyKey } from './backup.js';
-import { manifestMac, ManifestReader } from './manifest.js';
+import { manifestHash, ManifestReader } from './manifest.js';
 import type { ManifestEntry } from './manifest.js';
 import type { MigrationContext } from './migration-context.js';
 import { listNames, MigrationError } from './migration-error.js';
@@ -99,7 +99,7 @@ function failOnMissing(missing: readonly string[]): void {
 }
 
 function planFor(
-  { name, codec }: FiledCollection,
+  { codec }: FiledCollection,
   direction: Direction,
   key: VaultKey,
   id: string,
@@ -109,19 +109,20 @@ function planFor(
   if (stored === undefined) return entry === undefined ? 'leave' : 'differs';
   if (entry === undefined) return 'differs';
   if (entry.kind === 'o') {
-    return manifestMac(key, name, id, stored) === entry.mac ? 'leave' : 'differs';
+    return manifestHash(stored) === entry.hash ? 'leave' : 'differs';
   }
   const isSealed = isEnvelope(stored);
   const json = isSealed ? openedBy(codec, key, id, stored) : stored;
-  if (json === undefined || manifestMac(key, name, id, json) !== entry.mac) return 'differs';
+  if (json === undefined || manifestHash(json) !== entry.hash) return 'differs';
   if (isSealed === (direction === 'encrypt')) return 'leave';
   const record = decodeRecord(json);
-  const plain = record === undefined ? [] : codec.entries(record, undefined);
+  const values = record === undefined ? [] : codec.values(record);
+  const plain = codec.file(values, undefined);
   if (direction === 'decrypt') {
     const remove = entriesWithout(codec.filedIn(stored), plain);
     return { id, expected: stored, value: unpadJson(json), add: plain, remove };
   }
-  const add = record === undefined ? [] : codec.entries(record, key);
+  const add = codec.file(values, key);
   return { id, expected: stored, value: codec.encode(key, id, json, add), add, remove: plain };
 }
 

@@ -39,7 +39,6 @@ export async function verifyMigration(
       },
       key: isEncrypted ? key : undefined,
       manifest,
-      manifestKey: key,
       progress: (done, total) => context.progress('verify', done, total),
       check: () => context.lock.check(),
       onProblem: (problem) => {
