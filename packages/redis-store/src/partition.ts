@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import type { CollectionDefinition } from './collection-definition.js';
 import { RedisRefusedError, StateStaleError } from './errors.js';
 import type { FiledEntry } from './filed-entry.js';
+import { kindLetter, packOps } from './internal/packed-ops.js';
 import { KeyNames } from './key-names.js';
 import type { Argument, RedisLink, Reply } from './redis-link.js';
 
@@ -84,15 +85,15 @@ export class Partition {
 
   async #applyChunk(fence: string, ops: readonly WriteOp[]): Promise<WriteResult[]> {
     const keys: string[] = [this.#fenceKey, this.#idsKey];
-    const args: Argument[] = [fence, ops.length];
-    for (const { id, expected, value, add, remove, claim = [], onSame = 'done' } of ops) {
+    for (const { id, add, remove, claim } of ops) {
       keys.push(this.#recordPrefix + id);
-      args.push(id, expected === null ? 0 : 1, expected ?? '', value === null ? 0 : 1, value ?? '');
-      args.push(onSame === 'done' ? 1 : 0, add.length + claim.length, remove.length);
-      for (const entry of [...add, ...claim, ...remove]) keys.push(this.entryKey(entry));
-      args.push(...add.map(kindLetter), ...claim.map(() => 'c'), ...remove.map(kindLetter));
+      for (const entry of add) keys.push(this.entryKey(entry));
+      for (const entry of claim ?? []) keys.push(this.entryKey(entry));
+      for (const entry of remove) keys.push(this.entryKey(entry));
     }
+    const args = [fence, ops.length, packOps(ops)];
     const reply = texts(await this.#link.script('vaultWrite', keys, args));
+    if (reply[0] === 'ALL') return ops.map(() => DONE);
     this.#checkReply(reply[0]);
     return reply.map((text, i) => {
       if (text === 'done') return DONE;
@@ -266,10 +267,6 @@ function foundRecords(reply: Reply): Found | undefined {
     found.set(String(parts[i]), Buffer.isBuffer(bytes) ? bytes : undefined);
   }
   return found;
-}
-
-function kindLetter({ kind }: FiledEntry): string {
-  return kind === 'unique' ? 'u' : 'i';
 }
 
 function claimedIndex(op: WriteOp | undefined, number: number): string {
