@@ -4,7 +4,8 @@
 --
 -- KEYS[1] fence: string, the partition's meta
 -- KEYS[2] ids: sorted set of the partition's record ids
--- KEYS[3..] per operation: the record key, the keys of the entries to add, the keys of those to remove
+-- KEYS[3] none: never exists; a difference of sets that begins with it checks types, and reads no member
+-- KEYS[4..] per operation: the record key, the keys of the entries to add, the keys of those to remove
 -- ARGV[1] fence: bytes that the caller holds
 -- ARGV[2] count: operations
 -- ARGV[3] operations: packed one after the other (an argument each would cost more than the write), numbers big-endian:
@@ -21,77 +22,103 @@ if fence ~= ARGV[1] then return { 'STALE' } end
 if type(redis.pcall('ZCARD', KEYS[2])) == 'table' then return { 'TYPE ' .. KEYS[2] } end
 
 local EXACT, UNIQUE = ('i'):byte(), ('u'):byte()
-local packed, at = ARGV[3], 1
-local results = {}
-local claimed = {}
-local planned = {}
-local plans = {}
-local k, allDone = 3, true
+-- Fewer than Lua can take from a table at once.
+local KEYS_PER_COMMAND = 1000
+
+local ops, recordKeys, setKeys = {}, {}, {}
+local k, at = 4, 1
 for op = 1, tonumber(ARGV[2]) do
   local hasExpected, hasValue, acceptsNew, adds, removes, id, expected, value, kinds
   hasExpected, hasValue, acceptsNew, adds, removes, id, expected, value, kinds, at =
-    struct.unpack('>BBBHHHc0I4c0I4c0Hc0', packed, at)
-  hasExpected, hasValue, acceptsNew = hasExpected == 1, hasValue == 1, acceptsNew == 1
-  local recordKey, entryKeys = KEYS[k], k + 1
-  local stored = redis.pcall('GET', recordKey)
+    struct.unpack('>BBBHHHc0I4c0I4c0Hc0', ARGV[3], at)
+  ops[op] = {
+    id = id, expected = hasExpected == 1 and expected, value = hasValue == 1 and value,
+    acceptsNew = acceptsNew == 1, adds = adds, entries = adds + removes, kinds = kinds, keysAt = k,
+  }
+  recordKeys[op] = KEYS[k]
+  for e = 1, adds + removes do
+    if kinds:byte(e) == EXACT then setKeys[#setKeys + 1] = KEYS[k + e] end
+  end
+  k = k + adds + removes + 1
+end
+
+for first = 1, #setKeys, KEYS_PER_COMMAND do
+  local last = math.min(first + KEYS_PER_COMMAND - 1, #setKeys)
+  if redis.pcall('SDIFF', KEYS[3], unpack(setKeys, first, last)).err then
+    for i = first, last do
+      if type(redis.pcall('SISMEMBER', setKeys[i], '')) == 'table' then return { 'TYPE ' .. setKeys[i] } end
+    end
+  end
+end
+
+local storedValues = #ops > 1 and redis.call('MGET', unpack(recordKeys)) or {}
+local results, allDone = {}, true
+local claimed, planned = {}, {}
+local plans, sets, listed = {}, {}, {}
+for n, op in ipairs(ops) do
+  local recordKey = recordKeys[n]
+  -- Of several, one that is absent and one of another type look the same.
+  local stored = storedValues[n] or redis.pcall('GET', recordKey)
   if type(stored) == 'table' then return { 'TYPE ' .. recordKey } end
-  local isNew = (hasValue and stored == value) or (not hasValue and not stored)
-  local isExpected = (hasExpected and stored == expected) or (not hasExpected and not stored)
+  local isNew, isExpected = stored == op.value, stored == op.expected
   local result = 'done'
-  if planned[recordKey] or (not isExpected and not (isNew and acceptsNew)) then
+  if planned[recordKey] or (not isExpected and not (isNew and op.acceptsNew)) then
     result = 'changed'
   elseif isExpected then
-    for e = 0, adds + removes - 1 do
-      local key = KEYS[entryKeys + e]
-      if kinds:byte(e + 1) ~= EXACT then
+    for e = 1, op.entries do
+      if op.kinds:byte(e) ~= EXACT then
+        local key = KEYS[op.keysAt + e]
         local holder = redis.pcall('GET', key)
         if type(holder) == 'table' then return { 'TYPE ' .. key } end
         holder = claimed[key] or holder
-        if e < adds and holder and holder ~= id then
-          result = 'unique ' .. (e + 1) .. ' ' .. holder
+        if e <= op.adds and holder and holder ~= op.id then
+          result = 'unique ' .. e .. ' ' .. holder
           break
         end
-      elseif type(redis.pcall('SISMEMBER', key, id)) == 'table' then
-        return { 'TYPE ' .. key }
       end
     end
     if result == 'done' then
       planned[recordKey] = true
-      for e = 0, adds - 1 do
-        if kinds:byte(e + 1) == UNIQUE then claimed[KEYS[entryKeys + e]] = id end
+      for e = 1, op.adds do
+        if op.kinds:byte(e) == UNIQUE then claimed[KEYS[op.keysAt + e]] = op.id end
       end
-      plans[#plans + 1] = { id, recordKey, hasValue and value, entryKeys, kinds, adds, removes }
+      plans[#plans + 1] = op
+      if op.value then
+        sets[#sets + 1] = recordKey
+        sets[#sets + 1] = op.value
+        listed[#listed + 1] = 0
+        listed[#listed + 1] = op.id
+      end
     end
   end
-  results[op] = result
+  results[n] = result
   allDone = allDone and result == 'done'
-  k = entryKeys + adds + removes
 end
 
-for _, plan in ipairs(plans) do
-  local id, recordKey, value, entryKeys, kinds, adds, removes = unpack(plan)
-  if value then
-    redis.call('SET', recordKey, value)
-    redis.call('ZADD', KEYS[2], 0, id)
-  else
-    redis.call('DEL', recordKey)
-    redis.call('ZREM', KEYS[2], id)
+-- First of all what may be refused for want of memory.
+if #sets > 0 then
+  redis.call('MSET', unpack(sets))
+  redis.call('ZADD', KEYS[2], unpack(listed))
+end
+for _, op in ipairs(plans) do
+  if not op.value then
+    redis.call('DEL', KEYS[op.keysAt])
+    redis.call('ZREM', KEYS[2], op.id)
   end
-  for e = adds, adds + removes - 1 do
-    local key = KEYS[entryKeys + e]
-    if kinds:byte(e + 1) == UNIQUE then
-      if redis.call('GET', key) == id then redis.call('DEL', key) end
+  for e = op.adds + 1, op.entries do
+    local key = KEYS[op.keysAt + e]
+    if op.kinds:byte(e) == UNIQUE then
+      if redis.call('GET', key) == op.id then redis.call('DEL', key) end
     else
-      redis.call('SREM', key, id)
+      redis.call('SREM', key, op.id)
     end
   end
-  for e = 0, adds - 1 do
-    local key = KEYS[entryKeys + e]
-    local kind = kinds:byte(e + 1)
+  for e = 1, op.adds do
+    local key, kind = KEYS[op.keysAt + e], op.kinds:byte(e)
     if kind == UNIQUE then
-      redis.call('SET', key, id)
+      redis.call('SET', key, op.id)
     elseif kind == EXACT then
-      redis.call('SADD', key, id)
+      redis.call('SADD', key, op.id)
     end
   end
 end

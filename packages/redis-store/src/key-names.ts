@@ -59,6 +59,10 @@ export class KeyNames {
   ids(partition: string): string {
     return `${this.prefix}:{${partition}}:ids`;
   }
+  /** Never exists: for commands that need a set which is empty. */
+  none(partition: string): string {
+    return `${this.prefix}:{${partition}}:none`;
+  }
   record(partition: string, id: string): string {
     return `${this.prefix}:{${partition}}:r:${id}`;
   }

@@ -60,6 +60,7 @@ export class Partition {
   readonly #link: RedisLink;
   readonly #fenceKey: string;
   readonly #idsKey: string;
+  readonly #noneKey: string;
   readonly #recordPrefix: string;
 
   constructor(link: RedisLink, collection: string, name: string) {
@@ -68,6 +69,7 @@ export class Partition {
     this.name = name;
     this.#fenceKey = link.names.fence(name);
     this.#idsKey = link.names.ids(name);
+    this.#noneKey = link.names.none(name);
     this.#recordPrefix = link.names.recordPrefix(name);
   }
 
@@ -84,7 +86,7 @@ export class Partition {
   }
 
   async #applyChunk(fence: string, ops: readonly WriteOp[]): Promise<WriteResult[]> {
-    const keys: string[] = [this.#fenceKey, this.#idsKey];
+    const keys: string[] = [this.#fenceKey, this.#idsKey, this.#noneKey];
     for (const { id, add, remove, claim } of ops) {
       keys.push(this.#recordPrefix + id);
       for (const entry of add) keys.push(this.entryKey(entry));
