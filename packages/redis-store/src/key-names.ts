@@ -76,9 +76,14 @@ export class KeyNames {
     return `${this.prefix}:{${partition}}:u:${index}:${token}`;
   }
 
+  /** What every key of ours begins with; the hash tag follows. */
+  get head(): string {
+    return `${this.prefix}:{`;
+  }
+
   /** `MATCH` pattern of every key of ours (glob characters of the prefix cannot occur). */
   get pattern(): string {
-    return `${this.prefix}:{*`;
+    return `${this.head}*`;
   }
 
   /** `MATCH` pattern of every record of ours; other keys may match it too: {@link parse} tells. */
@@ -88,7 +93,7 @@ export class KeyNames {
 
   /** What a key name says; `undefined` when it is not one of ours. */
   parse(key: string): ParsedKey | undefined {
-    const head = `${this.prefix}:{`;
+    const { head } = this;
     if (!key.startsWith(head)) return undefined;
     const close = key.indexOf('}:', head.length);
     if (close < 0) return undefined;

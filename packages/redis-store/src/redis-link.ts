@@ -56,9 +56,7 @@ export class RedisLink {
     this.#client = client;
     this.names = names;
     this.isCluster = client instanceof Cluster;
-    for (const name of Object.keys(SCRIPT_FILES) as ScriptName[]) {
-      client.defineCommand(name, { lua: loadScript(name) });
-    }
+    defineScripts(client);
     // Without a listener the client prints lost connections itself; each command reports its own failure.
     client.on('error', (error: unknown) => (this.#lastFailure = error));
   }
@@ -89,9 +87,7 @@ export class RedisLink {
 
   /** Runs a script by its digest (sent whole once, and again after Redis forgot it). */
   script(name: ScriptName, keys: readonly string[], args: readonly Argument[]): Promise<Reply> {
-    const call = (this.#client as unknown as Record<string, ScriptCall>)[`${name}Buffer`];
-    if (call === undefined) throw new TypeError(`no script ${name}`);
-    return translated(call.call(this.#client, keys.length, ...keys, ...args));
+    return callScript(this.#client, name, keys, args);
   }
 
   /** `GET`. @returns the bytes, or `undefined` */
@@ -161,6 +157,12 @@ export class RedisNode {
     return translated(this.#client.callBuffer(name, ...args) as Promise<Reply>);
   }
 
+  /** Runs a script on this server. */
+  script(name: ScriptName, keys: readonly string[], args: readonly Argument[]): Promise<Reply> {
+    defineScripts(this.#client);
+    return callScript(this.#client, name, keys, args);
+  }
+
   /** Key names in pages of about `count`; a name may come twice, one that is there all the time is not missed. */
   async *scan(pattern: string, count = 1000): AsyncGenerator<string[]> {
     let cursor = '0';
@@ -182,6 +184,25 @@ export class RedisNode {
       lines.map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1)]),
     );
   }
+}
+
+/** Defines our scripts on a client, once. */
+function defineScripts(client: Client): void {
+  if ('vaultWriteBuffer' in client) return;
+  for (const name of Object.keys(SCRIPT_FILES) as ScriptName[]) {
+    client.defineCommand(name, { lua: loadScript(name) });
+  }
+}
+
+function callScript(
+  client: Client,
+  name: ScriptName,
+  keys: readonly string[],
+  args: readonly Argument[],
+): Promise<Reply> {
+  const call = (client as unknown as Record<string, ScriptCall>)[`${name}Buffer`];
+  if (call === undefined) throw new TypeError(`no script ${name}`);
+  return translated(call.call(client, keys.length, ...keys, ...args));
 }
 
 function retryDelay(attempt: number): number {

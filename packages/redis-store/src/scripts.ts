@@ -10,7 +10,7 @@ export const SCRIPT_FILES = {
   vaultTakeLock: 'take-lock.lua',
   vaultDropLock: 'drop-lock.lua',
   vaultBeat: 'beat.lua',
-  vaultCountEntries: 'count-entries.lua',
+  vaultCountKeys: 'count-keys.lua',
   vaultHasEntries: 'has-entries.lua',
 } as const satisfies Record<string, string>;
 

@@ -113,7 +113,7 @@ describe('one server', () => {
       const id = await store.servers.add(XCP);
       let isArmed = true;
       proxy.intercept = ({ direction, frame }) => {
-        if (!isArmed || direction !== 'reply' || !frame.includes('done')) return 'pass';
+        if (!isArmed || direction !== 'reply' || !frame.includes('ALL')) return 'pass';
         isArmed = false;
         // A swallowed answer alone would be waited for; the cut that follows makes the client send again.
         setImmediate(() => proxy.cutAll());

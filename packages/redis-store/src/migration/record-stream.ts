@@ -1,4 +1,5 @@
-/** Reads whole collections in bounded batches, one batch ahead of its user, in one order: collection, partition, bytes of the id. */
+/** Reads whole collections in bounded batches, some ahead of their user, in one order: collection, partition, bytes of the id. */
+import { CALL_MAX_RECORDS } from '../partition.js';
 import type { Partition } from '../partition.js';
 import type { FiledCollection } from '../sealed-definitions.js';
 
@@ -11,10 +12,13 @@ export interface RecordBatch {
 }
 
 /** A batch is to be about this long, so that memory stays flat whatever the records are. */
-const BATCH_BYTES = 1024 * 1024;
-const BATCH_MAX_RECORDS = 1000;
+const BATCH_BYTES = 256 * 1024;
+/** A batch is written in one call. */
+const BATCH_MAX_RECORDS = CALL_MAX_RECORDS;
 const BATCH_MIN_RECORDS = 8;
-const FIRST_BATCH_RECORDS = 64;
+const FIRST_BATCH_RECORDS = 32;
+/** Batches asked for and not yet used: Redis answers them while the user of one computes, behind the writes of others. */
+const READ_AHEAD = 4;
 
 /** All records of the collections. */
 export async function* readRecords(
@@ -29,29 +33,48 @@ async function* readPartition(
   collection: FiledCollection,
   partition: Partition,
 ): AsyncGenerator<RecordBatch> {
+  const ahead: Promise<RecordBatch>[] = [];
   let limit = FIRST_BATCH_RECORDS;
-  let next = readBatch(collection, partition, '', limit);
+  // The first tells how long records are; only then is more than one batch asked for.
+  let depth = 1;
+  let ids: Promise<readonly string[]> = partition.pageIds('', limit);
   for (;;) {
+    while (ahead.length < depth) {
+      ahead.push(readBatch(collection, partition, ids));
+      ids = nextIds(partition, ids, limit);
+    }
     // oxlint-disable-next-line no-await-in-loop -- batches follow each other
-    const batch = await next;
-    const last = batch.ids.at(-1);
-    if (last === undefined) return;
+    const batch = await ahead.shift();
+    if (batch === undefined || batch.ids.length === 0) return;
     limit = recordsThatFit(batch);
-    next = readBatch(collection, partition, last, limit);
-    // The user of this batch may throw before the next one is asked for.
-    next.catch(() => undefined);
+    depth = READ_AHEAD;
     yield batch;
   }
 }
 
-async function readBatch(
+async function nextIds(
+  partition: Partition,
+  before: Promise<readonly string[]>,
+  limit: number,
+): Promise<readonly string[]> {
+  const last = (await before).at(-1);
+  return last === undefined ? [] : partition.pageIds(last, limit);
+}
+
+function readBatch(
   collection: FiledCollection,
   partition: Partition,
-  after: string,
-  limit: number,
+  asked: Promise<readonly string[]>,
 ): Promise<RecordBatch> {
-  const ids = await partition.pageIds(after, limit);
-  return { collection, partition, ids, values: await partition.readMany(ids) };
+  const batch = asked.then(async (ids) => ({
+    collection,
+    partition,
+    ids,
+    values: await partition.readMany(ids),
+  }));
+  // The user of an earlier batch may throw before this one is awaited.
+  batch.catch(() => undefined);
+  return batch;
 }
 
 function recordsThatFit({ ids, values }: RecordBatch): number {

@@ -19,7 +19,7 @@ import { countRecords, readRecords, WriteWindow } from './record-stream.js';
 import { removeForeign } from './verify-migration.js';
 import type { Problem } from '../audit.js';
 
-const WRITES_UNDER_WAY = 2;
+const WRITES_UNDER_WAY = 3;
 
 /**
  * Begins, or takes up, a change of the definitions, and ends it.

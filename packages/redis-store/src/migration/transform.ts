@@ -18,7 +18,7 @@ import { countRecords, readRecords, WriteWindow } from './record-stream.js';
 export type Direction = 'encrypt' | 'decrypt';
 
 /** Batches on their way to Redis while the next one is transformed. */
-const WRITES_UNDER_WAY = 2;
+const WRITES_UNDER_WAY = 3;
 
 /** What is to be done with one record: nothing, a write, or it is not as it must be. */
 type Plan = WriteOp | 'leave' | 'differs';
