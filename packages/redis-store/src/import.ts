@@ -1,6 +1,6 @@
 /**
  * Import in two passes: everything is validated and spooled to a file first; only a complete spool
- * is written to the database, record by record by id, and a start rolls it forward after a crash.
+ * is written to the database, upserts by id, and a start rolls it forward after a crash.
  *
  * The spool holds one line a record, `<collection> <id> <base64>`: the envelope under the active key,
  * or in a plaintext database the JSON; then `end <number of records> <SHA-256 of all lines before>`.
@@ -22,16 +22,14 @@ import type { CredentialRecord } from './json-record.js';
 import type { MigrationContext } from './migration/migration-context.js';
 import { MigrationError } from './migration/migration-error.js';
 import { openingRules } from './opening-rules.js';
-import { partitionNumber } from './partition.js';
-import type { Partition, WriteOp } from './partition.js';
+import { CALL_MAX_RECORDS, partitionNumber } from './partition.js';
+import type { Partition, WriteOp, WriteResult } from './partition.js';
 import { RecordCodec } from './record-codec.js';
 import { filedCollections } from './sealed-definitions.js';
 import type { FiledCollection } from './sealed-definitions.js';
 
 const SPOOL_MODE = 0o600;
 const FLUSH_LINES = 500;
-/** Records written beside each other. */
-const UPSERTS_UNDER_WAY = 256;
 const ATTEMPTS_MAX = 20;
 const ID = /^[A-Za-z0-9_-]{1,128}$/;
 
@@ -200,7 +198,7 @@ export async function rollImportForward(
   let batch: SpooledRecord[] = [];
   for await (const spooled of readSpool(path, total)) {
     batch.push(spooled);
-    if (batch.length < UPSERTS_UNDER_WAY) continue;
+    if (batch.length < CALL_MAX_RECORDS) continue;
     await importer.write(batch);
     batch = [];
     context.progress('import', importer.records, total);
@@ -213,6 +211,15 @@ export async function rollImportForward(
   await context.step('import-sealed');
   await removeFiles(dataDir, [importing.spool]);
   return importer.report();
+}
+
+interface Place {
+  readonly filed: FiledCollection;
+  readonly partition: Partition;
+}
+
+function alone(record: SpooledRecord): SpooledRecord[] {
+  return [record];
 }
 
 class Importer {
@@ -234,12 +241,25 @@ class Importer {
     this.#context.lock.check();
     // One record twice in a backup: the last one counts, so those before it must be through.
     const ids = new Set(batch.map(({ collection, id }) => `${collection} ${id}`));
-    if (ids.size === batch.length) {
-      await Promise.all(batch.map((record) => this.#upsert(record)));
-      return;
+    const groups = ids.size === batch.length ? this.#grouped(batch) : batch.map(alone);
+    for (const group of groups) {
+      // oxlint-disable no-await-in-loop -- one call after the other
+      const left = await this.#upsertTogether(group);
+      for (const record of left) await this.#upsert(record);
+      // oxlint-enable no-await-in-loop
     }
-    // oxlint-disable-next-line no-await-in-loop
-    for (const record of batch) await this.#upsert(record);
+  }
+
+  /** Those of one partition together. */
+  #grouped(batch: readonly SpooledRecord[]): SpooledRecord[][] {
+    const groups = new Map<string, SpooledRecord[]>();
+    for (const record of batch) {
+      const { name } = this.#placeOf(record).partition;
+      const group = groups.get(name);
+      if (group === undefined) groups.set(name, [record]);
+      else group.push(record);
+    }
+    return [...groups.values()];
   }
 
   report(): ImportReport {
@@ -251,61 +271,103 @@ class Importer {
     };
   }
 
-  async #upsert(record: SpooledRecord): Promise<void> {
-    const filed = this.#collections.get(record.collection);
+  #placeOf({ collection, id }: SpooledRecord): Place {
+    const filed = this.#collections.get(collection);
     if (filed === undefined) {
-      throw new MigrationError(`the import has records of "${record.collection}", which is gone`);
+      throw new MigrationError(`the import has records of "${collection}", which is gone`);
     }
-    const { partitions } = filed;
-    const partition = partitions[partitionNumber(record.id, partitions.length)];
+    const partition = filed.partitions[partitionNumber(id, filed.partitions.length)];
     if (partition === undefined) throw new TypeError('no partition');
+    return { filed, partition };
+  }
+
+  async #upsert(record: SpooledRecord): Promise<void> {
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
       // oxlint-disable-next-line no-await-in-loop -- each attempt follows the failure of the one before
-      if (await this.#tryUpsert(filed, partition, record)) {
-        this.records++;
-        this.#counts[record.collection] = (this.#counts[record.collection] ?? 0) + 1;
-        return;
-      }
+      if (await this.#tryUpsert(record)) return;
     }
     throw new MigrationError(`${record.collection} ${record.id} changes all the time`);
   }
 
-  /** @returns `false` when somebody else wrote meanwhile */
-  async #tryUpsert(
-    { codec, name }: FiledCollection,
-    partition: Partition,
-    { id, stored }: SpooledRecord,
-  ): Promise<boolean> {
-    const { keeper } = this.#context;
-    const view = keeper.current();
-    const json = codec.open(openingRules(view), id, stored);
-    const record = decodeRecord(json);
-    if (record === undefined) throw new MigrationError(`${name} ${id} in the spool is no record`);
-    const current = await partition.read(id);
-    if (current !== undefined && this.#isSame(codec, id, current, json)) {
-      this.#unchanged++;
-      return true;
+  /** Records of one partition, each once. @returns those that are to be looked at one by one */
+  async #upsertTogether(records: readonly SpooledRecord[]): Promise<readonly SpooledRecord[]> {
+    const [first] = records;
+    if (first === undefined) return [];
+    const { filed, partition } = this.#placeOf(first);
+    const current = await partition.readMany(records.map(({ id }) => id));
+    const planned = records.flatMap((record, i) => {
+      const op = this.#plan(filed, record, current[i]);
+      return op === undefined ? [] : [{ record, op }];
+    });
+    let results: readonly WriteResult[] = [];
+    try {
+      const { keeper } = this.#context;
+      results = await partition.apply(
+        keeper.fenceOf(partition),
+        planned.map(({ op }) => op),
+      );
+    } catch (error) {
+      if (!(error instanceof StateStaleError)) throw error;
+      // Each of them asks for the new view, and finds what was written before.
     }
-    const add = codec.entries(record, view.activeKey);
-    const op: WriteOp = {
-      id,
-      expected: current ?? null,
-      value: codec.encode(view.activeKey, id, json, add),
-      add,
-      remove: current === undefined ? [] : entriesWithout(codec.filedIn(current), add),
-    };
+    const left: SpooledRecord[] = [];
+    planned.forEach(({ record }, i) => {
+      if (results[i]?.status === 'done') this.#count(record);
+      else left.push(record);
+    });
+    return left;
+  }
+
+  /** @returns `false` when somebody else wrote meanwhile */
+  async #tryUpsert(record: SpooledRecord): Promise<boolean> {
+    const { keeper } = this.#context;
+    const { filed, partition } = this.#placeOf(record);
+    const op = this.#plan(filed, record, await partition.read(record.id));
+    if (op === undefined) return true;
     try {
       const [result] = await partition.apply(keeper.fenceOf(partition), [op]);
       if (result?.status === 'unique') {
-        await this.#makeWay(codec, partition, result.holderId, add);
-        this.#replaced.push({ collection: name, id: result.holderId });
+        await this.#makeWay(filed.codec, partition, result.holderId, op.add);
+        this.#replaced.push({ collection: filed.name, id: result.holderId });
       }
+      if (result?.status === 'done') this.#count(record);
       return result?.status === 'done';
     } catch (error) {
       if (!(error instanceof StateStaleError)) throw error;
       await keeper.reload('an import met another fence');
       return false;
     }
+  }
+
+  /** @returns `undefined` where the record is so already, and was counted */
+  #plan(
+    { codec, name }: FiledCollection,
+    record: SpooledRecord,
+    current: Buffer | undefined,
+  ): WriteOp | undefined {
+    const { id, stored } = record;
+    const view = this.#context.keeper.current();
+    const json = codec.open(openingRules(view), id, stored);
+    const content = decodeRecord(json);
+    if (content === undefined) throw new MigrationError(`${name} ${id} in the spool is no record`);
+    if (current !== undefined && this.#isSame(codec, id, current, json)) {
+      this.#unchanged++;
+      this.#count(record);
+      return undefined;
+    }
+    const add = codec.entries(content, view.activeKey);
+    return {
+      id,
+      expected: current ?? null,
+      value: codec.encode(view.activeKey, id, json, add),
+      add,
+      remove: current === undefined ? [] : entriesWithout(codec.filedIn(current), add),
+    };
+  }
+
+  #count({ collection }: SpooledRecord): void {
+    this.records++;
+    this.#counts[collection] = (this.#counts[collection] ?? 0) + 1;
   }
 
   #isSame(codec: RecordCodec, id: string, current: Buffer, json: Buffer): boolean {

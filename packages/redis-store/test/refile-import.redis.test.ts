@@ -140,6 +140,41 @@ describe.each([true, false])('an import, encryption %s', (encrypt) => {
     expect(fixture.files()).toEqual(['vault-state']);
   });
 
+  it('with one id twice, and one value in two records, leaves the last of each', async () => {
+    await fixture.using({ encrypt }, async (database) => {
+      const spool = await database.openImport();
+      await spool.add('server', 'twice', { host: 'first.example' });
+      await spool.add('user', 'loses', { email: 'same@marker.example' });
+      await spool.add('server', 'twice', { host: 'last.example' });
+      await spool.add('user', 'wins', { email: 'Same@marker.example' });
+      expect(await database.import(spool)).toMatchObject({
+        records: 4,
+        replaced: [{ collection: 'user', id: 'loses' }],
+      });
+      const { record } = (await database.collection('server').get('twice')) ?? {};
+      expect(record?.['host']).toBe('last.example');
+      expect(await database.collection('user').get('loses')).toBeUndefined();
+      expect(await database.verify()).toMatchObject({ isSound: true, records: 2 });
+    });
+  });
+
+  it('with one value in two records, both of one batch, leaves the last', async () => {
+    await fixture.using({ encrypt }, async (database) => {
+      const spool = await database.openImport();
+      for (const id of ['first', 'second', 'third'])
+        // oxlint-disable-next-line no-await-in-loop -- in this order
+        await spool.add('user', id, { email: 'same@marker.example' });
+      expect(await database.import(spool)).toMatchObject({
+        records: 3,
+        replaced: [
+          { collection: 'user', id: 'first' },
+          { collection: 'user', id: 'second' },
+        ],
+      });
+      expect(await database.verify()).toMatchObject({ isSound: true, records: 1 });
+    });
+  });
+
   it('is rolled forward by the next start, wherever it was stopped', async () => {
     for (let n = 0; ; n++) {
       await fixture.reset();
