@@ -44,7 +44,9 @@ end
 
 for first = 1, #setKeys, KEYS_PER_COMMAND do
   local last = math.min(first + KEYS_PER_COMMAND - 1, #setKeys)
-  if redis.pcall('SDIFF', KEYS[3], unpack(setKeys, first, last)).err then
+  local refusal = redis.pcall('SDIFF', KEYS[3], unpack(setKeys, first, last)).err
+  if refusal and refusal:sub(1, 9) ~= 'WRONGTYPE' then return redis.error_reply(refusal) end
+  if refusal then
     for i = first, last do
       if type(redis.pcall('SISMEMBER', setKeys[i], '')) == 'table' then return { 'TYPE ' .. setKeys[i] } end
     end

@@ -147,19 +147,17 @@ export async function durabilityObjection(link: RedisLink): Promise<string | und
 }
 
 async function nodeObjection(link: RedisLink, node: RedisNode): Promise<string | undefined> {
-  const { isAppending, appendfsync, isSnapshotting, replicas } = await persistenceOf(node);
+  const persistence = await persistenceOf(node);
+  const { isAppending, isSnapshotting, replicas } = persistence;
   const where = `Redis ${node.address}`;
   try {
     if (!isAppending && isSnapshotting !== true) return `${where} keeps nothing on disk`;
-    // A file that is being begun holds nothing yet. Else, with appendfsync always, Redis answers a
-    // write only after it is synced.
+    // A file that is being begun holds nothing yet.
     await waitUntilIdle(node);
-    if (isAppending && appendfsync !== 'always') await rewrite(node, 'BGREWRITEAOF');
     if (!isAppending) await rewrite(node, 'BGSAVE');
+    else if (!(await isAppended(link, node, persistence))) await rewrite(node, 'BGREWRITEAOF');
     if (replicas === 0) return undefined;
-    // WAIT speaks of the writes of its own connection, so one is made on it.
-    if (!link.isCluster)
-      await node.command('SET', `${link.names.prefix}:{meta}:marker`, 1, 'PX', WAIT_MS);
+    await writeMarker(link, node);
     const reached = Number(await node.command('WAIT', replicas, WAIT_MS));
     return reached >= replicas
       ? undefined
@@ -168,4 +166,40 @@ async function nodeObjection(link: RedisLink, node: RedisNode): Promise<string |
     if (error instanceof RedisRefusedError) return `${where} cannot be asked (${error.reply})`;
     throw error;
   }
+}
+
+/** Whether the AOF provably holds all that was written before. With `always`, Redis answers a write only after it is synced. */
+async function isAppended(
+  link: RedisLink,
+  node: RedisNode,
+  { appendfsync }: Persistence,
+): Promise<boolean> {
+  if (appendfsync === 'always') return true;
+  // What Redis leaves to the operating system it cannot wait for.
+  if (appendfsync !== 'everysec') return false;
+  try {
+    await writeMarker(link, node);
+    const reply = await node.command('WAITAOF', 1, 0, WAIT_MS);
+    return Array.isArray(reply) && Number(reply[0]) === 1;
+  } catch (error) {
+    // Before 7.2 there is no such command, and an ACL may lack it.
+    if (error instanceof RedisRefusedError) return false;
+    throw error;
+  }
+}
+
+/** `WAIT` and `WAITAOF` speak of the writes of their own connection, so one is made on it. */
+async function writeMarker(link: RedisLink, node: RedisNode): Promise<void> {
+  const key = await markerKey(link, node);
+  if (key !== undefined) await node.command('SET', key, 1, 'PX', WAIT_MS);
+}
+
+/** A key of ours that lives on this server; `undefined` where it has none of ours. */
+async function markerKey(link: RedisLink, node: RedisNode): Promise<string | undefined> {
+  const { head, pattern } = link.names;
+  if (!link.isCluster) return `${head}meta}:marker`;
+  for await (const [key] of node.scan(pattern)) {
+    if (key !== undefined) return `${key.slice(0, key.indexOf('}'))}}:marker`;
+  }
+  return undefined;
 }

@@ -31,7 +31,12 @@ export class DatabaseFixture {
   }
 
   static async start(options: RedisServerOptions = { appendonly: true }): Promise<DatabaseFixture> {
-    return new DatabaseFixture(await RedisServer.start(options));
+    return DatabaseFixture.of(await RedisServer.start(options));
+  }
+
+  /** On a server that runs; {@link stop} stops it too. */
+  static of(redis: RedisServer): DatabaseFixture {
+    return new DatabaseFixture(redis);
   }
 
   async open(changes: Partial<OpenOptions> = {}): Promise<CredentialDatabase> {

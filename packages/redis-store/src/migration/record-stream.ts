@@ -52,13 +52,17 @@ async function* readPartition(
   }
 }
 
-async function nextIds(
+function nextIds(
   partition: Partition,
   before: Promise<readonly string[]>,
   limit: number,
 ): Promise<readonly string[]> {
-  const last = (await before).at(-1);
-  return last === undefined ? [] : partition.pageIds(last, limit);
+  return heeded(
+    before.then((ids) => {
+      const last = ids.at(-1);
+      return last === undefined ? [] : partition.pageIds(last, limit);
+    }),
+  );
 }
 
 function readBatch(
@@ -66,15 +70,20 @@ function readBatch(
   partition: Partition,
   asked: Promise<readonly string[]>,
 ): Promise<RecordBatch> {
-  const batch = asked.then(async (ids) => ({
-    collection,
-    partition,
-    ids,
-    values: await partition.readMany(ids),
-  }));
-  // The user of an earlier batch may throw before this one is awaited.
-  batch.catch(() => undefined);
-  return batch;
+  return heeded(
+    asked.then(async (ids) => ({
+      collection,
+      partition,
+      ids,
+      values: await partition.readMany(ids),
+    })),
+  );
+}
+
+/** What is asked ahead may fail before it is awaited, or when nobody will any more. */
+function heeded<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined);
+  return promise;
 }
 
 function recordsThatFit({ ids, values }: RecordBatch): number {
