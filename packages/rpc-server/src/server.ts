@@ -3,7 +3,6 @@
  * anything else, so that health and progress can be asked for while Redis loads and records migrate.
  * The server is degraded until proven healthy.
  */
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -24,9 +23,11 @@ import type { ServerConfig } from './config/load-config.js';
 import { readPem } from './config/redis-config.js';
 import { prepareDataFolder } from './data-folder.js';
 import { createApi } from './http/api-server.js';
+import { isRetrying } from './http/api-state.js';
 import type { Api } from './http/api-server.js';
 import { usersOf } from './http/serving.js';
 import { KeyAgeWatch } from './lifecycle/key-age-watch.js';
+import { isRedisAway, RETRY_ADVICE, retryTurns } from './lifecycle/redis-retry.js';
 import { keyMetrics, rotationNote } from './lifecycle/rotation-note.js';
 import { ServedDatabase } from './lifecycle/served-database.js';
 import { localRedis } from './local-redis.js';
@@ -44,6 +45,7 @@ import { RecoveryDesk } from './recovery/recovery-desk.js';
 import { RecoveryPassword } from './recovery/recovery-password.js';
 import { ensureFirstAdministrator } from './session/first-administrator.js';
 import { firstSteps } from './first-steps.js';
+import { INITIAL_PASSWORD_FILE, writeInitialPassword } from './initial-password.js';
 
 export interface ServerOptions {
   readonly config: ServerConfig;
@@ -68,8 +70,7 @@ export interface ServerOptions {
   };
 }
 
-/** Password of the first administrator, until the operator deletes it. */
-export const INITIAL_PASSWORD_FILE = 'initial-password';
+const NEEDLESS_RECOVERY = 'VAULT_RECOVERY_PASSWORD is set and not needed: take it away';
 
 /** A step of a migration takes a fraction of this; a wait for another process' migration is cut off here. */
 const OPENING_ENDS_MS = 5000;
@@ -88,6 +89,8 @@ export class VaultServer {
   /** Recovery was asked for, and there is nothing to recover, or no way to: the log says which. */
   hasNothingToDo = false;
   #opening: Promise<void> = Promise.resolve();
+  /** Attempts after one that found Redis away. */
+  #retrying: Promise<void> = Promise.resolve();
   readonly #stopping = new AbortController();
 
   private constructor(options: ServerOptions, api: Api) {
@@ -128,7 +131,8 @@ export class VaultServer {
     this.#stopping.abort();
     await this.#api.close();
     // A migration under way ends at its next step, and the next start goes on with it.
-    await Promise.race([this.#opening, delay(OPENING_ENDS_MS, undefined, { ref: false })]);
+    const opening = this.#opening.then(() => this.#retrying);
+    await Promise.race([opening, delay(OPENING_ENDS_MS, undefined, { ref: false })]);
     await this.#scheduled?.stop();
     await this.#keyAge?.stop();
     await this.#database?.close();
@@ -136,26 +140,67 @@ export class VaultServer {
   }
 
   async #open(): Promise<void> {
+    const degraded = await this.#attempt();
+    if (degraded === undefined) return;
+    this.#becomeDegraded(degraded);
+    if (isRedisAway(degraded) && !this.hasNothingToDo) {
+      this.#retrying = this.#openOnceRedisAnswers(degraded);
+    }
+  }
+
+  /** @returns why it does not serve; `undefined` when it does, or is stopping */
+  async #attempt(): Promise<DegradedError | undefined> {
+    const { signal } = this.#stopping;
     try {
+      await this.#letGo();
       const redis = await this.#startRedis();
       const database = await openDatabase({ ...this.#databaseParts(redis), role: 'server' });
       this.#database = database;
-      if (this.#options.recovery?.isRequired === true) return this.#needNoRecovery();
-      await this.#serve(database);
-      if (this.#options.recovery !== undefined) {
-        this.#log.warn('VAULT_RECOVERY_PASSWORD is set and not needed: take it away');
+      if (signal.aborted) await database.close();
+      else if (this.#options.recovery?.isRequired === true) this.#needNoRecovery();
+      else {
+        await this.#serve(database);
+        if (this.#options.recovery !== undefined) this.#log.warn(NEEDLESS_RECOVERY);
       }
+      return undefined;
     } catch (error) {
-      if (this.#stopping.signal.aborted) return;
-      const degraded = await withRecoveryAdvice(
-        asDegraded(error),
-        this.#options.config.settings.datadir,
-      );
-      this.#degrade(degraded);
-      const isConfig = error instanceof ConfigError;
-      const refusal = isConfig ? 'correct the configuration' : recoveryRefusal(degraded.reason);
-      this.#offerRecovery(degraded, refusal);
+      if (signal.aborted) return undefined;
+      return withRecoveryAdvice(asDegraded(error), this.#options.config.settings.datadir);
     }
+  }
+
+  /** What an attempt before this one left open. */
+  async #letGo(): Promise<void> {
+    await this.#database?.close();
+    this.#database = undefined;
+    await this.#redis?.stop();
+    this.#redis = undefined;
+  }
+
+  /** Tries on, until it serves, or until something is wrong that is not Redis' absence. */
+  async #openOnceRedisAnswers(first: DegradedError): Promise<void> {
+    let said = first;
+    for await (const _ of retryTurns(this.#stopping.signal)) {
+      const degraded = await this.#attempt();
+      if (degraded === undefined) {
+        if (this.#api.state.mode === 'serving') this.#log.info('Redis answers: no longer degraded');
+        return;
+      }
+      if (!isRedisAway(degraded)) return this.#becomeDegraded(degraded);
+      // One line for each cause, not for each attempt: it may be away for days.
+      const isNews = degraded.details.cause !== said.details.cause;
+      if (isNews || this.#api.state.mode !== 'degraded') this.#degrade(degraded);
+      else this.#log.debug('Redis is still away', { cause: degraded.details.cause });
+      said = degraded;
+    }
+    return undefined;
+  }
+
+  #becomeDegraded(degraded: DegradedError): void {
+    this.#degrade(degraded);
+    const isConfig = degraded.cause instanceof ConfigError;
+    const refusal = isConfig ? 'correct the configuration' : recoveryRefusal(degraded.reason);
+    this.#offerRecovery(degraded, refusal);
   }
 
   async #startRedis(): Promise<LocalRedis> {
@@ -181,7 +226,8 @@ export class VaultServer {
       // An import or a rotation of a served database reports here too.
       onProgress: (progress) => {
         const { state, serving } = this.#api;
-        if (state.mode === 'starting') this.#api.setState({ mode: 'starting', progress });
+        const isOpening = state.mode === 'starting' || isRetrying(state);
+        if (isOpening) this.#api.setState({ mode: 'starting', progress });
         else serving?.services.progress.report(progress);
       },
       onDegraded: (error) => this.#degrade(error),
@@ -303,8 +349,12 @@ export class VaultServer {
   }
 
   #degrade(error: DegradedError): void {
-    this.#api.setState({ mode: 'degraded', reason: error.reason });
-    this.#credentialsLog.error(error.message, { ...error.details });
+    const { reason, message, details } = error;
+    const isRecovery = this.#options.recovery?.isRequired === true;
+    const retrying = isRedisAway(error) && !isRecovery;
+    this.#api.setState({ mode: 'degraded', reason, ...(retrying && { retrying }) });
+    const advice = retrying ? { advice: RETRY_ADVICE } : {};
+    this.#credentialsLog.error(message, { ...details, ...advice });
   }
 }
 
@@ -331,22 +381,11 @@ function apiOptions({ config, log, version }: ServerOptions): Parameters<typeof 
 /** Every failure to open leaves the server degraded, with what is known of the cause. */
 function asDegraded(error: unknown): DegradedError {
   if (error instanceof DegradedError) return error;
-  const reason = error instanceof OwnRedisError ? 'redisUnusable' : 'startFailed';
+  const isRedis = error instanceof OwnRedisError || isRedisAway(error);
   const advice = error instanceof ConfigError ? 'correct the configuration and restart' : undefined;
-  return new DegradedError(reason, {
-    cause: describeError(error),
-    ...(advice !== undefined && { advice }),
-  });
-}
-
-/** Only the password: a name beside it would be found by a search for names. */
-async function writeInitialPassword(folder: string, password: string): Promise<void> {
-  const file = await open(join(folder, INITIAL_PASSWORD_FILE), 'w', 0o600);
-  try {
-    await file.chmod(0o600);
-    await file.writeFile(`${password}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
+  return new DegradedError(
+    isRedis ? 'redisUnusable' : 'startFailed',
+    { cause: describeError(error), ...(advice !== undefined && { advice }) },
+    { cause: error },
+  );
 }

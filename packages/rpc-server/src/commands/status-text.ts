@@ -67,6 +67,11 @@ function degradedLines({ message, details }: NonNullable<StatusReport['degraded'
   ];
 }
 
+function modeText({ mode, reason, retrying }: StatusReport['server']): string {
+  if (reason === undefined) return mode;
+  return `${mode} (${reason})${retrying === true ? ', tries again by itself' : ''}`;
+}
+
 /** Text for a terminal, with a final line feed. */
 export function statusText(report: StatusReport): string {
   const { server, halves, database, degraded } = report;
@@ -78,7 +83,7 @@ export function statusText(report: StatusReport): string {
   const lines: Line[] = [
     'Server',
     row('url', server.url),
-    row('mode', server.reason === undefined ? server.mode : `${server.mode} (${server.reason})`),
+    row('mode', modeText(server)),
     row('configuration', report.configFile),
     row('data folder', report.datadir),
     '',

@@ -24,7 +24,13 @@ export interface StatusReport {
   readonly configFile: string;
   readonly datadir: string;
   /** What the server says of itself, or that none answers. */
-  readonly server: { readonly url: string; readonly mode: string; readonly reason?: string };
+  readonly server: {
+    readonly url: string;
+    readonly mode: string;
+    readonly reason?: string;
+    /** Degraded, and trying again by itself. */
+    readonly retrying?: boolean;
+  };
   readonly halves: HalvesView;
   /** Only when the database can be opened. */
   readonly database?: DatabaseStatus & RotationNote & KitNote;
@@ -108,9 +114,18 @@ async function askServer({ settings }: ServerConfig): Promise<StatusReport['serv
   try {
     const signal = AbortSignal.timeout(READYZ_TIMEOUT_MS);
     const answer = await fetch(`${url}/readyz`, { signal });
-    const body = (await answer.json()) as { mode?: unknown; reason?: unknown };
+    const body = (await answer.json()) as {
+      mode?: unknown;
+      reason?: unknown;
+      retrying?: unknown;
+    };
     const mode = typeof body.mode === 'string' ? body.mode : 'unknown';
-    return { url, mode, ...(typeof body.reason === 'string' && { reason: body.reason }) };
+    return {
+      url,
+      mode,
+      ...(typeof body.reason === 'string' && { reason: body.reason }),
+      ...(body.retrying === true && { retrying: true }),
+    };
   } catch {
     // Not running, or a certificate that this program does not trust: the rest of the report stands.
     return { url, mode: 'no answer' };

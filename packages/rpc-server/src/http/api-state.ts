@@ -8,14 +8,20 @@ import type { RecoveryFace } from '../rpc/recovery-face.js';
 export type ApiState =
   | { readonly mode: 'starting'; readonly progress?: DatabaseProgress }
   | { readonly mode: 'serving'; readonly database: Database; readonly backup: ConfigBackup }
-  /** `reason`: class of the reason (`DegradedReason`), no details. */
-  | { readonly mode: 'degraded'; readonly reason: string }
+  /** `reason`: class of the reason (`DegradedReason`), no details. `retrying`: the server tries again by itself. */
+  | { readonly mode: 'degraded'; readonly reason: string; readonly retrying?: boolean }
   /** As degraded, but that an operator may sign in and import a backup. */
   | { readonly mode: 'recovery'; readonly reason: string; readonly recovery: RecoveryFace };
+
+/** Degraded, but not for long if Redis comes back. */
+export function isRetrying(state: ApiState): state is Extract<ApiState, { mode: 'degraded' }> {
+  return state.mode === 'degraded' && state.retrying === true;
+}
 
 /** Body of `/readyz`. */
 export function readinessOf(state: ApiState): Readiness {
   const { mode } = state;
+  if (isRetrying(state)) return { mode, reason: state.reason, retrying: true };
   if (mode === 'degraded' || mode === 'recovery') return { mode, reason: state.reason };
   if (mode === 'serving' || state.progress === undefined) return { mode };
   return { mode, progress: { ...state.progress } };

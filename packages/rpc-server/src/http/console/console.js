@@ -44,8 +44,11 @@ function valueText(value) {
 
 async function showReadiness() {
   const response = await fetch('/readyz').catch(() => undefined);
-  const { mode, reason, progress } = (await response?.json()) ?? { mode: 'not reachable' };
-  const detail = progress ? ` (${progress.phase}: ${progress.done} of ${progress.total})` : '';
+  const { mode, reason, retrying, progress } = (await response?.json()) ?? {
+    mode: 'not reachable',
+  };
+  const steps = progress ? ` (${progress.phase}: ${progress.done} of ${progress.total})` : '';
+  const detail = retrying ? ', tries again by itself' : steps;
   element('mode').textContent = `${mode}${reason ? `: ${reason}` : ''}${detail}`;
   show('sign-in', mode === 'serving' && state.user === undefined);
 }
