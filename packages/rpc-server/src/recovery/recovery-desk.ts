@@ -98,7 +98,7 @@ export class RecoveryDesk implements RecoveryFace {
     const settle = await this.#throttle.reserve(name);
     if (settle === undefined) throw new SignInRefusedError('too fast authentication tries');
     const isRight = this.#options.password.isRight(password) && isRecoveryUser(name);
-    settle(isRight);
+    settle(isRight ? 'right' : 'wrong');
     const action = isRight ? 'sign-in to recovery' : 'sign-in to recovery refused';
     this.#audit.record({ action, address });
     if (!isRight) throw invalidCredentials();

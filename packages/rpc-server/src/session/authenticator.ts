@@ -4,7 +4,7 @@ import type { AuditLog } from './audit-log.js';
 import { decodeBase32, matchingStep } from './one-time-password.js';
 import type { Passwords } from './passwords.js';
 import type { Identity } from './session.js';
-import type { SignInThrottle } from './sign-in-throttle.js';
+import type { AttemptOutcome, SignInThrottle } from './sign-in-throttle.js';
 import type { Token, Tokens } from './tokens.js';
 import type { User, Users } from './users.js';
 
@@ -37,6 +37,21 @@ function identityOf(user: User, token?: Token): Identity {
   const { id: userId, email, permission, mayReveal, groups, preferences } = user;
   const { id: tokenId, expiresAtMs } = token ?? {};
   return { userId, email, permission, mayReveal, groups, preferences, tokenId, expiresAtMs };
+}
+
+/** Tells the throttle how a check ends. One that rejects compared nothing, or a right password: no guess is gained. */
+async function settled(
+  settle: (outcome: AttemptOutcome) => void,
+  check: Promise<User | undefined>,
+): Promise<User | undefined> {
+  let outcome: AttemptOutcome = 'unchecked';
+  try {
+    const user = await check;
+    outcome = user === undefined ? 'wrong' : 'right';
+    return user;
+  } finally {
+    settle(outcome);
+  }
 }
 
 export class Authenticator {
@@ -73,12 +88,7 @@ export class Authenticator {
       audit.record({ action: 'sign-in throttled', address });
       throw new SignInRefusedError('too fast authentication tries');
     }
-    let user: User | undefined;
-    try {
-      user = await this.#rightUser(credentials);
-    } finally {
-      settle(user !== undefined);
-    }
+    const user = await settled(settle, this.#rightUser(credentials));
     if (user === undefined) {
       audit.record({ action: 'sign-in by password refused', address });
       throw invalidCredentials();
@@ -92,16 +102,13 @@ export class Authenticator {
     const { throttle, users, passwords, audit } = this.#options;
     const settle = await throttle.reserve(identity.email);
     if (settle === undefined) throw new SignInRefusedError('too fast authentication tries');
-    let isRight = false;
-    try {
-      const user = await users.byId(identity.userId);
-      isRight = await passwords.isRight(password, user?.passwordHash);
-    } finally {
-      settle(isRight);
-    }
-    if (!isRight) {
-      audit.record({ action: 'own password refused', userId: identity.userId, address });
-    }
+    const { userId } = identity;
+    const checked = users.byId(userId).then(async (user) => {
+      const isRight = await passwords.isRight(password, user?.passwordHash);
+      return isRight ? user : undefined;
+    });
+    const isRight = (await settled(settle, checked)) !== undefined;
+    if (!isRight) audit.record({ action: 'own password refused', userId, address });
     return isRight;
   }
 

@@ -5,6 +5,7 @@
  * is checked, and the others wait for its outcome; once one fails, all that wait are refused
  * unchecked. So two programs that sign in at once with the right password both get in. An attempt
  * that is refused does not push the time back: nobody can lock a user out for longer than the delay.
+ * One that ended before the password was checked says nothing of it, and holds nobody up.
  */
 import { normaliseValue } from '@vault/crypto';
 import { createHash } from 'node:crypto';
@@ -13,9 +14,12 @@ import { EventEmitter, once } from 'node:events';
 /** Attempts of one name that wait; more are refused. */
 const WAITING_MAX = 32;
 
+/** `unchecked`: given up before the password was compared, as by a full queue or a Redis that is away. */
+export type AttemptOutcome = 'right' | 'wrong' | 'unchecked';
+
 interface Entry {
-  /** Whether the attempt under way succeeds; `undefined` after a failure. */
-  readonly outcome: Promise<boolean> | undefined;
+  /** How the attempt under way ends; `undefined` after a wrong one. */
+  readonly outcome: Promise<AttemptOutcome> | undefined;
   readonly failedAtMs: number;
   waiting: number;
 }
@@ -41,7 +45,7 @@ export class SignInThrottle {
    * Reserves the name. Names that differ only in case, blanks around or Unicode form are one name.
    * @returns how to say the outcome, exactly once; `undefined` when it is too early
    */
-  async reserve(name: string): Promise<((succeeded: boolean) => void) | undefined> {
+  async reserve(name: string): Promise<((outcome: AttemptOutcome) => void) | undefined> {
     // A digest: a stranger's names may be long, and are held for the delay.
     const key = createHash('sha256').update(normaliseValue(name.trim())).digest('base64');
     for (;;) {
@@ -50,22 +54,22 @@ export class SignInThrottle {
       if (known === undefined) return this.#take(key);
       if (known.outcome === undefined || known.waiting >= WAITING_MAX) return undefined;
       known.waiting += 1;
-      // oxlint-disable-next-line no-await-in-loop -- behind each success there may be another attempt
-      if (!(await known.outcome)) return undefined;
+      // oxlint-disable-next-line no-await-in-loop -- behind each attempt there may be another one
+      if ((await known.outcome) === 'wrong') return undefined;
     }
   }
 
-  #take(key: string): (succeeded: boolean) => void {
+  #take(key: string): (outcome: AttemptOutcome) => void {
     const settled = new EventEmitter();
-    const outcome = once(settled, 'outcome').then(([succeeded]) => succeeded === true);
+    const outcome = once(settled, 'outcome').then(([ended]) => ended as AttemptOutcome);
     this.#entries.set(key, { outcome, failedAtMs: 0, waiting: 0 });
-    return (succeeded) => {
+    return (ended) => {
       // Deleted and set again: entries that failed stand in order of time, which #forget relies on.
       this.#entries.delete(key);
-      if (!succeeded && this.#delayMs > 0) {
+      if (ended === 'wrong' && this.#delayMs > 0) {
         this.#entries.set(key, { outcome: undefined, failedAtMs: this.#now(), waiting: 0 });
       }
-      settled.emit('outcome', succeeded);
+      settled.emit('outcome', ended);
     };
   }
 
