@@ -62,6 +62,7 @@ export const BUILTIN_COLLECTIONS = {
       mayReveal: BOOLEAN,
       groups: JSON_VALUE,
       preferences: JSON_VALUE,
+      sessionGeneration: STRING,
     },
     indexes: {
       email: unique('email'),

@@ -5,6 +5,7 @@ import { INIT } from './init.js';
 import { RECOVER } from './recover.js';
 import { RECOVERY_KIT } from './recovery-kit.js';
 import { REPAIR_INDEXES } from './repair-indexes.js';
+import { RESET_PASSWORD } from './reset-password.js';
 import { RESTORE_ARCHIVE } from './restore-archive.js';
 import { SETTINGS_COMMAND } from './settings.js';
 import { START } from './start.js';
@@ -21,5 +22,6 @@ export const COMMANDS: readonly Command[] = [
   RECOVER,
   RECOVERY_KIT,
   RESTORE_ARCHIVE,
+  RESET_PASSWORD,
   SETTINGS_COMMAND,
 ];

@@ -47,6 +47,7 @@ const IDENTITY: Identity = {
   preferences: {},
   tokenId: undefined,
   expiresAtMs: undefined,
+  sessionGeneration: undefined,
 };
 
 type RecoveryMethod = (params: JsonObject, caller: RecoveryCaller) => Promise<object> | object;

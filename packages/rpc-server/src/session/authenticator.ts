@@ -34,9 +34,9 @@ export interface AuthenticatorOptions {
 }
 
 function identityOf(user: User, token?: Token): Identity {
-  const { id: userId, email, permission, mayReveal, groups, preferences } = user;
-  const { id: tokenId, expiresAtMs } = token ?? {};
-  return { userId, email, permission, mayReveal, groups, preferences, tokenId, expiresAtMs };
+  const { id: userId, email, permission, mayReveal, groups, preferences, sessionGeneration } = user;
+  const rights = { userId, email, permission, mayReveal, groups, preferences };
+  return { ...rights, tokenId: token?.id, expiresAtMs: token?.expiresAtMs, sessionGeneration };
 }
 
 /** Tells the throttle how a check ends. One that rejects compared nothing, or a right password: no guess is gained. */
@@ -114,7 +114,7 @@ export class Authenticator {
 
   /**
    * Reads users and tokens again. Aligned with `identities`; `undefined` for whoever must be signed
-   * out: user gone, token deleted or expired.
+   * out: user gone, token deleted or expired, password reset.
    */
   async recheck(identities: readonly Identity[]): Promise<(Identity | undefined)[]> {
     const { users, tokens, now } = this.#options;
@@ -124,9 +124,9 @@ export class Authenticator {
       tokens.byIds(tokenIds),
     ]);
     const live = new Map(foundTokens.flatMap((token) => (token ? [[token.id, token]] : [])));
-    return identities.map(({ tokenId }, at) => {
+    return identities.map(({ tokenId, sessionGeneration }, at) => {
       const user = foundUsers[at];
-      if (user === undefined) return undefined;
+      if (user === undefined || user.sessionGeneration !== sessionGeneration) return undefined;
       if (tokenId === undefined) return identityOf(user);
       const token = live.get(tokenId);
       const isLive = token?.userId === user.id && token.expiresAtMs > now();

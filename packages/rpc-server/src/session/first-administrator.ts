@@ -1,11 +1,9 @@
 /** The first administrator of a new database: a random password, shown once, instead of a known one. */
-import { randomBytes } from 'node:crypto';
 import type { Database } from '../rpc/database-port.js';
+import { generatePassword } from './generated-password.js';
 import type { Users } from './users.js';
 
 export const FIRST_ADMINISTRATOR_EMAIL = 'admin@admin.net';
-/** 18 bytes are 24 characters of base64url, 144 bits. */
-const PASSWORD_BYTES = 18;
 
 export interface FirstAdministratorOptions {
   /** Default `admin@admin.net`, as in Xen Orchestra. */
@@ -34,8 +32,7 @@ export async function ensureFirstAdministrator(
   { email = FIRST_ADMINISTRATOR_EMAIL, password }: FirstAdministratorOptions = {},
 ): Promise<FirstAdministrator | undefined> {
   if (database.isBootstrapped) return undefined;
-  const generatedPassword =
-    password === undefined ? randomBytes(PASSWORD_BYTES).toString('base64url') : undefined;
+  const generatedPassword = password === undefined ? generatePassword() : undefined;
   const secret = password ?? generatedPassword;
   const fields = { email, permission: 'admin' as const, ...(secret ? { password: secret } : {}) };
   const present = await users.byEmail(email);

@@ -15,6 +15,8 @@ export interface Identity {
   readonly tokenId: string | undefined;
   /** When that token expires, ms since the epoch. */
   readonly expiresAtMs: number | undefined;
+  /** That of the user at the sign-in: see `User`. */
+  readonly sessionGeneration: string | undefined;
 }
 
 export function hasPermission(identity: Identity, needed: Permission): boolean {

@@ -161,9 +161,11 @@ export class Tokens {
     return this.#collection.remove(id);
   }
 
-  async removeOfUser(userId: string): Promise<void> {
+  /** @returns how many were removed, expired ones included */
+  async removeOfUser(userId: string): Promise<number> {
     const tokens = await this.#collection.find({ userId });
     await Promise.all(tokens.map(({ id }) => this.#collection.remove(id)));
+    return tokens.length;
   }
 
   /** @returns how many were removed */

@@ -20,6 +20,8 @@ export interface User {
   readonly passwordHash: string | undefined;
   /** Base32. */
   readonly otpSecret: string | undefined;
+  /** Sessions that were begun under another one are over; `undefined` until the first reset of the password. */
+  readonly sessionGeneration: string | undefined;
 }
 
 export interface UserChanges {
@@ -31,6 +33,7 @@ export interface UserChanges {
   readonly preferences?: JsonObject;
   /** Base32; `null` switches one-time passwords off. */
   readonly otpSecret?: string | null;
+  readonly sessionGeneration?: string;
 }
 
 function isPermission(value: unknown): value is Permission {
@@ -55,6 +58,7 @@ export function userOf({ id, record }: StoredRecord): User {
     preferences: isObject(preferences) ? preferences : {},
     passwordHash: textOf(record['pwHash']),
     otpSecret: textOf(record['otpSecret']),
+    sessionGeneration: textOf(record['sessionGeneration']),
   };
 }
 
