@@ -5,6 +5,7 @@
 import { createHash } from 'node:crypto';
 import { isName } from '@vault/crypto';
 import type { Normalisation } from '@vault/crypto';
+import { RESERVED_NAMES } from './reserved-names.js';
 
 export const FIELD_TYPES = ['string', 'number', 'boolean', 'json', 'secret'] as const;
 /** `secret` is a string or any JSON value that is never indexed and that a face of the server masks. */
@@ -52,8 +53,8 @@ export const TRANSFORMS = {
   lastFour: (value) => (value.length < 4 ? undefined : value.slice(-4)),
 } satisfies Record<TransformName, (value: string) => string | undefined>;
 
+const RESERVED = 'constructor or prototype';
 const FIELD_NAME = /^[A-Za-z_][A-Za-z0-9_]{0,63}$/;
-const FORBIDDEN_FIELDS = new Set(['id', '__proto__', 'constructor', 'prototype']);
 
 /**
  * Checks definitions before any I/O.
@@ -61,9 +62,9 @@ const FORBIDDEN_FIELDS = new Set(['id', '__proto__', 'constructor', 'prototype']
  */
 export function checkDefinitions(definitions: CollectionDefinitions): void {
   for (const [collection, definition] of Object.entries(definitions)) {
-    if (!isName(collection) || collection === 'meta') {
+    if (!isName(collection) || collection === 'meta' || RESERVED_NAMES.has(collection)) {
       throw new RangeError(
-        `collection "${collection}": a name matches [a-z][A-Za-z0-9]* and is not "meta"`,
+        `collection "${collection}": a name matches [a-z][A-Za-z0-9]*, and is not meta, ${RESERVED}`,
       );
     }
     const partitions = definition.partitions ?? 1;
@@ -73,7 +74,7 @@ export function checkDefinitions(definitions: CollectionDefinitions): void {
       );
     }
     for (const [field, { type }] of Object.entries(definition.fields)) {
-      if (!FIELD_NAME.test(field) || FORBIDDEN_FIELDS.has(field)) {
+      if (!FIELD_NAME.test(field) || field === 'id' || RESERVED_NAMES.has(field)) {
         throw new RangeError(`collection "${collection}": "${field}" cannot name a field`);
       }
       if (!FIELD_TYPES.includes(type)) {
@@ -84,7 +85,9 @@ export function checkDefinitions(definitions: CollectionDefinitions): void {
     }
     for (const [index, { kind, fields, transform }] of Object.entries(definition.indexes)) {
       const where = `collection "${collection}", index "${index}"`;
-      if (!isName(index)) throw new RangeError(`${where}: a name matches [a-z][A-Za-z0-9]*`);
+      if (!isName(index) || RESERVED_NAMES.has(index)) {
+        throw new RangeError(`${where}: a name matches [a-z][A-Za-z0-9]*, and is not ${RESERVED}`);
+      }
       if (kind !== 'exact' && kind !== 'unique')
         throw new RangeError(`${where}: the kind is exact or unique`);
       if (kind === 'unique' && partitions > 1) {

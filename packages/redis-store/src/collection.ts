@@ -12,7 +12,6 @@ import type { DatabaseView, ViewSource } from './database-state.js';
 import {
   QueryInvalidError,
   RecordExistsError,
-  RecordInvalidError,
   RecordNotFoundError,
   RecordUnreadableError,
   RevisionConflictError,
@@ -25,6 +24,7 @@ import { decodeRecord, encodeRecord } from './json-record.js';
 import type { CredentialRecord } from './json-record.js';
 import type { WriteOp, WriteResult } from './partition.js';
 import type { RecordCodec } from './record-codec.js';
+import { checkRecordId } from './record-id.js';
 import type { RedisLink } from './redis-link.js';
 import type { StoreLogger } from './store-logger.js';
 
@@ -39,7 +39,6 @@ export interface Page {
 
 export const LIST_LIMIT_DEFAULT = 100;
 export const LIST_LIMIT_MAX = 1000;
-const ID = /^[A-Za-z0-9_-]{1,128}$/;
 
 /** Records that a find opens before it looks whether it has enough. */
 const FIND_CHUNK = 256;
@@ -74,13 +73,13 @@ export class Collection {
 
   /**
    * Adds a record.
-   * @param options.id 1 to 128 characters of `A-Za-z0-9_-`; default a random UUID (version 4)
+   * @param options.id see {@link checkRecordId}; default a random UUID (version 4)
    * @returns its id
    * @throws {RecordInvalidError} {@link RecordExistsError} {@link UniqueConflictError}
    */
   async add(record: CredentialRecord, options: { readonly id?: string } = {}): Promise<string> {
     const id = options.id ?? randomUUID();
-    this.#checkId(id);
+    checkRecordId(this.name, id);
     const json = encodeRecord(this.name, this.definition, record);
     const result = await this.#write(id, record, (view) => {
       const entries = this.#codec.entries(record, view.activeKey);
@@ -360,10 +359,6 @@ export class Collection {
   #throwUnique(result: WriteResult): void {
     if (result.status === 'unique')
       throw new UniqueConflictError(this.name, result.index, result.holderId);
-  }
-
-  #checkId(id: string): void {
-    if (!ID.test(id)) throw new RecordInvalidError(this.name, 'id', `expected ${ID.source}`);
   }
 }
 

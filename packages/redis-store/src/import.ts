@@ -25,13 +25,13 @@ import { openingRules } from './opening-rules.js';
 import { CALL_MAX_RECORDS, partitionNumber } from './partition.js';
 import type { Partition, WriteOp, WriteResult } from './partition.js';
 import { RecordCodec } from './record-codec.js';
+import { checkRecordId } from './record-id.js';
 import { filedCollections } from './sealed-definitions.js';
 import type { FiledCollection } from './sealed-definitions.js';
 
 const SPOOL_MODE = 0o600;
 const FLUSH_LINES = 500;
 const ATTEMPTS_MAX = 20;
-const ID = /^[A-Za-z0-9_-]{1,128}$/;
 
 /** What an import did. */
 export interface ImportReport {
@@ -59,7 +59,7 @@ export function checkImported(
   if (definition === undefined) {
     throw new RecordInvalidError(collection, undefined, 'there is no such collection');
   }
-  if (!ID.test(id)) throw new RecordInvalidError(collection, 'id', `expected ${ID.source}`);
+  checkRecordId(collection, id);
   return { definition, json: encodeRecord(collection, definition, record) };
 }
 

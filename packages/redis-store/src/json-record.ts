@@ -2,6 +2,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { CollectionDefinition, FieldType } from './collection-definition.js';
 import { RecordInvalidError } from './errors.js';
+import { RESERVED_NAMES } from './reserved-names.js';
 
 export type JsonValue =
   | string
@@ -26,8 +27,6 @@ const TYPE_CHECKS: Readonly<Record<FieldType, (value: JsonValue) => boolean>> = 
   json: () => true,
   secret: () => true,
 };
-
-const FORBIDDEN_NAMES = new Set(['__proto__', 'constructor', 'prototype']);
 
 /**
  * Checks a record and writes it as UTF-8 JSON; fields that are `undefined` are left out.
@@ -111,7 +110,7 @@ function jsonProblem(value: unknown, depth: number): string | undefined {
     return 'holds an object that is not plain';
   }
   for (const [name, inner] of Object.entries(value)) {
-    if (!isArray && FORBIDDEN_NAMES.has(name)) return 'holds a field name that is refused';
+    if (!isArray && RESERVED_NAMES.has(name)) return 'holds a field name that is refused';
     const problem = jsonProblem(inner, depth + 1);
     if (problem !== undefined) return problem;
   }

@@ -181,7 +181,13 @@ describe.each([
     await expect(
       servers.add({ host: 'h', tags: JSON.parse('{"__proto__": 1}') as JsonValue }),
     ).rejects.toMatchObject({ field: 'tags' });
-    await expect(servers.add({ host: 'h' }, { id: 'a b' })).rejects.toMatchObject({ field: 'id' });
+    for (const id of ['a b', '', 'x'.repeat(129), '__proto__', 'constructor', 'prototype']) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other is as good
+      await expect(servers.add({ host: 'h' }, { id })).rejects.toMatchObject({
+        code: 'RECORD_INVALID',
+        field: 'id',
+      });
+    }
     await expect(servers.find({ password: 'x' })).rejects.toMatchObject({ code: 'QUERY_INVALID' });
     await expect(servers.find({ nope: 'x' })).rejects.toMatchObject({ code: 'QUERY_INVALID' });
     await expect(servers.list({ limit: 0 })).rejects.toMatchObject({ code: 'QUERY_INVALID' });

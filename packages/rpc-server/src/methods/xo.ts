@@ -76,7 +76,8 @@ export const XO_METHODS: readonly Method[] = [
     async handler({ filter, limit = Infinity, ndjson = false }, context) {
       const matches = parseFilter(filter);
       if (ndjson) return offerLines(context, matches, limit);
-      const found: Record<string, JsonObject> = {};
+      // No prototype: an id is a name like any other in it.
+      const found = Object.create(null) as Record<string, JsonObject>;
       let count = 0;
       for await (const object of objects(context.services, matches, limit)) {
         count += 1;
