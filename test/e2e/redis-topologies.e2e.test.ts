@@ -94,7 +94,7 @@ describe('vault-server', () => {
       await RedisCluster.start({ appendonly: true, config: [`user vault ${acl}`] }),
     );
     const passwordFile = resources.use(new TemporaryFolder()).join('redis-password');
-    writeFileSync(passwordFile, 'of-vault\n');
+    writeFileSync(passwordFile, 'of-vault\n', { mode: 0o600 });
     await liveOn({ cluster: cluster.addresses, username: 'vault', passwordFile }, () =>
       stringsOf(cluster.masters),
     );

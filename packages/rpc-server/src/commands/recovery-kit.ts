@@ -64,7 +64,8 @@ export const RECOVERY_KIT: Command = {
     'passphrase-file': {
       type: 'string',
       requiresArg: true,
-      describe: 'File whose first line is the passphrase (default: it is asked for)',
+      describe:
+        'File, closed to group and others, whose first line is the passphrase (default: it is asked for)',
     },
     recipient: {
       type: 'string',

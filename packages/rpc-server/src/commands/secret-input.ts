@@ -1,9 +1,9 @@
 /** Passwords and passphrases of an operator: asked for on the terminal without echo, or a line of standard input. Never an argument. */
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { setImmediate } from 'node:timers/promises';
 import { read } from 'read';
+import { readSecretLine, SecretFileError } from '../secret-file.js';
 
 type InputStream = NodeJS.ReadableStream & { readonly isTTY?: boolean };
 
@@ -80,11 +80,9 @@ function nothingGiven(): never {
 /** First line of a file that holds a passphrase. @throws {SecretInputError} naming the file, never what is in it */
 export function secretFromFile(option: string, file: string): string {
   try {
-    const [line = ''] = readFileSync(file, 'utf8').split(/\r?\n/, 1);
-    if (line !== '') return line;
+    return readSecretLine(file);
   } catch (error) {
-    const { code = 'unknown error' } = error as NodeJS.ErrnoException;
-    throw new SecretInputError(`${option}: ${file} cannot be read (${code})`);
+    if (!(error instanceof SecretFileError)) throw error;
+    throw new SecretInputError(`${option}: ${file} ${error.message}`);
   }
-  throw new SecretInputError(`${option}: the first line of ${file} is empty`);
 }

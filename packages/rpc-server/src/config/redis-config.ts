@@ -1,14 +1,18 @@
 /** From the settings under `[redis]` to the options of the store. */
 import { readFileSync } from 'node:fs';
 import type { RedisOptions, RedisTlsOptions } from '@vault/redis-store';
+import { readSecretLine, SecretFileError } from '../secret-file.js';
 import { ConfigError } from './errors.js';
 import type { SettingPath, Settings } from './settings.js';
 
 /** First line of a file that holds a password. @throws {ConfigError} naming setting and path, never what was read */
 export function readSecretFile(setting: SettingPath, file: string): string {
-  const [line = ''] = readPem(setting, file).split(/\r?\n/, 1);
-  if (line === '') throw new ConfigError('CONFIG_UNREADABLE', `${setting}: ${file} is empty`);
-  return line;
+  try {
+    return readSecretLine(file);
+  } catch (error) {
+    if (!(error instanceof SecretFileError)) throw error;
+    throw new ConfigError('CONFIG_UNREADABLE', `${setting}: ${file} ${error.message}`);
+  }
 }
 
 /** A text file that a setting names. @throws {ConfigError} */

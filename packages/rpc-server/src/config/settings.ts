@@ -79,10 +79,13 @@ const BASE_SETTINGS = {
   'redis.sentinels': { kind: 'strings', doc: 'Sentinels, each `host:port`; with `name`.' },
   'redis.name': { kind: 'string', doc: 'Name of the master that the sentinels watch.' },
   'redis.username': { kind: 'string', doc: 'ACL user of Redis.' },
-  'redis.passwordFile': { kind: 'path', doc: 'File whose first line is the password of Redis.' },
+  'redis.passwordFile': {
+    kind: 'path',
+    doc: 'File, closed to group and others, whose first line is the password of Redis.',
+  },
   'redis.sentinelPasswordFile': {
     kind: 'path',
-    doc: 'File whose first line is the password of the sentinels.',
+    doc: 'File, closed to group and others, whose first line is the password of the sentinels.',
   },
   'redis.database': {
     kind: 'integer',
@@ -146,7 +149,7 @@ const BASE_SETTINGS = {
   },
   'backup.passphraseFile': {
     kind: 'path',
-    doc: 'File whose first line (12 characters at least) encrypts the migration backup and scheduled exports; unused where there is a recipient.',
+    doc: 'File, closed to group and others, whose first line (12 characters at least) encrypts the migration backup and scheduled exports; unused where there is a recipient.',
   },
   'backup.exportFolder': {
     kind: 'path',

@@ -1,0 +1,69 @@
+import { execFileSync } from 'node:child_process';
+import { chmodSync, writeFileSync } from 'node:fs';
+import { afterEach, describe, expect, it } from '@jest/globals';
+import { Resources } from '../../../test/harness/resources.js';
+import { TemporaryFolder } from '../../../test/harness/temporary-folder.js';
+import { secretFromFile } from '../src/commands/secret-input.js';
+import { readSecretFile } from '../src/config/redis-config.js';
+import { modeProblem, readSecretLine } from '../src/secret-file.js';
+
+const SECRET = 'm4rk3r of a secret';
+
+const resources = new Resources();
+afterEach(() => resources.stop());
+
+function fileWith(text: string, mode: number): string {
+  const file = resources.use(new TemporaryFolder()).join('secret');
+  writeFileSync(file, text);
+  chmodSync(file, mode);
+  return file;
+}
+
+/** Message of what a call throws. */
+function refusal(read: () => unknown): { code: string; message: string } {
+  try {
+    read();
+  } catch (error) {
+    return error as { code: string; message: string };
+  }
+  throw new Error('nothing was refused');
+}
+
+it.each([0o400, 0o600, 0o700])('is read with mode %o: its first line', (mode) => {
+  expect(readSecretLine(fileWith(`${SECRET}\r\nmore\n`, mode))).toBe(SECRET);
+});
+
+describe.each([0o440, 0o404, 0o640, 0o660, 0o602, 0o644])('with mode %o', (mode) => {
+  it('is refused, saying what to do, wherever it is named', () => {
+    const file = fileWith(`${SECRET}\n`, mode);
+    const problem = `${file} has mode ${mode.toString(8)}, which is open to group or others: chmod 400 it`;
+    const asSetting = refusal(() => readSecretFile('redis.passwordFile', file));
+    expect(asSetting.code).toBe('CONFIG_UNREADABLE');
+    expect(asSetting.message).toContain(`redis.passwordFile: ${problem}`);
+    const asOption = refusal(() => secretFromFile('--passphrase-file', file));
+    expect(asOption.code).toBe('SECRET_INPUT');
+    expect(asOption.message).toContain(`--passphrase-file: ${problem}`);
+    expect(asSetting.message + asOption.message).not.toContain(SECRET);
+  });
+});
+
+it.each([
+  ['that is not there', () => '/no/such/file', 'cannot be read (ENOENT)'],
+  ['that is a folder', () => '/', 'cannot be read (EISDIR)'],
+  ['that is empty', () => fileWith('', 0o400), 'has nothing in its first line'],
+  ['with an empty first line', () => fileWith(`\n${SECRET}\n`, 0o400), 'has nothing in its'],
+])('a file %s is refused', (_, file, message) => {
+  expect(refusal(() => readSecretLine(file())).message).toContain(message);
+});
+
+it('a pipe is read: nobody else has it', () => {
+  const pipe = resources.use(new TemporaryFolder()).join('pipe');
+  execFileSync('mkfifo', ['-m', '666', pipe]);
+  execFileSync('sh', ['-c', '(printf "%s\\n" "$0" > "$1") > /dev/null 2>&1 &', SECRET, pipe]);
+  expect(readSecretLine(pipe)).toBe(SECRET);
+});
+
+it('a credential of systemd may show the right of its user as one of a group', () => {
+  expect(modeProblem('/run/credentials/vault.service/passphrase', 0o100440)).toBeUndefined();
+  expect(modeProblem('/run/credentials/../../etc/passphrase', 0o100440)).toContain('has mode 440');
+});
