@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { matchesPartially } from '../../src/methods/partial-match.js';
+import { matchesPartially, STEPS_MAX } from '../../src/methods/partial-match.js';
 
 test.each<[unknown, unknown, boolean]>([
   [{ a: 1, b: 2 }, { a: 1 }, true],
@@ -12,6 +12,45 @@ test.each<[unknown, unknown, boolean]>([
   [{ a: null }, { a: {} }, false],
   [{}, { toString: {} }, false],
   [{ a: 1 }, {}, true],
+  [{ a: [1, 2, 2, 'x', null, true] }, { a: [2, null, 2] }, true],
+  [{ a: [1, 2, 2] }, { a: [2, 2, 2] }, false],
+  [{ a: [1] }, { a: ['1'] }, false],
+  [{ a: [{ b: 1 }, { b: 2, c: 3 }] }, { a: [{ c: 3 }, { b: 1 }] }, true],
+  [{ a: [{ b: 1 }, { c: 1 }] }, { a: [{ b: 1 }, { b: 1 }] }, false],
+  [{ a: [[1, 2], [3], 4] }, { a: [4, [3], [2]] }, true],
+  [{ a: [{}, []] }, { a: [[], {}] }, true],
+  [{ a: [[]] }, { a: [{}] }, false],
 ])('%j matches %j: %p', (value, pattern, expected) => {
   expect(matchesPartially(value, pattern)).toBe(expected);
+});
+
+/** An array of so many items. */
+const many = <Item>(count: number, item: (n: number) => Item): readonly Item[] =>
+  Array.from({ length: count }, (_, n) => item(n));
+
+test('counts plain items of long arrays, and compares none with each other', () => {
+  const items = many(STEPS_MAX / 4, (n) => n);
+  const reversed = items.toReversed();
+  expect(matchesPartially({ items }, { items: reversed })).toBe(true);
+  expect(matchesPartially({ items }, { items: [...reversed.slice(1), -1] })).toBe(false);
+});
+
+test('looks for one object in as many as a record can hold', () => {
+  const items = many(100_000, (id) => ({ id }));
+  expect(matchesPartially({ items }, { items: [{ id: 99_999 }] })).toBe(true);
+});
+
+test.each<[string, (n: number) => unknown]>([
+  ['objects', (id) => ({ id })],
+  ['arrays', (n) => [n]],
+  ['objects in arrays', (id) => [[{ id }]]],
+])('refuses to compare thousands of %s with as many others', (_, item) => {
+  const value = { items: many(5000, item) };
+  const pattern = { items: many(5000, (n) => item(4999 - n)) };
+  expect(() => matchesPartially(value, pattern)).toThrow('too many comparisons');
+});
+
+test('refuses it also where all that is compared was taken before', () => {
+  const items = many(5000, () => ({}));
+  expect(() => matchesPartially({ items }, { items })).toThrow('too many comparisons');
 });
