@@ -7,9 +7,11 @@ import type { Limits } from '../limits.js';
 import { API_PATH } from '../protocol.js';
 import type { Notifications } from '../protocol.js';
 import { Connection } from '../rpc/connection.js';
+import type { ConnectionOptions } from '../rpc/connection.js';
 import type { Dispatcher } from '../rpc/dispatcher.js';
 import type { RightsWatch } from '../session/rights-watch.js';
 import type { Session } from '../session/session.js';
+import { isForwarded } from './forwarding.js';
 import type { RequestGuard } from './request-guard.js';
 
 export interface SocketEndpointOptions {
@@ -20,6 +22,9 @@ export interface SocketEndpointOptions {
   /** Who rechecks rights while a database is served. */
   readonly rights: () => RightsWatch | undefined;
 }
+
+/** Who is at the other end of the TCP connection, and whether for somebody else. */
+type Peer = Pick<ConnectionOptions, 'address' | 'isForwarded'>;
 
 const REASONS = {
   400: 'Bad Request',
@@ -64,10 +69,11 @@ export class SocketEndpoint {
     if (refusal !== undefined) return refuse(socket, refusal.status);
     if (request.url !== API_PATH) return refuse(socket, 404);
     if (this.#connections.size >= this.#options.limits.sockets) return refuse(socket, 503);
-    const address = request.socket.remoteAddress ?? 'unknown';
-    this.#server.handleUpgrade(request, socket, head, (webSocket) =>
-      this.#accept(webSocket, address),
-    );
+    const peer = {
+      address: request.socket.remoteAddress ?? 'unknown',
+      isForwarded: isForwarded(request.headers),
+    };
+    this.#server.handleUpgrade(request, socket, head, (webSocket) => this.#accept(webSocket, peer));
     return undefined;
   }
 
@@ -104,11 +110,11 @@ export class SocketEndpoint {
     this.#server.close();
   }
 
-  #accept(socket: WebSocket, address: string): void {
+  #accept(socket: WebSocket, peer: Peer): void {
     const { dispatcher, limits, now, rights } = this.#options;
     const connection = new Connection({
       socket,
-      address,
+      ...peer,
       dispatcher,
       limits,
       now,

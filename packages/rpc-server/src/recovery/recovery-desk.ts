@@ -1,6 +1,7 @@
 /**
  * What the API answers in recovery mode: sign-in as `recovery`, status, import; and to every other
- * call one error. Only to this machine: whoever calls from elsewhere meets a degraded server.
+ * call one error. Only to this machine: whoever calls from elsewhere meets a degraded server, and
+ * through a proxy on this machine, behind which everybody has its address, nobody signs in.
  */
 import type { Readable } from 'node:stream';
 import type { DegradedError, StoreLogger } from '@vault/redis-store';
@@ -91,8 +92,16 @@ export class RecoveryDesk implements RecoveryFace {
 
   async #signIn(
     { email, username, password }: JsonObject,
-    { session, address }: RecoveryCaller,
+    { session, address, isForwarded }: RecoveryCaller,
   ): Promise<object> {
+    if (isForwarded) {
+      // The proxy is on this machine; whoever is behind it may be anywhere.
+      this.#audit.record({ action: 'sign-in to recovery through a proxy refused', address });
+      throw forbiddenOperation(
+        'session.signIn',
+        'recovery is for this machine alone, and this came through a proxy: connect to the server itself',
+      );
+    }
     const name = email ?? username;
     if (typeof name !== 'string' || typeof password !== 'string') throw invalidCredentials();
     if (password === '') throw new SignInRefusedError('empty password');

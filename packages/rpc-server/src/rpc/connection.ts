@@ -17,6 +17,8 @@ const UNSENT_BEFORE_SIGN_IN_BYTES = 1024 * 1024;
 export interface ConnectionOptions {
   readonly socket: WebSocket;
   readonly address: string;
+  /** A proxy that is between said so. */
+  readonly isForwarded: boolean;
   readonly dispatcher: Dispatcher;
   readonly limits: Limits;
   readonly now: () => number;
@@ -27,6 +29,7 @@ export interface ConnectionOptions {
 export class Connection implements Caller {
   readonly session: Session;
   readonly address: string;
+  readonly isForwarded: boolean;
   readonly #options: ConnectionOptions;
   readonly #pending = new Set<Promise<void>>();
   readonly #signInDeadline: NodeJS.Timeout;
@@ -34,6 +37,7 @@ export class Connection implements Caller {
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.address = options.address;
+    this.isForwarded = options.isForwarded;
     this.session = new Session(() => this.#sessionChanged());
     const { socket, limits } = options;
     setMessageLimit(socket, limits.messageBeforeSignInBytes);

@@ -23,6 +23,8 @@ import type { RecoveryFace } from './recovery-face.js';
 export interface Caller {
   readonly session: Session;
   readonly address: string;
+  /** Somebody else is behind that address. */
+  readonly isForwarded: boolean;
   notify<N extends keyof Notifications>(method: N, params: Notifications[N]): void;
 }
 

@@ -7,6 +7,8 @@ export interface RecoveryCaller {
   readonly session: Session;
   /** Address of the peer. */
   readonly address: string;
+  /** Whether a proxy is between: somebody else is behind that address. */
+  readonly isForwarded: boolean;
 }
 
 export interface RecoveryFace {

@@ -25,8 +25,14 @@ class Fixture {
     recover: () => Promise.resolve('done\n'),
   });
 
-  call(method: string, params: JsonObject = {}, address = '127.0.0.1'): Promise<object> {
-    return this.desk.call(method, () => params, { session: this.session, address });
+  call(
+    method: string,
+    params: JsonObject = {},
+    address = '127.0.0.1',
+    isForwarded = false,
+  ): Promise<object> {
+    const caller = { session: this.session, address, isForwarded };
+    return this.desk.call(method, () => params, caller);
   }
 }
 
@@ -59,6 +65,19 @@ describe('the recovery desk', () => {
       });
     },
   );
+
+  it('signs nobody in through a proxy on this machine, and says why', async () => {
+    const fixture = new Fixture();
+    const refused = fixture.call('session.signIn', RIGHT, '127.0.0.1', true);
+    await expect(refused).rejects.toMatchObject({ code: 'FORBIDDEN_OPERATION' });
+    await expect(refused).rejects.toThrow('this came through a proxy');
+    await expect(fixture.call('system.importConfig')).rejects.toMatchObject({
+      code: 'UNAUTHORIZED',
+    });
+    expect(fixture.logger.text).toContain('through a proxy refused');
+    // Nobody behind the proxy throttles who sits at the machine.
+    expect(await fixture.call('session.signIn', RIGHT)).toMatchObject({ email: 'recovery' });
+  });
 
   it.each<[string, JsonObject, string]>([
     ['a wrong password', { ...RIGHT, password: 'sixteen letters?' }, 'INVALID_CREDENTIALS'],
