@@ -4,6 +4,9 @@ import type { RotationNote } from '../lifecycle/rotation-note.js';
 import type { KitNote } from '../recovery/kit-state.js';
 import type { StatusReport } from './status.js';
 
+/** The `mode` of a server that does not run, or listens elsewhere: the port of its command line is written nowhere. */
+export const NO_ANSWER = 'no answer';
+
 type Line = string | undefined;
 
 /** `name` in a column of fixed width, then the value. */
@@ -68,6 +71,8 @@ function degradedLines({ message, details }: NonNullable<StatusReport['degraded'
 }
 
 function modeText({ mode, reason, retrying }: StatusReport['server']): string {
+  if (mode === NO_ANSWER)
+    return `${mode} (where it was started with --port, give that to status, too)`;
   if (reason === undefined) return mode;
   return `${mode} (${reason})${retrying === true ? ', tries again by itself' : ''}`;
 }

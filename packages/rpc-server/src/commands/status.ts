@@ -12,7 +12,7 @@ import { withRecoveryAdvice } from '../recovery/recovery-advice.js';
 import { withDatabase } from './beside-server.js';
 import { CONFIG_OPTIONS, configArguments, JSON_OPTION } from './command.js';
 import type { Command } from './command.js';
-import { statusText } from './status-text.js';
+import { NO_ANSWER, statusText } from './status-text.js';
 import { configFor, sourcesFor } from './surroundings.js';
 import type { Surroundings } from './surroundings.js';
 import { jsonText } from './verify.js';
@@ -52,7 +52,11 @@ export const STATUS: Command = {
   options: {
     ...CONFIG_OPTIONS,
     ...JSON_OPTION,
-    port: { type: 'number', requiresArg: true, describe: 'Port that the server was started with' },
+    port: {
+      type: 'number',
+      requiresArg: true,
+      describe: 'Port that the server was started with, where it is not the configured one',
+    },
   },
   examples: [
     ['$0 status', 'On the machine of the server'],
@@ -128,7 +132,7 @@ async function askServer({ settings }: ServerConfig): Promise<StatusReport['serv
     };
   } catch {
     // Not running, or a certificate that this program does not trust: the rest of the report stands.
-    return { url, mode: 'no answer' };
+    return { url, mode: NO_ANSWER };
   }
 }
 

@@ -2,6 +2,7 @@
 import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import { findFreePort } from '../../../../test/harness/free-port.js';
 import { runProgram } from '../../../../test/harness/program.js';
 import type { ProgramResult } from '../../../../test/harness/program.js';
 import { RedisServer } from '../../../../test/harness/redis.js';
@@ -201,6 +202,26 @@ describe('vault-server status', () => {
     writeFileSync(halfA, kept, { mode: 0o400 });
     await server.restart();
     expect(server.state).toBe('ready');
+  });
+
+  it('asks a server on another port when it is told which, and says so when it was not', async () => {
+    const server = resources.use(await VaultServer.prepare({ config: ENCRYPTED }));
+    const port = await findFreePort();
+    const elsewhere = resources.use(
+      await VaultServer.prepare({
+        config: ENCRYPTED,
+        folder: server.folder,
+        args: ['start', '--port', String(port)],
+      }),
+    );
+    await elsewhere.launch();
+    const { stdout } = await server.run(['status']);
+    expect(stdout).toMatch(
+      /mode +no answer \(where it was started with --port, give that to status/,
+    );
+    const told = (await server.run(['status', '--port', String(port)])).stdout;
+    expect(told).toMatch(/mode +serving/);
+    expect(told).toContain(`url           http://127.0.0.1:${port}\n`);
   });
 
   it('works when no server runs, and leaves no Redis behind', async () => {
