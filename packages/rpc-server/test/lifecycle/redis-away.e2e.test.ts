@@ -1,4 +1,6 @@
 /** A server that starts before its Redis. Reads `dist`: build first. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it, jest } from '@jest/globals';
 import type { Program } from '../../../../test/harness/program.js';
 import { RedisServer } from '../../../../test/harness/redis.js';
@@ -45,7 +47,8 @@ it('says that it tries again, and serves once Redis is there, without a restart'
   expect(stdout).toMatch(/mode +degraded \(redisUnusable\), tries again by itself/);
 
   await redis.restart();
-  await program.waitForOutput(READY);
+  // The wait between two attempts has grown while the machine was busy.
+  await program.waitForOutput(READY, { limitMs: 60_000 });
   expect(await readiness()).toEqual({ mode: 'serving' });
   expect(server.stderr).toContain('Redis answers: no longer degraded');
   expect((await server.run(['verify'])).status).toBe(0);
@@ -65,6 +68,7 @@ it('tries no more once something else is wrong: a Redis without the database sta
   const empty = resources.use(await RedisServer.start({ folder: redis.folder }));
   await program.waitForOutput(/Credential database is not the one that this server knows/, {
     stream: 'stderr',
+    limitMs: 60_000,
   });
   expect(await readiness()).toEqual({ mode: 'degraded', reason: 'foreignDatabase' });
   expect(await empty.client().dbsize()).toBe(0);
@@ -77,4 +81,19 @@ it('does not knock again at a Redis that refuses its password', async () => {
   });
   await startWithoutRedis();
   expect(await readiness()).toEqual({ mode: 'degraded', reason: 'redisUnusable' });
+});
+
+it('waits for a Redis of its own that hangs, too', async () => {
+  const config = { redis: { encryptCredentialDatabase: true } };
+  const own = resources.use(await VaultServer.start({ config }));
+  // Each line of its log begins with its process id.
+  const pid = Number.parseInt(readFileSync(join(own.dataDir, 'redis', 'redis.log'), 'utf8'), 10);
+  await own.kill();
+  process.kill(pid, 'SIGSTOP');
+  own.configure({ redis: { ...config.redis, startTimeout: '2s' } });
+  const program = own.spawn();
+  await program.waitForOutput(DEGRADED);
+  process.kill(pid, 'SIGCONT');
+  await program.waitForOutput(READY, { limitMs: 60_000 });
+  expect(await own.terminate()).toEqual({ status: 0, signal: null });
 });
