@@ -1,6 +1,7 @@
 /** From the start of the process to ready, with many records and nothing to migrate. */
 import { pathToFileURL } from 'node:url';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { WebSocket } from 'ws';
 import { median } from './support/measure.mjs';
 import { startRedis } from './support/redis.mjs';
@@ -66,30 +67,26 @@ export async function run({ quick = false, records: size = 1_000_000 } = {}) {
   const name = records.toLocaleString('en').replaceAll(',', ' ');
   const row = { unit: 's', goal: 1.5, isCeiling: true };
   const place = await makeServerFolder();
-  const redis = await startRedis();
   try {
-    const environment = { VAULT_REDIS_URL: redis.url };
-    const first = await startServer(place.config, environment);
+    const first = await startServer(place.config);
     await fill(first.url, records);
     await first.stop();
-    const what = `server start to ready, ${name} records, nothing to migrate, Redis runs already`;
-    const withRedis = { ...row, what, ours: await startsOf(place, rounds, environment) };
-
-    // The same records behind a Redis of the server's own, which has to load them.
-    place.remove();
-    const own = await makeServerFolder();
+    const loading = `server start to ready, its own Redis first loads ${name} records from its AOF`;
+    const loaded = { ...row, what: loading, ours: await startsOf(place, rounds) };
+    // The same records in a Redis that runs already.
+    const redis = await startRedis({
+      appendonly: true,
+      files: join(place.folder, 'data', 'redis'),
+    });
     try {
-      const server = await startServer(own.config);
-      await fill(server.url, records);
-      await server.stop();
-      const loaded = `server start to ready, its own Redis first loads ${name} records from its AOF`;
-      return [withRedis, { ...row, what: loaded, ours: await startsOf(own, rounds) }];
+      const what = `server start to ready, ${name} records, nothing to migrate, Redis runs already`;
+      const ours = await startsOf(place, rounds, { VAULT_REDIS_URL: redis.url });
+      return [{ ...row, what, ours }, loaded];
     } finally {
-      own.remove();
+      await redis.stop();
     }
   } finally {
     place.remove();
-    await redis.stop();
   }
 }
 

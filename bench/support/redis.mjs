@@ -16,8 +16,11 @@ async function freePort() {
   return port;
 }
 
-/** @returns `{ socketPath, url, folder, client(), stop() }` */
-export async function startRedis({ appendonly = false } = {}) {
+/**
+ * @param files folder whose AOF it loads, and which stays
+ * @returns `{ socketPath, url, folder, client(), stop() }`
+ */
+export async function startRedis({ appendonly = false, files } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'vault-bench-'));
   const socketPath = join(folder, 'redis.sock');
   const port = await freePort();
@@ -29,7 +32,7 @@ export async function startRedis({ appendonly = false } = {}) {
     '--unixsocket',
     socketPath,
     '--dir',
-    folder,
+    files ?? folder,
   ];
   const child = spawn(
     'redis-server',
