@@ -7,7 +7,6 @@ import { audit, PROBLEM_KINDS } from '../audit.js';
 import { openingRules } from '../opening-rules.js';
 import { RecordUnreadableError } from '../errors.js';
 import { entriesWithout } from '../filed-entry.js';
-import type { FiledEntry } from '../filed-entry.js';
 import { decodeRecord } from '../json-record.js';
 import { partitionNumber } from '../partition.js';
 import type { Partition, WriteOp } from '../partition.js';
@@ -156,7 +155,9 @@ function refiledOp(
   isMoving: boolean,
 ): WriteOp | undefined {
   const view = context.keeper.current();
-  const filed = [...before.codec.filedIn(stored), ...codec.filedIn(stored)].flatMap(bothKinds);
+  const filed = codec.filedIn(stored);
+  // An index of another kind before, or gone now.
+  if (before.codec !== codec) filed.push(...entriesWithout(before.codec.filedIn(stored), filed));
   let json: Buffer;
   try {
     json = codec.open(openingRules(view), id, stored);
@@ -169,13 +170,6 @@ function refiledOp(
   const remove = entriesWithout(filed, add);
   const value = codec.encode(view.activeKey, id, json, add);
   return { id, expected: stored, value, add, remove };
-}
-
-function bothKinds({ index, token }: FiledEntry): FiledEntry[] {
-  return [
-    { kind: 'exact', index, token },
-    { kind: 'unique', index, token },
-  ];
 }
 
 async function checkedApply(
