@@ -73,7 +73,9 @@ export class SocketEndpoint {
       address: request.socket.remoteAddress ?? 'unknown',
       isForwarded: isForwarded(request.headers),
     };
-    this.#server.handleUpgrade(request, socket, head, (webSocket) => this.#accept(webSocket, peer));
+    this.#server.handleUpgrade(request, socket, head, (webSocket) =>
+      this.#accept(webSocket, socket, peer),
+    );
     return undefined;
   }
 
@@ -110,10 +112,11 @@ export class SocketEndpoint {
     this.#server.close();
   }
 
-  #accept(socket: WebSocket, peer: Peer): void {
+  #accept(socket: WebSocket, stream: Duplex, peer: Peer): void {
     const { dispatcher, limits, now, rights } = this.#options;
     const connection = new Connection({
       socket,
+      stream,
       ...peer,
       dispatcher,
       limits,

@@ -1,11 +1,13 @@
 /** One WebSocket: its session, its limits, and the order in which it ends. */
 import { once } from 'node:events';
+import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
 import type { Limits } from '../limits.js';
 import type { Notifications } from '../protocol.js';
 import { hasPermission, Session } from '../session/session.js';
 import type { Caller, Dispatcher } from './dispatcher.js';
 import { setMessageLimit } from './message-limit.js';
+import { TurnCork } from './turn-cork.js';
 
 /** Close codes of RFC 6455 §7.4.1, and one of the private range. */
 const CLOSE_GOING_AWAY = 1001;
@@ -16,6 +18,8 @@ const UNSENT_BEFORE_SIGN_IN_BYTES = 1024 * 1024;
 
 export interface ConnectionOptions {
   readonly socket: WebSocket;
+  /** What the WebSocket writes to. */
+  readonly stream: Duplex;
   readonly address: string;
   /** A proxy that is between said so. */
   readonly isForwarded: boolean;
@@ -31,15 +35,19 @@ export class Connection implements Caller {
   readonly address: string;
   readonly isForwarded: boolean;
   readonly #options: ConnectionOptions;
-  readonly #pending = new Set<Promise<void>>();
+  #callsInFlight = 0;
+  /** Told when no call is under way any more; set while it closes. */
+  #onIdle: (() => void) | undefined;
   readonly #signInDeadline: NodeJS.Timeout;
+  readonly #cork: TurnCork;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.address = options.address;
     this.isForwarded = options.isForwarded;
     this.session = new Session(() => this.#sessionChanged());
-    const { socket, limits } = options;
+    const { socket, stream, limits } = options;
+    this.#cork = new TurnCork(stream);
     setMessageLimit(socket, limits.messageBeforeSignInBytes);
     this.#signInDeadline = setTimeout(
       () => socket.close(CLOSE_POLICY, 'no sign-in'),
@@ -72,7 +80,7 @@ export class Connection implements Caller {
     if (socket.readyState === socket.CLOSED) return;
     const closed = once(socket, 'close');
     socket.removeAllListeners('message');
-    await Promise.allSettled(this.#pending);
+    await this.#idle();
     socket.close(CLOSE_GOING_AWAY, 'the server stops');
     await closed;
   }
@@ -85,20 +93,29 @@ export class Connection implements Caller {
       this.endSession();
       return;
     }
-    const text = (
-      Array.isArray(data) ? Buffer.concat(data) : Buffer.from(data as Buffer)
-    ).toString();
-    const answered = this.#answer(text).finally(() => {
-      this.#pending.delete(answered);
-      if (socket.isPaused && this.#pending.size < limits.callsInFlight) socket.resume();
-    });
-    this.#pending.add(answered);
-    if (this.#pending.size >= limits.callsInFlight) socket.pause();
+    this.#callsInFlight += 1;
+    if (this.#callsInFlight >= limits.callsInFlight) socket.pause();
+    // A buffer, because `binaryType` is what `ws` sets it to.
+    void this.#answer((data as Buffer).toString());
   }
 
   async #answer(text: string): Promise<void> {
-    const answer = await this.#options.dispatcher.answer(text, this);
-    if (answer !== undefined) this.#send(answer);
+    const { dispatcher, socket, limits } = this.#options;
+    try {
+      const answer = await dispatcher.answer(text, this);
+      if (answer !== undefined) this.#send(answer);
+    } finally {
+      this.#callsInFlight -= 1;
+      if (socket.isPaused && this.#callsInFlight < limits.callsInFlight) socket.resume();
+      if (this.#callsInFlight === 0) this.#onIdle?.();
+    }
+  }
+
+  async #idle(): Promise<void> {
+    if (this.#callsInFlight === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#onIdle = resolve;
+    });
   }
 
   #send(text: string): void {
@@ -112,7 +129,9 @@ export class Connection implements Caller {
       socket.terminate();
       return;
     }
-    socket.send(text);
+    this.#cork.hold();
+    // As bytes: a string would be measured first and encoded afterwards.
+    socket.send(Buffer.from(text), { binary: false });
   }
 
   #sessionChanged(): void {
