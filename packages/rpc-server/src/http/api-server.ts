@@ -103,7 +103,7 @@ export function createApi(options: ApiOptions): Api {
     metrics,
     services,
     recovery: () => (state.mode === 'recovery' ? state.recovery : undefined),
-    ensureFresh: async (session) => serving?.rights.ensureFresh(session),
+    ensureFresh: (session) => serving?.rights.ensureFresh(session),
     onUnexpected: (method, error) => logger.error('unexpected error', { method, cause: error }),
   });
   const sockets = new SocketEndpoint({

@@ -3,12 +3,17 @@
  * single call, and this file the batches (a batch of one is answered by an array, which the library
  * does not do), the state of the server, permissions and limits.
  */
-import { createJSONRPCErrorResponse, isJSONRPCID, JSONRPCServer } from 'json-rpc-2.0';
+import {
+  createJSONRPCErrorResponse,
+  createJSONRPCSuccessResponse,
+  isJSONRPCID,
+  JSONRPCServer,
+} from 'json-rpc-2.0';
 import type { JSONRPCID, JSONRPCRequest, JSONRPCResponse } from 'json-rpc-2.0';
 import type { ApiMetrics } from '../http/metrics.js';
 import type { Limits } from '../limits.js';
 import { ERROR_CODES } from '../protocol.js';
-import type { Json, Notifications } from '../protocol.js';
+import type { Notifications } from '../protocol.js';
 import { hasPermission } from '../session/session.js';
 import type { Session } from '../session/session.js';
 import { ApiError, forbiddenOperation, unauthorized } from './api-error.js';
@@ -16,6 +21,7 @@ import type { CallContext, Services } from './call-context.js';
 import { apiErrorOf, answerOf } from './error-answer.js';
 import type { ErrorAnswer } from './error-answer.js';
 import { exactIds, isInexact, withExactId } from './exact-id.js';
+import type { MethodResult } from './method.js';
 import type { MethodTable, TableEntry } from './method-table.js';
 import type { RecoveryFace } from './recovery-face.js';
 
@@ -34,27 +40,20 @@ export interface DispatcherOptions {
   readonly services: () => Services;
   /** Who answers all calls instead, in recovery mode. */
   readonly recovery: () => RecoveryFace | undefined;
-  /** Compares the session's rights with the database when that was too long ago. */
-  readonly ensureFresh: (session: Session) => Promise<void>;
+  /** Compares the session's rights with the database when that was too long ago; `undefined` when it was not. */
+  readonly ensureFresh: (session: Session) => Promise<void> | undefined;
   readonly limits: Limits;
   readonly metrics: ApiMetrics;
   /** Told of errors that no row of the border names. */
   readonly onUnexpected: (method: string, error: unknown) => void;
 }
 
+type Answer = JSONRPCResponse | null;
+type Outcome = Promise<MethodResult> | MethodResult;
+
 interface Call {
   readonly caller: Caller;
   readonly isBatch: boolean;
-}
-
-/** Thrown to the library with the answer already made. */
-class AnsweredError extends Error {
-  readonly answer: ErrorAnswer;
-  constructor(answer: ErrorAnswer) {
-    super(answer.message);
-    this.name = 'AnsweredError';
-    this.answer = answer;
-  }
 }
 
 function errorResponse(id: JSONRPCID, { code, message, data }: ErrorAnswer): JSONRPCResponse {
@@ -91,19 +90,14 @@ export class Dispatcher {
   constructor(options: DispatcherOptions) {
     this.#options = options;
     this.#server = new JSONRPCServer<Call>({ errorListener: () => undefined });
-    this.#server.mapErrorToJSONRPCErrorResponse = (id, error: unknown) =>
-      error instanceof AnsweredError
-        ? createJSONRPCErrorResponse(id, error.answer.code, error.message, error.answer.data)
-        : createJSONRPCErrorResponse(id, ERROR_CODES.INTERNAL.code, 'unknown error from the peer');
+    this.#server.mapErrorToJSONRPCErrorResponse = (id) =>
+      createJSONRPCErrorResponse(id, ERROR_CODES.INTERNAL.code, 'unknown error from the peer');
     for (const name of options.methods.names) {
       const entry = options.methods.get(name);
       if (entry === undefined) continue;
-      this.#server.addMethod(name, (params: unknown, call) => this.#call(entry, params, call));
+      this.#server.addMethodAdvanced(name, (request, call) => this.#call(entry, request, call));
     }
-    this.#server.applyMiddleware((next, request, call) => {
-      if (options.methods.get(request.method) !== undefined) return next(request, call);
-      return this.#methodNotFound(request);
-    });
+    this.#server.handleMethodNotFound = (request) => this.#methodNotFound(request);
   }
 
   /** @returns `undefined` when nothing is to be answered: notifications, and answers */
@@ -118,7 +112,7 @@ export class Dispatcher {
     }
     if (!Array.isArray(message)) {
       const response = await this.#single(message, { caller, isBatch: false });
-      return response === undefined ? undefined : this.#write(response, text, 0);
+      return response === null ? undefined : this.#write(response, text, 0);
     }
     const { batchCalls } = this.#options.limits;
     if (message.length === 0) return JSON.stringify(invalidRequest('empty batch'));
@@ -126,20 +120,21 @@ export class Dispatcher {
       return JSON.stringify(invalidRequest(`a batch has at most ${batchCalls} calls`));
     }
     const responses = await Promise.all(
-      message.map((item: unknown) => this.#single(item, { caller, isBatch: true })),
+      message.map(async (item: unknown) => this.#single(item, { caller, isBatch: true })),
     );
     const written = responses.flatMap((response, at) =>
-      response === undefined ? [] : this.#write(response, text, at),
+      response === null ? [] : this.#write(response, text, at),
     );
     return written.length === 0 ? undefined : `[${written.join(',')}]`;
   }
 
-  async #single(message: unknown, call: Call): Promise<JSONRPCResponse | undefined> {
+  /** @returns `null` when nothing is to be answered, as the library does */
+  #single(message: unknown, call: Call): Answer | PromiseLike<Answer> {
     if (!isObject(message)) return invalidRequest('invalid JSON-RPC request');
-    if (isAnswer(message)) return undefined;
+    if (isAnswer(message)) return null;
     if (isMalformed(message)) return invalidRequest('invalid JSON-RPC request', idOf(message));
     // The library checks the rest of the form, and answers -32600 when it is not a request.
-    return (await this.#server.receive(message as JSONRPCRequest, call)) ?? undefined;
+    return this.#server.receive(message as JSONRPCRequest, call);
   }
 
   #write(response: JSONRPCResponse, text: string, at: number): string {
@@ -157,7 +152,7 @@ export class Dispatcher {
     return JSON.stringify(errorResponse(response.id, answerOf(error, false)));
   }
 
-  async #methodNotFound({ id, method }: JSONRPCRequest): Promise<JSONRPCResponse | null> {
+  async #methodNotFound({ id, method }: JSONRPCRequest): Promise<Answer> {
     if (id === undefined) return null;
     try {
       this.#options.services();
@@ -169,26 +164,27 @@ export class Dispatcher {
     return createJSONRPCErrorResponse(id, code, `method not found: ${method}`, method);
   }
 
-  /** Runs one call. @throws {AnsweredError} */
-  async #call(entry: TableEntry, sent: unknown, call: Call): Promise<Json | object> {
+  /** Runs one call, and makes the answer of its result or its error. */
+  async #call(entry: TableEntry, { id, params }: JSONRPCRequest, call: Call): Promise<Answer> {
     const { metrics, onUnexpected } = this.#options;
     const { name } = entry.method;
     const startedMs = performance.now();
     try {
-      const result = await this.#run(entry, sent, call);
+      const result = await this.#run(entry, params, call);
       metrics.call(name, 'ok', performance.now() - startedMs);
-      return result === undefined ? true : result;
+      if (id === undefined) return null;
+      return createJSONRPCSuccessResponse(id, result === undefined ? true : result);
     } catch (error) {
       const known = apiErrorOf(error);
       metrics.call(name, known?.code ?? 'INTERNAL', performance.now() - startedMs);
       if (known === undefined) onUnexpected(name, error);
       const isAdministrator = call.caller.session.identity?.permission === 'admin';
-      throw new AnsweredError(answerOf(error, isAdministrator));
+      return id === undefined ? null : errorResponse(id, answerOf(error, isAdministrator));
     }
   }
 
-  async #run({ method, readParameters }: TableEntry, sent: unknown, { caller, isBatch }: Call) {
-    const { session } = caller;
+  #run(entry: TableEntry, sent: unknown, { caller, isBatch }: Call): Outcome {
+    const { method, readParameters } = entry;
     const recovery = this.#options.recovery();
     if (recovery !== undefined) {
       if (isBatch) throw forbiddenOperation(method.name, 'not inside a batch');
@@ -198,10 +194,21 @@ export class Dispatcher {
     if (isBatch && method.notInBatch) {
       throw forbiddenOperation(method.name, 'not inside a batch');
     }
-    await this.#options.ensureFresh(session);
+    const checked = this.#options.ensureFresh(caller.session);
+    // Rights that are fresh, those of nearly all calls, are not waited for.
+    if (checked === undefined) return this.#handle(entry, sent, services, caller);
+    return checked.then(() => this.#handle(entry, sent, services, caller));
+  }
+
+  #handle(
+    { method, readParameters }: TableEntry,
+    sent: unknown,
+    services: Services,
+    caller: Caller,
+  ): Outcome {
     const { permission } = method;
     if (permission !== null) {
-      const { identity } = session;
+      const { identity } = caller.session;
       if (identity === undefined || !hasPermission(identity, permission)) {
         throw unauthorized(permission);
       }

@@ -53,6 +53,14 @@ function byName(sent: unknown, method: Method): Readonly<Record<string, unknown>
   return sent as Record<string, unknown>;
 }
 
+type Defaults = readonly (readonly [name: string, value: Json])[];
+
+function defaultsOf({ params }: Method): Defaults {
+  return Object.entries(params).flatMap(([name, info]) =>
+    info.default === undefined ? [] : [[name, info.default] as const],
+  );
+}
+
 /** `a?` is `a` where the method knows it, else it is dropped; `server.x server=<id>` is `id=<id>`. */
 function lenientName(name: string, method: Method): string | undefined {
   const { params } = method;
@@ -65,23 +73,27 @@ function lenientName(name: string, method: Method): string | undefined {
   return meansId ? 'id' : name;
 }
 
-function complete(sent: Readonly<Record<string, unknown>>, method: Method): JsonObject {
-  const values = new Map<string, unknown>();
-  for (const [name, value] of Object.entries(sent)) {
+function complete(
+  sent: Readonly<Record<string, unknown>>,
+  method: Method,
+  defaults: Defaults,
+): JsonObject {
+  const values: Record<string, unknown> = {};
+  for (const name of Object.keys(sent)) {
     if (FORBIDDEN.has(name)) {
       throw invalidParameters([{ instancePath: '', message: 'must NOT have that property name' }]);
     }
     const known = lenientName(name, method);
     if (known === undefined) continue;
-    if (values.has(known)) {
+    if (Object.hasOwn(values, known)) {
       throw new ApiError('INVALID_PARAMETERS', `conflicting keys: ${known} and ${known}?`, {});
     }
-    values.set(known, value);
+    values[known] = sent[name];
   }
-  for (const [name, info] of Object.entries(method.params)) {
-    if (!values.has(name) && info.default !== undefined) values.set(name, info.default);
+  for (const [name, value] of defaults) {
+    if (!Object.hasOwn(values, name)) values[name] = value;
   }
-  return Object.fromEntries(values) as JsonObject;
+  return values as JsonObject;
 }
 
 /** Of ajv's item only what carries no value that was sent. */
@@ -95,11 +107,12 @@ export class ParameterValidators {
   readonly #ajv = new Ajv({ allErrors: true, strict: true, allowUnionTypes: true });
 
   reader(method: Method): ParameterReader {
+    const defaults = defaultsOf(method);
     let compiled: ValidateFunction | undefined;
     return (sent) => {
       compiled ??= this.#ajv.compile(parametersSchema(method.params));
       const validate = compiled;
-      const values = complete(byName(sent, method), method);
+      const values = complete(byName(sent, method), method, defaults);
       if (!validate(values)) throw invalidParameters((validate.errors ?? []).map(problemOf));
       return values;
     };

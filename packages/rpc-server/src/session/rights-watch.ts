@@ -47,11 +47,14 @@ export class RightsWatch {
     this.#timer = undefined;
   }
 
-  /** Before a call: compares the session now if its last comparison is too old. @throws when the database cannot be asked */
-  async ensureFresh(session: Session): Promise<void> {
+  /**
+   * Before a call: compares the session now if its last comparison is too old.
+   * @returns `undefined` when it is not; the promise rejects when the database cannot be asked
+   */
+  ensureFresh(session: Session): Promise<void> | undefined {
     const { now, recheckMs } = this.#options;
-    if (session.identity === undefined || now() - session.checkedAtMs < recheckMs) return;
-    await this.#compare([session]);
+    if (session.identity === undefined || now() - session.checkedAtMs < recheckMs) return undefined;
+    return this.#compare([session]);
   }
 
   /** Compares all sessions; never rejects. One sweep at a time. */
