@@ -100,8 +100,8 @@ export class CollectionReader {
     stored: readonly (Buffer | undefined)[],
   ): Promise<Opened[]> {
     const items = this.#openOnce(ids, stored);
+    if (!items.some((item) => item instanceof RecordUnreadableError)) return items;
     const failed = ids.filter((_, i) => items[i] instanceof RecordUnreadableError);
-    if (failed.length === 0) return items;
     await this.reload('a record is of an unknown form or key');
     const again = this.#openOnce(failed, await this.readAll(failed));
     const byId = new Map(failed.map((id, i) => [id, again[i]]));
@@ -109,11 +109,16 @@ export class CollectionReader {
   }
 
   /**
-   * Opens one record.
+   * Opens one record: at once, unless it cannot be read under the view in force.
    * @returns `undefined` when it was removed meanwhile
    * @throws {RecordUnreadableError}
    */
-  async open(id: string, stored: Buffer): Promise<Stored | undefined> {
+  open(id: string, stored: Buffer): Stored | Promise<Stored | undefined> {
+    const item = this.#openOne(this.current().rules, id, stored);
+    return item instanceof RecordUnreadableError ? this.#openAfresh(id, stored) : item;
+  }
+
+  async #openAfresh(id: string, stored: Buffer): Promise<Stored | undefined> {
     const [item] = await this.openAll([id], [stored]);
     if (item instanceof RecordUnreadableError) throw item;
     return item;
@@ -123,13 +128,16 @@ export class CollectionReader {
     const { rules } = this.current();
     return ids.map((id, i) => {
       const bytes = stored[i];
-      if (bytes === undefined) return undefined;
-      try {
-        return { id, record: this.codec.read(rules, id, bytes), revision: bytes as Revision };
-      } catch (error) {
-        if (error instanceof RecordUnreadableError) return error;
-        throw error;
-      }
+      return bytes === undefined ? undefined : this.#openOne(rules, id, bytes);
     });
+  }
+
+  #openOne(rules: OpeningRules, id: string, bytes: Buffer): Stored | RecordUnreadableError {
+    try {
+      return { id, record: this.codec.read(rules, id, bytes), revision: bytes as Revision };
+    } catch (error) {
+      if (error instanceof RecordUnreadableError) return error;
+      throw error;
+    }
   }
 }
