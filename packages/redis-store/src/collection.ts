@@ -4,7 +4,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import { QueryPlanner } from './collection-query.js';
-import type { QueryFields, RecordQuery } from './collection-query.js';
+import type { ChosenIndex, QueryFields, RecordQuery } from './collection-query.js';
 import type { CollectionDefinition } from './collection-definition.js';
 import { CollectionReader } from './collection-reader.js';
 import type { Revision, Stored } from './collection-reader.js';
@@ -22,7 +22,7 @@ import { entriesWithout } from './filed-entry.js';
 import type { FiledEntry } from './filed-entry.js';
 import { decodeRecord, encodeRecord } from './json-record.js';
 import type { CredentialRecord } from './json-record.js';
-import type { WriteOp, WriteResult } from './partition.js';
+import type { Found, WriteOp, WriteResult } from './partition.js';
 import type { RecordCodec } from './record-codec.js';
 import { checkRecordId } from './record-id.js';
 import type { RedisLink } from './redis-link.js';
@@ -176,17 +176,8 @@ export class Collection {
     const { limit = Infinity, after = '' } = options;
     const parsed = this.#planner.parse(query);
     if (parsed.index === undefined) return this.#scan(parsed, after, limit);
-    const { index, kind, value } = parsed.index;
-    const found = await this.#withView(async (view, fences) => {
-      const tokens = new Set([this.#codec.token(index, value, view.activeKey)]);
-      if (view.previousKey !== undefined)
-        tokens.add(this.#codec.token(index, value, view.previousKey));
-      return Promise.all(
-        this.#reader.fronts.map((front, i) =>
-          front.find(fences[i] ?? '', { kind, index, tokens: [...tokens] }),
-        ),
-      );
-    });
+    const chosen = parsed.index;
+    const found = await this.#withView((view, fences) => this.#lookUp(chosen, view, fences));
     const ids = found.flatMap((part) => [...part.keys()]).filter((id) => id > after);
     const records: Stored[] = [];
     for (const chunk of chunksOf(ids.toSorted(), Math.min(limit, FIND_CHUNK))) {
@@ -227,6 +218,18 @@ export class Collection {
   async count(): Promise<number> {
     const counts = await Promise.all(this.#reader.partitions.map((partition) => partition.count()));
     return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** What is filed under a value, from each partition. */
+  #lookUp(
+    { index, kind, value }: ChosenIndex,
+    { activeKey, previousKey }: DatabaseView,
+    fences: readonly string[],
+  ): Promise<Found[]> {
+    const tokens = new Set([this.#codec.token(index, value, activeKey)]);
+    if (previousKey !== undefined) tokens.add(this.#codec.token(index, value, previousKey));
+    const lookup = { kind, index, tokens: [...tokens] };
+    return Promise.all(this.#reader.fronts.map((front, i) => front.find(fences[i] ?? '', lookup)));
   }
 
   async #scan(query: RecordQuery, after: string, limit: number): Promise<Stored[]> {

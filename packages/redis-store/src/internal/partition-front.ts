@@ -41,11 +41,18 @@ export class PartitionFront {
   }
 }
 
-/** Items under one fence go together; nearly always there is but one. */
+/** Items under one fence go together; nearly always there is but one fence. */
 async function byFence<Item, Result>(
   fenced: readonly Fenced<Item>[],
   run: (fence: string, items: readonly Item[]) => Promise<readonly Result[]>,
-): Promise<Result[]> {
+): Promise<readonly Result[]> {
+  const first = fenced[0]?.fence ?? '';
+  if (fenced.every(({ fence }) => fence === first)) {
+    return run(
+      first,
+      fenced.map(({ item }) => item),
+    );
+  }
   const results: Result[] = [];
   const fences = new Set(fenced.map(({ fence }) => fence));
   await Promise.all(
