@@ -16,8 +16,8 @@ import { EncryptionCount, keyUseOf } from './key-use.js';
 import type { KeyUse } from './key-use.js';
 import { MigrationLock } from './lock.js';
 import { removeAbandonedBackups } from './migration/abandoned-backups.js';
-import type { MigrationContext } from './migration/migration-context.js';
-import type { Progress } from './migration/migration-context.js';
+import { makeContext } from './migration/migration-context.js';
+import type { MigrationContext, Progress } from './migration/migration-context.js';
 import type { OpenOptions } from './open-options.js';
 import { currentIdentity } from './process-identity.js';
 import type { ProcessIdentity } from './process-identity.js';
@@ -25,7 +25,7 @@ import { Heartbeat, listProcesses } from './processes.js';
 import { RedisLink } from './redis-link.js';
 import type { SealContent } from './seal.js';
 import { SealKeeper } from './seal-keeper.js';
-import { DatabaseStart, makeContext } from './startup/start.js';
+import { DatabaseStart } from './startup/start.js';
 import { statusOf } from './status.js';
 import type { DatabaseStatus } from './status.js';
 import { deleteInactiveKeys, resumeRekey, rotateKey } from './rotation.js';
@@ -315,7 +315,6 @@ async function openOn(
   const setting = { role, isEncrypting: options.encrypt };
   const heartbeat = new Heartbeat(link, identity, setting, report.ring);
   keeper.onRing = (ring) => heartbeat.useRing(ring);
-  keeper.onDegraded = (error) => options.onDegraded?.(error);
   keeper.serves = (content) => refusalOf(content, options);
   const start = new DatabaseStart({ options, link, keeper, witness, identity, logger });
   try {
@@ -327,6 +326,8 @@ async function openOn(
       await removeAbandonedFiles(options.dataDir, keeper.content.importing?.spool);
       await removeAbandonedBackups(options.dataDir, keeper.content, logger);
     }
+    // Before, a degraded database is one that does not open, and `open` says so itself.
+    keeper.onDegraded = (error) => options.onDegraded?.(error);
     start.warnOfKeys();
     const { keptKeysBecause } = start;
     return make({ options, link, keeper, witness, identity, heartbeat, keptKeysBecause });

@@ -158,6 +158,10 @@ export const DEGRADED_MESSAGES = {
 } as const;
 export type DegradedReason = keyof typeof DEGRADED_MESSAGES;
 
+/** What an operator does about a `foreignDatabase`. */
+export const ACCEPT_ADVICE =
+  'if this is meant to be the database, run vault-server accept-database';
+
 /** What an operator needs beside the line: no secret in it. */
 export interface DegradedDetails {
   readonly backupPath?: string;

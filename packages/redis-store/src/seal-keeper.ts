@@ -6,7 +6,7 @@ import type { KeyId, VaultKey } from '@vault/crypto';
 import type { CollectionDefinitions } from './collection-definition.js';
 import type { CustodyReport, KeyCustody, KeyRing } from './custody.js';
 import type { DatabaseView, ViewSource } from './database-state.js';
-import { DegradedError, StateStaleError, StoreError } from './errors.js';
+import { ACCEPT_ADVICE, DegradedError, StateStaleError, StoreError } from './errors.js';
 import { fenceBytes } from './fence.js';
 import { MigrationLock } from './lock.js';
 import type { Partition } from './partition.js';
@@ -37,6 +37,8 @@ export interface SealKeeperOptions {
 /** How long a process that met a foreign fence waits for whoever is changing the state. */
 const HEAL_ATTEMPTS = 30;
 const HEAL_PAUSE_MS = 100;
+const SEAL_GONE = 'the seal is gone: Redis was emptied or replaced';
+const SEAL_CHANGED = 'another process changed the seal';
 
 export class SealKeeper implements ViewSource {
   readonly #options: SealKeeperOptions;
@@ -141,9 +143,11 @@ export class SealKeeper implements ViewSource {
       case 'done':
         break;
       case 'unlocked':
+        await this.#isSealOurs(); // a Redis that was rolled back forgot the lock too
         throw new StoreError('DATABASE_LOCKED', 'the migration lock was lost');
       case 'changed':
-        throw new StateStaleError('another process changed the seal');
+        await this.#isSealOurs();
+        throw new StateStaleError(SEAL_CHANGED);
       default:
         throw new StoreError('STATE_STALE', 'the key of the seal holds another type');
     }
@@ -174,6 +178,7 @@ export class SealKeeper implements ViewSource {
    * Puts the fence of the view in every partition.
    * @returns names of the partitions where another stood
    * @throws {StateStaleError} when another process changed the seal meanwhile: its fences are the newer ones
+   * @throws {DegradedError} when Redis was rolled back meanwhile: nothing is written under a fence of ours there
    */
   async raiseFences(): Promise<string[]> {
     const raised = await Promise.all(
@@ -181,20 +186,20 @@ export class SealKeeper implements ViewSource {
         (await this.#raise(partition)) ? [partition.name] : [],
       ),
     );
-    return raised.flat();
+    const names = raised.flat();
+    // A fence that was on its way when Redis came back older stands now where our seal does not.
+    if (names.length > 0 && !(await this.#isSealOurs())) throw new StateStaleError(SEAL_CHANGED);
+    return names;
   }
 
   async #raise(partition: Partition): Promise<boolean> {
-    const { link } = this.#options;
     const fence = this.#fence(partition);
     for (;;) {
       // oxlint-disable no-await-in-loop -- another process may raise it between reading and writing
       const stands = await partition.readFence();
       if (stands === fence) return false;
       // After the fence, not before: whoever changes the seal raises the fences then, and the swap fails.
-      const bytes = (await link.get(link.names.seal))?.toString();
-      if (bytes !== this.#seal?.bytes)
-        throw new StateStaleError('another process changed the seal');
+      if (!(await this.#isSealOurs())) throw new StateStaleError(SEAL_CHANGED);
       if (await partition.swapFence(stands, fence)) return true;
       // oxlint-enable no-await-in-loop
     }
@@ -208,6 +213,21 @@ export class SealKeeper implements ViewSource {
       ),
     );
     return stray.flat();
+  }
+
+  /**
+   * Looks whether Redis is as this process left it: where something does not add up, and before
+   * something goes that Redis is to hold by now.
+   * @throws {DegradedError} `foreignDatabase` when it was rolled back, emptied or replaced
+   * @throws {StateStaleError} when another process changed the seal, or a part of Redis stands under another fence
+   */
+  async checkStands(): Promise<void> {
+    if (!(await this.#isSealOurs())) throw new StateStaleError(SEAL_CHANGED);
+    const stray = await this.strayFences();
+    if (stray.length === 0) return;
+    throw new StateStaleError(
+      `another fence stands in the partitions ${stray.join(', ')}: that part of Redis was rolled back, or somebody wrote there`,
+    );
   }
 
   /** The fence bytes of a partition in force now. */
@@ -232,7 +252,7 @@ export class SealKeeper implements ViewSource {
     await this.#changing.catch(() => undefined);
     this.current();
     const bytes = (await this.#options.link.get(this.#options.link.names.seal))?.toString();
-    if (bytes !== this.#seal?.bytes) await this.reload('another process changed the seal');
+    if (bytes !== this.#seal?.bytes) await this.reload(SEAL_CHANGED);
     const { pendingKeyId } = this.content;
     if (pendingKeyId !== null && this.ring.byId(pendingKeyId) === undefined)
       await this.reloadKeys();
@@ -265,10 +285,36 @@ export class SealKeeper implements ViewSource {
   }
 
   async #adoptChanged(bytes: string | undefined, reason: string): Promise<DatabaseView> {
-    const { link, witness, logger } = this.#options;
+    const { witness, logger } = this.#options;
+    const seal = await this.#believe(bytes);
+    const { content } = seal;
+    const refusal = this.serves(content);
+    if (refusal !== undefined) throw this.#giveUp(refusal);
+    await witness.commit(content);
+    this.adopt(seal);
+    logger.info('The database changed state', {
+      reason,
+      state: content.state,
+      epoch: content.epoch,
+    });
+    return this.current();
+  }
+
+  /** @throws {DegradedError} when the one that stands there is none that may come after ours */
+  async #isSealOurs(): Promise<boolean> {
+    const { link } = this.#options;
+    const bytes = (await link.get(link.names.seal))?.toString();
+    if (bytes === this.#seal?.bytes) return true;
+    await this.#believe(bytes);
+    return false;
+  }
+
+  /** A seal that is not the one we know. @throws {DegradedError} when it is none that may come after ours */
+  async #believe(bytes: string | undefined): Promise<ReadSeal> {
+    const { link, witness } = this.#options;
     const parsed = bytes === undefined ? undefined : parseSeal(bytes);
     if (typeof parsed !== 'object') {
-      throw this.#degrade(bytes === undefined ? 'the seal is gone' : 'the seal is damaged');
+      throw this.#degrade(bytes === undefined ? SEAL_GONE : 'the seal is damaged');
     }
     const { content } = parsed;
     const needed = [content.keyId, content.previousKeyId].filter((id) => id !== null);
@@ -282,16 +328,7 @@ export class SealKeeper implements ViewSource {
       typeof read === 'object' ? read : { ...this.content, v: 1, next: null };
     const objection = witnessObjection(known, content, link.names.prefix, this.ring);
     if (objection !== undefined) throw this.#degrade(objection);
-    const refusal = this.serves(content);
-    if (refusal !== undefined) throw this.#giveUp(refusal);
-    await witness.commit(content);
-    this.adopt(parsed);
-    logger.info('The database changed state', {
-      reason,
-      state: content.state,
-      epoch: content.epoch,
-    });
-    return this.current();
+    return parsed;
   }
 
   /**
@@ -321,7 +358,7 @@ export class SealKeeper implements ViewSource {
   }
 
   #degrade(cause: string): DegradedError {
-    return this.#giveUp(new DegradedError('foreignDatabase', { cause }));
+    return this.#giveUp(new DegradedError('foreignDatabase', { cause, advice: ACCEPT_ADVICE }));
   }
   #giveUp(error: DegradedError): DegradedError {
     if (this.#refusal === undefined) {

@@ -154,9 +154,9 @@ describe('a plaintext seal that somebody put there', () => {
 
 describe('the whole database', () => {
   it('is refused when it was rolled back to plaintext', async () => {
-    const dump = await snapshot();
+    const dump = await fixture.snapshot();
     await encrypt();
-    await restore(dump);
+    await fixture.rollBack(dump);
     for (const setting of [true, false]) {
       // oxlint-disable-next-line no-await-in-loop -- one start after the other
       const error = await fixture.openDegraded({ encrypt: setting });
@@ -267,20 +267,6 @@ describe('records taken away', () => {
     expect(fixture.files()).toContain('encryption-backup.json');
   });
 });
-
-type Snapshot = readonly (readonly [string, Buffer | null])[];
-
-async function snapshot(): Promise<Snapshot> {
-  const keys = await fixture.client.keys('*');
-  return Promise.all(keys.map(async (key) => [key, await fixture.client.dumpBuffer(key)] as const));
-}
-
-async function restore(dump: Snapshot): Promise<void> {
-  await fixture.client.flushall();
-  await Promise.all(
-    dump.map(async ([key, value]) => fixture.client.restore(key, 0, value ?? Buffer.alloc(0))),
-  );
-}
 
 describe('undisturbed', () => {
   it('everything is as it was', async () => {

@@ -17,6 +17,9 @@ export const USER = {
   indexes: { email: { kind: 'unique', fields: ['email'] } },
 } as const satisfies OpenOptions['collections'][string];
 
+/** Keys, and what `DUMP` gives for each. */
+export type RedisSnapshot = readonly (readonly [string, Buffer])[];
+
 export class DatabaseFixture {
   readonly redis: RedisServer;
   readonly dataDir = mkdtempSync(join(tmpdir(), 'vault-db-'));
@@ -83,6 +86,19 @@ export class DatabaseFixture {
       throw error;
     }
     throw new Error('expected a degraded database, it opened');
+  }
+
+  /** All that Redis holds now, but for the lock, which would not end by itself where it was put back. */
+  async snapshot(): Promise<RedisSnapshot> {
+    const keys = (await this.client.keys('*')).filter((key) => !key.endsWith(':{meta}:lock'));
+    return Promise.all(keys.map(async (key) => [key, await this.client.dumpBuffer(key)] as const));
+  }
+
+  /** Redis comes back as it was, at one instant. */
+  async rollBack(snapshot: RedisSnapshot): Promise<void> {
+    const all = this.client.multi().flushall();
+    for (const [key, value] of snapshot) all.restore(key, 0, value);
+    await all.exec();
   }
 
   /** Every byte of Redis: key names and values. */

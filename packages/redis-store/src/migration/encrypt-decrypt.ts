@@ -15,6 +15,7 @@ import { removalObjection } from './key-needs.js';
 import type { MigrationContext } from './migration-context.js';
 import { transformRecords } from './transform.js';
 import type { Direction } from './transform.js';
+import { withTrueCause } from './true-cause.js';
 import { verifyMigration } from './verify-migration.js';
 
 /** What the seal says when a migration goes back because its backup could not be written. */
@@ -34,9 +35,13 @@ export async function encryptDatabase(context: MigrationContext, key: VaultKey):
 export async function finishScrubbing(context: MigrationContext): Promise<string[]> {
   const { keeper, lock, link, dataDir } = context;
   await context.step('scrub');
+  // A crash between seal and fences leaves partitions at another epoch.
+  await keeper.raiseFences();
   context.progress('scrub', 0, 1);
   const advice = await scrubRedisFiles(link, context.isOwnRedis);
   await context.step('scrubbed-redis');
+  // A Redis that was rolled back meanwhile may lack records that only the backup has.
+  await keeper.checkStands();
   await removeFiles(dataDir, await leftovers(dataDir, keeper.content.files));
   await context.step('scrubbed-files');
   await keeper.change(lock, { state: 'encrypted', migration: null, files: [] });
@@ -192,9 +197,11 @@ async function transformAndVerify(
 ): Promise<string> {
   const { migration } = context.keeper.content;
   if (migration === null) throw new TypeError('no migration is under way');
-  await transformRecords(context, direction, key, migration.backup);
-  await context.step(`${direction}-transformed`);
-  const unreadable = await verifyMigration(context, direction, key, migration.backup);
+  const unreadable = await withTrueCause(context, async () => {
+    await transformRecords(context, direction, key, migration.backup);
+    await context.step(`${direction}-transformed`);
+    return verifyMigration(context, direction, key, migration.backup);
+  });
   if (unreadable > 0)
     context.logger.warn('Some records cannot be read: run verify', { unreadable });
   return join(context.dataDir, migration.backup);

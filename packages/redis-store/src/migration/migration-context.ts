@@ -2,6 +2,8 @@
 import type { Readable } from 'node:stream';
 import type { KeyCustody } from '../custody.js';
 import type { MigrationLock } from '../lock.js';
+import type { OpenOptions } from '../open-options.js';
+import type { ProcessIdentity } from '../process-identity.js';
 import type { RedisLink } from '../redis-link.js';
 import type { SealKeeper } from '../seal-keeper.js';
 import type { StoreLogger } from '../store-logger.js';
@@ -37,4 +39,32 @@ export interface MigrationContext {
    * would.
    */
   step(name: string): Promise<void>;
+}
+
+/** What the steps of a migration work with. */
+export function makeContext(parts: {
+  readonly options: OpenOptions;
+  readonly link: RedisLink;
+  readonly keeper: SealKeeper;
+  readonly logger: StoreLogger;
+  readonly identity: ProcessIdentity;
+  readonly lock: MigrationLock;
+}): MigrationContext {
+  const { options, link, keeper, logger, identity, lock } = parts;
+  return {
+    link,
+    keeper,
+    lock,
+    custody: options.custody,
+    dataDir: options.dataDir,
+    host: identity.host,
+    logger,
+    isOwnRedis: options.ownRedis ?? false,
+    protection: options.backupProtection,
+    progress: (phase, done, total) => options.onProgress?.({ phase, done, total }),
+    step: async (name) => {
+      await options.onStep?.(name);
+      lock.check();
+    },
+  };
 }

@@ -15,6 +15,7 @@ import { onlyKey } from './backup.js';
 import type { MigrationContext } from './migration-context.js';
 import { listNames, MigrationError } from './migration-error.js';
 import { countRecords, readRecords, WriteWindow } from './record-stream.js';
+import { withTrueCause } from './true-cause.js';
 import { removeForeign } from './verify-migration.js';
 import type { Problem } from '../audit.js';
 
@@ -62,9 +63,12 @@ async function finishRefile(context: MigrationContext): Promise<number> {
   const { keeper, lock } = context;
   const { keyId, previousKeyId, inactiveKeyIds } = keeper.content;
   await keeper.raiseFences();
-  const records = await refileRecords(context);
-  await context.step('refile-written');
-  await verifyRefiled(context);
+  const records = await withTrueCause(context, async () => {
+    const count = await refileRecords(context);
+    await context.step('refile-written');
+    await verifyRefiled(context);
+    return count;
+  });
   await context.step('refile-verified');
   const isRotation = previousKeyId !== null && previousKeyId !== keyId;
   await keeper.change(lock, {

@@ -3,22 +3,20 @@
  * Everything that changes something is done under the migration lock, after looking again there.
  */
 import { randomUUID } from 'node:crypto';
-import { join } from 'node:path';
 import type { KeyId, VaultKey } from '@vault/crypto';
 import { canonicalDefinitions } from '../collection-definition.js';
-import { DegradedError, StoreError } from '../errors.js';
+import { ACCEPT_ADVICE, DegradedError, StoreError } from '../errors.js';
 import type { DegradedDetails, DegradedReason } from '../errors.js';
 import { rollImportForward } from '../import.js';
 import { messageOf } from '../internal/error-message.js';
 import { MigrationLock } from '../lock.js';
 import {
-  backupPathOf,
   decryptDatabase,
   encryptDatabase,
   finishScrubbing,
-  migrationAdvice,
   retireKeys,
 } from '../migration/encrypt-decrypt.js';
+import { makeContext } from '../migration/migration-context.js';
 import type { MigrationContext } from '../migration/migration-context.js';
 import { MigrationError } from '../migration/migration-error.js';
 import { changeDefinitions } from '../migration/refile.js';
@@ -30,6 +28,7 @@ import { SEAL_LAYOUT } from '../seal.js';
 import type { SealKeeper } from '../seal-keeper.js';
 import type { StoreLogger } from '../store-logger.js';
 import type { Witness } from '../witness.js';
+import { migrationFailed, namingBackup } from './failed-migration.js';
 import { observe } from './observe.js';
 import { checkOpposite } from './opposite-setting.js';
 import type { Observation } from './observe.js';
@@ -47,8 +46,6 @@ export interface StartParts {
 
 /** More rounds than any chain of migrations takes; beyond, something undoes what we do. */
 const ROUNDS_MAX = 12;
-/** The file that a first migration names, for a message about one that did not come so far. */
-const FIRST_BACKUP = 'encryption-backup.json';
 
 export class DatabaseStart {
   readonly #parts: StartParts;
@@ -151,12 +148,22 @@ export class DatabaseStart {
 
   async #act(act: Act, seen: Observation): Promise<void> {
     const context = this.#context();
+    const { dataDir } = context;
     try {
       await this.#acts[act](context, seen);
     } catch (error) {
       const isLocked = error instanceof StoreError && error.code === 'DATABASE_LOCKED';
-      if (error instanceof DegradedError || isLocked || !MIGRATIONS.has(act)) throw error;
-      throw this.#migrationFailed(error);
+      if (error instanceof DegradedError) throw namingBackup(error, this.#content(), dataDir);
+      if (isLocked || !MIGRATIONS.has(act)) throw error;
+      throw migrationFailed(error, this.#content(), dataDir);
+    }
+  }
+
+  #content(): SealContent | undefined {
+    try {
+      return this.#parts.keeper.content;
+    } catch {
+      return undefined; // there is no seal yet
     }
   }
 
@@ -273,26 +280,6 @@ export class DatabaseStart {
     return new DegradedError('encryptionFailed', { cause, diagnosis });
   }
 
-  #migrationFailed(error: unknown): DegradedError {
-    const { dataDir } = this.#parts.options;
-    let content: SealContent | undefined;
-    try {
-      content = this.#parts.keeper.content;
-    } catch {
-      // There is no seal yet.
-    }
-    const backupPath = backupPathOf(content, dataDir) ?? join(dataDir, FIRST_BACKUP);
-    return new DegradedError(
-      'migrationFailed',
-      {
-        backupPath,
-        cause: messageOf(error),
-        advice: migrationAdvice(content, dataDir),
-      },
-      { cause: error },
-    );
-  }
-
   async #heal(): Promise<void> {
     const partitions = await this.#parts.keeper.raiseFences();
     if (partitions.length > 0) {
@@ -345,9 +332,7 @@ export class DatabaseStart {
       ...(seen.neededKeyIds[0] === undefined ? {} : { neededKeyId: seen.neededKeyIds[0] }),
       foundKeyIds: ring.ids,
       diagnosis,
-      ...(reason === 'foreignDatabase'
-        ? { advice: 'if this is meant to be the database, run vault-server accept-database' }
-        : {}),
+      ...(reason === 'foreignDatabase' ? { advice: ACCEPT_ADVICE } : {}),
     };
     return new DegradedError(reason, details);
   }
@@ -369,31 +354,3 @@ const MIGRATIONS: ReadonlySet<Act> = new Set<Act>([
   'encrypt',
   'decrypt',
 ]);
-
-/** What the steps of a migration work with. */
-export function makeContext(parts: {
-  readonly options: OpenOptions;
-  readonly link: RedisLink;
-  readonly keeper: SealKeeper;
-  readonly logger: StoreLogger;
-  readonly identity: ProcessIdentity;
-  readonly lock: MigrationLock;
-}): MigrationContext {
-  const { options, link, keeper, logger, identity, lock } = parts;
-  return {
-    link,
-    keeper,
-    lock,
-    custody: options.custody,
-    dataDir: options.dataDir,
-    host: identity.host,
-    logger,
-    isOwnRedis: options.ownRedis ?? false,
-    protection: options.backupProtection,
-    progress: (phase, done, total) => options.onProgress?.({ phase, done, total }),
-    step: async (name) => {
-      await options.onStep?.(name);
-      lock.check();
-    },
-  };
-}

@@ -1,0 +1,37 @@
+/** What an operator is told of a migration that failed: where the backup is, and what to do. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { DegradedError } from '../errors.js';
+import { messageOf } from '../internal/error-message.js';
+import { backupPathOf, migrationAdvice } from '../migration/encrypt-decrypt.js';
+import type { SealContent } from '../seal.js';
+
+/** The file that a first migration names, for a message about one that did not come so far. */
+const FIRST_BACKUP = 'encryption-backup.json';
+
+/** @param content of the seal, `undefined` where there is none yet */
+export function migrationFailed(
+  error: unknown,
+  content: SealContent | undefined,
+  dataDir: string,
+): DegradedError {
+  const backupPath = backupPathOf(content, dataDir) ?? join(dataDir, FIRST_BACKUP);
+  const advice = migrationAdvice(content, dataDir);
+  return new DegradedError(
+    'migrationFailed',
+    { backupPath, cause: messageOf(error), advice },
+    { cause: error },
+  );
+}
+
+/** As it is, with the backup that is there: a Redis that was rolled back in the middle may lack records that it has. */
+export function namingBackup(
+  error: DegradedError,
+  content: SealContent | undefined,
+  dataDir: string,
+): DegradedError {
+  const backupPath = backupPathOf(content, dataDir);
+  return backupPath === undefined || !existsSync(backupPath)
+    ? error
+    : new DegradedError(error.reason, { backupPath, ...error.details }, { cause: error });
+}
