@@ -4,7 +4,7 @@
  * taken for what it is not: the next start serves, or names the roll-back, and serves once the operator accepts it.
  */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { acceptDatabase, DegradedError } from '@vault/redis-store';
+import { acceptDatabase, DegradedError, OperationRefusedError } from '@vault/redis-store';
 import { Resources } from '../harness/resources.js';
 import type { Verdict } from '../harness/tcp-proxy.js';
 import { CrashStage, PLAIN_FILES, WarmProcesses } from './crash-stage.js';
@@ -38,7 +38,12 @@ async function examine(encrypt: boolean, allowed: readonly Contents[]): Promise<
   } catch (error) {
     if (!(error instanceof DegradedError)) throw error;
     if (error.reason !== 'foreignDatabase') return [`degraded: ${error.reason}`];
-    await acceptDatabase(stage.options(encrypt));
+    try {
+      await acceptDatabase(stage.options(encrypt));
+    } catch (refusal) {
+      if (!(refusal instanceof OperationRefusedError)) throw refusal;
+      return [`not accepted: ${refusal.message}`];
+    }
   }
   const findings = await examineNextStart(stage, encrypt, allowed);
   // Files of the migration that the roll-back made forgotten, and the former witness, stay for the operator.

@@ -3,10 +3,12 @@
  * back, replaced or emptied Redis left the server degraded. Run locally; it changes the local witness,
  * and nothing that could be lost: the old witness is kept beside.
  */
+import { randomUUID } from 'node:crypto';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KeyId } from '@vault/crypto';
 import { checkDefinitions, definitionsHash } from './collection-definition.js';
+import type { KeyRing } from './custody.js';
 import type { DatabaseState } from './database-state.js';
 import { OperationRefusedError } from './errors.js';
 import { parseFence } from './fence.js';
@@ -74,12 +76,15 @@ async function acceptUnderLock(
   const report = await options.custody.load();
   const witness = new Witness(options.dataDir);
   const observing = { link, witness, ring: report.ring, definitions: options.collections };
-  const seal = await believableSeal(observing);
-  const accepted: WitnessedState | undefined = seal?.content ?? (await agreedByFences(observing));
-  if (accepted === undefined) await checkNothingEncrypted(observing);
+  const read = await readSeal(link);
+  const believed = await believableSeal(read, observing);
+  const agreed = believed === undefined ? await agreedByFences(observing) : undefined;
+  const isUntold = believed === undefined && agreed === undefined;
+  const seal = isUntold ? await plainByRecords(read, observing) : believed;
+  const accepted: WitnessedState | undefined = seal?.content ?? agreed;
   const had = await witness.read();
   const formerWitness = had === undefined ? undefined : await witness.putAside(Date.now());
-  if (accepted !== undefined) await witness.commit(accepted);
+  await witness.commit(accepted ?? newDatabase());
   if (seal !== undefined) await restartLostMigration(options, link, lock, witness, seal);
   return {
     basis: seal !== undefined ? 'seal' : accepted !== undefined ? 'fences' : 'nothing',
@@ -90,23 +95,32 @@ async function acceptUnderLock(
   };
 }
 
-/** @returns `undefined` when there is none, or it is not right: the fences may still tell */
-async function believableSeal(options: ObserveOptions): Promise<ReadSeal | undefined> {
-  const { link, ring } = options;
+/** @returns `undefined` when there is none, or it is damaged */
+async function readSeal(link: RedisLink): Promise<ReadSeal | undefined> {
   const bytes = await link.get(link.names.seal);
   const parsed = bytes === undefined ? undefined : parseSeal(bytes.toString());
   if (parsed === 'newer-layout') {
     throw new OperationRefusedError('the database was written by a newer version');
   }
-  if (typeof parsed !== 'object') return undefined;
-  const { keyId } = parsed.content;
+  return parsed === 'malformed' ? undefined : parsed;
+}
+
+/** @returns `undefined` when there is none, or it is not right: the fences may still tell */
+async function believableSeal(
+  seal: ReadSeal | undefined,
+  options: ObserveOptions,
+): Promise<ReadSeal | undefined> {
+  const { link, ring } = options;
+  if (seal === undefined) return undefined;
+  const { keyId } = seal.content;
   if (keyId === null) {
-    // Records under a key that we have: then somebody put this seal there, and the fences may tell.
-    const isOurs = (id: string): boolean => ring.ids.some((own) => own === id);
-    const objection = await encryptedBesidePlaintext(parsed.content, options, isOurs);
-    return objection === undefined ? parsed : undefined;
+    // Something under a key that we have: then somebody put this seal there, and the fences may tell.
+    const objection = await encryptedBesidePlaintext(seal.content, options, {
+      isOurs: inRing(ring),
+    });
+    return objection === undefined ? seal : undefined;
   }
-  if (isAuthenticSeal(parsed, link.names.prefix, ring)) return parsed;
+  if (isAuthenticSeal(seal, link.names.prefix, ring)) return seal;
   if (ring.byId(keyId) === undefined) {
     throw new OperationRefusedError(
       `the database is under the key ${keyId}, which was not found: put its halves back first`,
@@ -114,6 +128,11 @@ async function believableSeal(options: ObserveOptions): Promise<ReadSeal | undef
   }
   return undefined;
 }
+
+const inRing =
+  (ring: KeyRing) =>
+  (id: string): boolean =>
+    ring.ids.some((own) => own === id);
 
 /** An encrypted database whose fences, all authentic, say the same. */
 async function agreedByFences(options: ObserveOptions): Promise<WitnessedState | undefined> {
@@ -137,13 +156,35 @@ async function agreedByFences(options: ObserveOptions): Promise<WitnessedState |
   return { databaseId, epoch, state: 'encrypted', keyId: keyId as KeyId };
 }
 
-async function checkNothingEncrypted(options: ObserveOptions): Promise<void> {
-  const objection = await encryptedWithoutSeal(options);
-  if (objection !== undefined) {
-    throw new OperationRefusedError(
-      `${objection}, and the fences do not agree: restore a whole backup of Redis, or import a config backup`,
-    );
-  }
+/**
+ * Where neither seal nor fences tell, the records do. A fence alone does not count: a process that was
+ * raising it when Redis came back as it was before the migration leaves one that nothing follows. It
+ * protects nobody either: who can plant records can take the fences away.
+ * @returns the plaintext seal, or `undefined` where there is no database
+ * @throws {OperationRefusedError} when a record is under a key
+ */
+async function plainByRecords(
+  seal: ReadSeal | undefined,
+  options: ObserveOptions,
+): Promise<ReadSeal | undefined> {
+  const plain = seal?.content.keyId === null ? seal : undefined;
+  const at = ['record'] as const;
+  const objection =
+    plain === undefined
+      ? await encryptedWithoutSeal(options, at)
+      : await encryptedBesidePlaintext(plain.content, options, {
+          isOurs: inRing(options.ring),
+          at,
+        });
+  if (objection === undefined) return plain;
+  throw new OperationRefusedError(
+    `${objection}, and the fences do not agree: restore a whole backup of Redis, or import a config backup`,
+  );
+}
+
+/** Told to the next start, so that it does not take what is left of an old one for a reason to stop. */
+function newDatabase(): WitnessedState {
+  return { databaseId: randomUUID(), epoch: 0, state: 'plaintext', keyId: null };
 }
 
 /** A migration whose manifest is not here can go on only if the operator believes the records as they are. */

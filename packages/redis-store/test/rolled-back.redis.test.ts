@@ -9,6 +9,7 @@ import { contents, DatabaseFixture, fill, USER } from './database-fixture.js';
 import type { RedisSnapshot } from './database-fixture.js';
 import { SERVER } from './store-fixture.js';
 
+const SEAL = 'vault:{meta}:seal';
 const FENCE = 'vault:{server}:meta';
 
 let fixture: DatabaseFixture;
@@ -145,5 +146,51 @@ describe('a rotation', () => {
         message: expect.stringContaining('in the partitions server'),
       });
     });
+  });
+});
+
+describe('a fence that a process put there when Redis had come back older', () => {
+  let fence: string;
+  beforeEach(async () => {
+    await fixture.using({}, async () => undefined);
+    fence = (await fixture.client.get(FENCE)) ?? '';
+  });
+
+  it('does not keep an operator from accepting the plaintext database', async () => {
+    await fixture.rollBack(plain);
+    await fixture.client.set(FENCE, fence);
+    expectRolledBack(await fixture.openDegraded());
+    expect(await accept()).toMatchObject({ basis: 'seal', state: 'plaintext' });
+    expect(await fixture.using({}, contents)).toEqual(before);
+  });
+
+  it('does not keep an operator from beginning anew where Redis was empty', async () => {
+    await fixture.client.flushall();
+    await fixture.client.set(FENCE, fence);
+    await fixture.openDegraded();
+    expect(await accept()).toMatchObject({ basis: 'nothing' });
+    await fixture.using({}, async (database) => {
+      expect(database.state).toBe('encrypted');
+      expect(await database.verify()).toMatchObject({ isSound: true, records: 0 });
+    });
+  });
+
+  it('is still a reason to stop for a server that knows nothing', async () => {
+    await fixture.client.flushall();
+    await fixture.client.set(FENCE, fence);
+    fixture.removeFile('vault-state');
+    expect(await fixture.openDegraded()).toMatchObject({ reason: 'foreignDatabase' });
+  });
+
+  it('has no record under its key taken for plaintext', async () => {
+    const encrypted = await fixture.snapshot();
+    await fixture.rollBack(encrypted.filter(([key]) => key.startsWith('vault:{server}')));
+    const seal = plain.filter(([key]) => key === SEAL);
+    for (const [key, value] of seal) await fixture.client.restore(key, 0, value);
+    await expect(accept()).rejects.toMatchObject({
+      code: 'OPERATION_REFUSED',
+      message: expect.stringMatching(/says plaintext, but the key vault:.*:r:.* is encrypted/),
+    });
+    expect((await fixture.custody.load()).ring.ids).toHaveLength(1);
   });
 });

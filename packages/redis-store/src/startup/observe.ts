@@ -17,6 +17,10 @@ import type { Observed } from './startup-table.js';
 /** Last of the bytes of an envelope that name version and key. */
 const HEAD_LAST_BYTE = 8;
 
+/** What may be under a key. */
+type KeyedKind = 'record' | 'fence';
+const EVERYTHING: readonly KeyedKind[] = ['record', 'fence'];
+
 export interface Observation extends Observed {
   /** The bytes in Redis, believed or not: what a change of the seal expects to find. */
   readonly sealBytes: string | undefined;
@@ -88,7 +92,10 @@ async function objectionTo(
   if (parsed === 'malformed') return 'the seal is damaged';
   const objection = witnessObjection(witness, parsed?.content, prefix, options.ring);
   if (objection !== undefined) return objection;
-  if (parsed === undefined) return encryptedWithoutSeal(options);
+  if (parsed === undefined) {
+    // One of epoch 0 is that of a database that the operator takes for new.
+    return encryptedWithoutSeal(options, witness === undefined ? EVERYTHING : ['record']);
+  }
   const { keyId } = parsed.content;
   const isKnown = witness !== undefined && witness.epoch > 0;
   if (keyId === null && !isKnown) return encryptedBesidePlaintext(parsed.content, options);
@@ -143,25 +150,32 @@ function witnessedView(
   };
 }
 
-/** Without seal and witness the data itself is looked at: a record or fence under a key is an objection. */
-export async function encryptedWithoutSeal({ link }: ObserveOptions): Promise<string | undefined> {
-  const name = await keyedName(link, () => true);
+/**
+ * Without seal and witness the data itself is looked at: a record or fence under a key is an objection.
+ * @param kinds what is looked at, default both
+ */
+export async function encryptedWithoutSeal(
+  { link }: Pick<ObserveOptions, 'link'>,
+  kinds: readonly KeyedKind[] = EVERYTHING,
+): Promise<string | undefined> {
+  const name = await keyedName(link, kinds, () => true);
   return name === undefined ? undefined : `there is no seal, but the key ${name} is encrypted`;
 }
 
 /**
  * A plaintext seal is anybody's. Without a witness it is believed only where nothing is under a key but
  * the keys that a tombstone, signed by one that we have, gives up.
- * @param counts which keys are looked for, default all
+ * @param looked which keys are looked for, default all, and at what, default at everything
  */
 export async function encryptedBesidePlaintext(
   { databaseId, retired }: SealContent,
   { link, ring }: Pick<ObserveOptions, 'link' | 'ring'>,
-  counts: (keyId: string) => boolean = () => true,
+  looked: { readonly isOurs?: (keyId: string) => boolean; readonly at?: readonly KeyedKind[] } = {},
 ): Promise<string | undefined> {
+  const { isOurs = () => true, at = EVERYTHING } = looked;
   const isSigned = retired !== null && isTombstone(retired, link.names.prefix, databaseId, ring);
   const given: readonly string[] = isSigned ? retired.keyIds : [];
-  const name = await keyedName(link, (keyId) => !given.includes(keyId) && counts(keyId));
+  const name = await keyedName(link, at, (keyId) => !given.includes(keyId) && isOurs(keyId));
   return name === undefined
     ? undefined
     : `the seal says plaintext, but the key ${name} is encrypted`;
@@ -170,13 +184,14 @@ export async function encryptedBesidePlaintext(
 /** Name of a record or fence under one of the keys. */
 async function keyedName(
   link: RedisLink,
+  kinds: readonly KeyedKind[],
   counts: (keyId: string) => boolean,
 ): Promise<string | undefined> {
   const masters = await link.mastersOfAllSlots();
   for (const master of masters) {
     // oxlint-disable-next-line no-await-in-loop -- one page after the other
     for await (const keys of master.scan(link.names.pattern)) {
-      const found = await Promise.all(keys.map((key) => keyIdAt(link, key)));
+      const found = await Promise.all(keys.map((key) => keyIdAt(link, kinds, key)));
       const at = found.findIndex((keyId) => keyId !== undefined && counts(keyId));
       if (at >= 0) return keys[at];
     }
@@ -185,12 +200,16 @@ async function keyedName(
 }
 
 /** Id of the key that a record or fence is under; empty where it is cut short. */
-async function keyIdAt(link: RedisLink, key: string): Promise<string | undefined> {
-  const parsed = link.names.parse(key);
-  if (parsed?.kind === 'record') {
+async function keyIdAt(
+  link: RedisLink,
+  kinds: readonly KeyedKind[],
+  key: string,
+): Promise<string | undefined> {
+  const kind = kinds.find((each) => each === link.names.parse(key)?.kind);
+  if (kind === 'record') {
     const head = await link.command('GETRANGE', key, 0, HEAD_LAST_BYTE);
     return Buffer.isBuffer(head) && isEnvelope(head) ? (envelopeKeyId(head) ?? '') : undefined;
   }
-  if (parsed?.kind !== 'fence') return undefined;
+  if (kind !== 'fence') return undefined;
   return parseFence((await link.get(key))?.toString() ?? '')?.content.keyId ?? undefined;
 }
