@@ -6,25 +6,34 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isHeldFile, removeFiles } from './durable-file.js';
 
-/** `.vault-state.<process id>-<random>.tmp`, `import-<process id>-<UUID>.spool` */
-const MADE_BY = /^(?:\.vault-state\.(\d+)-[0-9a-f]+\.tmp|import-(\d+)-[0-9a-f-]{36}\.spool)$/;
+/** `.vault-state.<process id>-<random>.tmp` */
+const TEMPORARY = /^\.vault-state\.(\d+)-[0-9a-f]+\.tmp$/;
+/** `import-<process id>-<UUID>.spool` */
+const SPOOL = /^import-(\d+)-[0-9a-f-]{36}\.spool$/;
+
+/** Removes temporary files that processes that are gone left in the folder. */
+export async function removeAbandonedFiles(folder: string): Promise<void> {
+  await removeFiles(folder, await abandoned(folder, TEMPORARY));
+}
 
 /**
- * Removes what processes that are gone left in the folder.
- * @param kept name of a file that stays whoever made it: the spool that the seal names
+ * Spools of processes that are gone. One of them may have been killed while its command that has the
+ * seal name the spool was on its way to Redis, where it counts as long as the lock is that process':
+ * only who has held the lock since, and looked at the seal after, knows that nobody needs the file.
+ * @param kept the spool that the seal names
  */
-export async function removeAbandonedFiles(
-  folder: string,
-  kept: string | undefined,
-): Promise<void> {
-  const abandoned = (await readdir(folder)).filter((name) => {
-    const match = MADE_BY.exec(name);
-    if (match === null || name === kept || isHeldFile(join(folder, name))) return false;
-    const pid = Number(match[1] ?? match[2]);
+export async function abandonedSpools(folder: string, kept: string | undefined): Promise<string[]> {
+  return (await abandoned(folder, SPOOL)).filter((name) => name !== kept);
+}
+
+async function abandoned(folder: string, madeBy: RegExp): Promise<string[]> {
+  return (await readdir(folder)).filter((name) => {
+    const match = madeBy.exec(name);
+    if (match === null || isHeldFile(join(folder, name))) return false;
+    const pid = Number(match[1]);
     // In a new container a process may have the id of the one that was killed.
     return pid === process.pid || !isRunning(pid);
   });
-  await removeFiles(folder, abandoned);
 }
 
 function isRunning(pid: number): boolean {

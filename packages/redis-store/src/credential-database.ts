@@ -323,7 +323,7 @@ async function openOn(
     await start.run();
     if (role === 'server') {
       await witness.commit(keeper.content);
-      await removeAbandonedFiles(options.dataDir, keeper.content.importing?.spool);
+      await removeAbandonedFiles(options.dataDir);
       await removeAbandonedBackups(options.dataDir, keeper.content, logger);
     }
     // Before, a degraded database is one that does not open, and `open` says so itself.

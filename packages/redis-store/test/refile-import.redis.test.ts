@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { CollectionDefinition } from '../src/collection-definition.js';
 import type { CredentialDatabase } from '../src/credential-database.js';
 import type { OpenOptions } from '../src/open-options.js';
+import { currentIdentity } from '../src/process-identity.js';
 import { contents, DatabaseFixture, fill, USER } from './database-fixture.js';
 import { SERVER } from './store-fixture.js';
 
@@ -22,6 +23,7 @@ const CHANGED: CollectionDefinition = {
 };
 const AFTER: Partial<OpenOptions> = { collections: { server: CHANGED, user: USER } };
 const RECORDS = 70;
+const LOCK = 'vault:{meta}:lock';
 
 let fixture: DatabaseFixture;
 beforeAll(async () => {
@@ -211,6 +213,23 @@ describe.each([true, false])('an import, encryption %s', (encrypt) => {
       expect(fixture.files()).toContain(spool.name);
       await spool.abort();
     });
+  });
+
+  it('that was killed with a command on its way keeps its spool until the lock is no more its own', async () => {
+    await fixture.using({ encrypt }, async () => undefined);
+    const dead = spawnSync('true').pid;
+    const spool = `import-${dead}-01234567-89ab-4cde-8f01-23456789abcd.spool`;
+    writeFileSync(join(fixture.dataDir, spool), 'server x SECRET\n');
+    const hold = async (pid: number): Promise<unknown> =>
+      fixture.client.set(LOCK, `token ${JSON.stringify({ ...currentIdentity(), pid })}`);
+
+    await hold(process.pid); // for all that is known of it, it may be the one whose command comes
+    await fixture.using({ encrypt }, async () => expect(fixture.files()).toContain(spool));
+    expect(await fixture.client.get(LOCK)).toMatch(/^token /);
+
+    await hold(dead);
+    await fixture.using({ encrypt }, async () => expect(fixture.files()).toEqual(['vault-state']));
+    expect(await fixture.client.get(LOCK)).toBeNull();
   });
 
   it('of a record that does not fit is refused before anything changes', async () => {

@@ -4,7 +4,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { KeyId, VaultKey } from '@vault/crypto';
+import { abandonedSpools } from '../abandoned-files.js';
 import { canonicalDefinitions } from '../collection-definition.js';
+import { removeFiles } from '../durable-file.js';
 import { ACCEPT_ADVICE, DegradedError, StoreError } from '../errors.js';
 import type { DegradedDetails, DegradedReason } from '../errors.js';
 import { rollImportForward } from '../import.js';
@@ -63,7 +65,7 @@ export class DatabaseStart {
     try {
       for (let round = 0; round < ROUNDS_MAX; round++) {
         // oxlint-disable-next-line no-await-in-loop -- each round looks at what the one before did
-        if (await this.#round()) return;
+        if (await this.#round()) return await this.#removeSpools();
       }
       throw new DegradedError('startFailed', {
         cause: 'the state of the database does not settle',
@@ -83,7 +85,9 @@ export class DatabaseStart {
     await checkOpposite(link, keeper.ring, identity, options.encrypt);
     if (act === undefined) {
       if (seen.seal !== undefined) keeper.adopt(seen.seal);
-      return (await keeper.strayFences()).length === 0 || this.#underLock(async () => this.#heal());
+      if ((await keeper.strayFences()).length > 0) return this.#underLock(async () => this.#heal());
+      if (this.#lock !== undefined || (await this.#spools()).length === 0) return true;
+      return !(await this.#tryLock());
     }
     // What was decided without the lock is decided again under it: another process may have done it.
     if (this.#lock === undefined) return this.#underLock(() => Promise.resolve());
@@ -286,6 +290,30 @@ export class DatabaseStart {
       this.#parts.logger.warn('Partitions stood under another fence; it was set right', {
         partitions,
       });
+    }
+  }
+
+  async #spools(): Promise<string[]> {
+    const { options, keeper } = this.#parts;
+    return abandonedSpools(options.dataDir, keeper.content.importing?.spool);
+  }
+
+  /** While a living process has the lock they stay: a later start removes them. */
+  async #removeSpools(): Promise<void> {
+    if (this.#lock === undefined) return;
+    this.#lock.check();
+    await removeFiles(this.#parts.options.dataDir, await this.#spools());
+  }
+
+  /** @returns `false` when another process has it */
+  async #tryLock(): Promise<boolean> {
+    const { link, identity } = this.#parts;
+    try {
+      this.#lock = await MigrationLock.acquire(link, identity, { waitMs: 0 });
+      return true;
+    } catch (error) {
+      if (error instanceof StoreError && error.code === 'DATABASE_LOCKED') return false;
+      throw error;
     }
   }
 
