@@ -18,6 +18,7 @@ export interface Persistence {
 const POLL_MS = 50;
 /** A rewrite copies the whole data set; one that takes longer than this hangs. */
 const REWRITE_LIMIT_MS = 30 * 60_000;
+const REWRITE_ATTEMPTS = 5;
 const WAIT_MS = 10_000;
 
 async function setting(node: RedisNode, name: string): Promise<string | undefined> {
@@ -95,18 +96,33 @@ async function waitUntilIdle(node: RedisNode): Promise<ReadonlyMap<string, strin
   }
 }
 
+/** Which run of the server this is: another one after each start. */
+export async function runOf(node: RedisNode): Promise<string> {
+  return (await node.info('server')).get('run_id') ?? '';
+}
+
 /**
  * Rewrites a file of Redis from what is in memory after this call began, and waits for the end.
  * @throws {RedisRefusedError} when we may not, or Redis says that it failed
  */
 async function rewrite(node: RedisNode, command: Rewrite): Promise<void> {
-  // One that is under way began before our last write.
-  await waitUntilIdle(node);
-  await node.command(command);
-  const info = await waitUntilIdle(node);
-  if (info.get(REWRITE_FIELDS[command].status) !== 'ok') {
+  for (let attempt = 0; attempt < REWRITE_ATTEMPTS; attempt++) {
+    // oxlint-disable no-await-in-loop -- once more only where Redis was restarted meanwhile
+    const run = await runOf(node);
+    // One that is under way began before our last write.
+    await waitUntilIdle(node);
+    await node.command(command);
+    const info = await waitUntilIdle(node);
+    // One that was killed in the middle did not end its rewrite, and says after its start that all is well.
+    if ((await runOf(node)) !== run) continue;
+    // oxlint-enable no-await-in-loop
+    if (info.get(REWRITE_FIELDS[command].status) === 'ok') return;
     throw new RedisRefusedError('MISCONF', `${command} failed; look at its log and its disk`);
   }
+  throw new RedisRefusedError(
+    'BUSY',
+    'it is restarted again and again while it rewrites its files',
+  );
 }
 
 /** What remains for the operator to do after *encrypt*: one sentence each. */

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import type { Readable } from 'node:stream';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { TcpProxy } from '../../../test/harness/tcp-proxy.js';
+import type { Verdict } from '../../../test/harness/tcp-proxy.js';
 import { contents, DatabaseFixture, fill } from './database-fixture.js';
 import type { DegradedError } from '../src/errors.js';
 
@@ -55,6 +57,31 @@ describe('Redis that dies in the middle', () => {
     // The lock of a process that ended is taken over at once; here it is this very process' own.
     await fixture.client.del('vault:{meta}:lock');
     expect(await fixture.using({}, contents)).toEqual(before);
+  });
+});
+
+describe('Redis that dies while it rewrites its files', () => {
+  it('rewrites them after its start: no plaintext is left in them', async () => {
+    const proxy = await TcpProxy.start({ target: { path: fixture.redis.socketPath ?? '' } });
+    let isRewriting = false;
+    proxy.intercept = async ({ command }): Promise<Verdict> => {
+      if (command === 'BGREWRITEAOF') isRewriting = true;
+      if (!isRewriting || command !== 'INFO') return 'pass';
+      proxy.intercept = undefined;
+      await fixture.redis.kill();
+      await fixture.redis.restart();
+      return 'cut';
+    };
+    try {
+      // A rewrite that lasts until Redis is killed; in microseconds a key.
+      await fixture.client.config('SET', 'rdb-key-save-delay', '100000');
+      const after = await fixture.using({ redis: { url: proxy.url } }, contents);
+      expect(after).toEqual(before);
+      expect(isRewriting).toBe(true);
+    } finally {
+      await proxy.stop();
+    }
+    expect(fixture.isInRedisFiles('SECRET-1')).toBe(false);
   });
 });
 

@@ -1,7 +1,7 @@
 /** What still needs a key: asked before its lines are removed, which nothing can undo. */
 import type { KeyId } from '@vault/crypto';
 import { ENVELOPE_VERSION, envelopeKeyId } from '@vault/crypto';
-import { durabilityObjection } from '../redis-files.js';
+import { durabilityObjection, runOf } from '../redis-files.js';
 import type { RedisLink } from '../redis-link.js';
 
 /** Bytes of an envelope that name its version and key. */
@@ -31,8 +31,7 @@ export async function removalObjection(
 /** Which run of which server is each master. */
 async function runsOf(link: RedisLink): Promise<string> {
   const nodes = await link.masters();
-  const runs = nodes.map(async (node) => (await node.info('server')).get('run_id') ?? '');
-  return (await Promise.all(runs)).toSorted().join();
+  return (await Promise.all(nodes.map(runOf))).toSorted().join();
 }
 
 /**
