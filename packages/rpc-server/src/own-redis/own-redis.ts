@@ -9,7 +9,7 @@
 import { spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { closeSync, constants, openSync } from 'node:fs';
-import { chmod, lstat, mkdir, open, readFile, rename } from 'node:fs/promises';
+import { chmod, lstat, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { ControlConnection, RedisReplyError } from './control-connection.js';
@@ -43,6 +43,8 @@ const STOP_TIMEOUT_MS = 30_000;
 const SOCKET_PATH_BYTES_MAX = 107;
 /** Exit status of flock when another process holds the lock: any that redis-server does not use. */
 const LOCKED_STATUS = 200;
+/** `temp-rewriteaof-<process id>.aof`, `temp-rewriteaof-bg-<process id>.aof`, `temp-<process id>.rdb` */
+const TEMPORARY = /^temp-(?:rewriteaof-)?(?:bg-)?\d+\.(?:aof|rdb)$/;
 const SERVER_NAME = 'vault-server';
 const TOOL_NAME = 'vault-tool';
 
@@ -193,16 +195,20 @@ async function openLoaded(
   const { folder, startTimeoutMs = DEFAULT_START_TIMEOUT_MS } = options;
   const deadlineMs = performance.now() + startTimeoutMs;
   let child: Child | undefined;
+  let leftovers: readonly string[] = [];
   while (performance.now() < deadlineMs) {
     const control = await tryOpen(socketPath);
     if (control !== undefined) {
       if (await isLoaded(control, options, deadlineMs)) {
+        // Only where it is ours that runs: then whoever wrote them, a rewrite that outlived its Redis too, is gone.
+        if (child !== undefined && child.end() === undefined) await removeAll(leftovers);
         return { control, isAdopted: child === undefined };
       }
       control.close();
     } else if (child === undefined || child.end() === LOCKED_STATUS) {
       // Locked: another server starts it, or it is just stopping; then it is our turn again.
       if (child === undefined) await writeConfiguration(folder);
+      leftovers = await temporaryFiles(folder);
       child = spawnRedis(options);
     } else if (child.end() !== undefined) {
       throw await startFailure(options, child.end());
@@ -211,6 +217,19 @@ async function openLoaded(
   }
   const log = join(folder, 'redis.log');
   throw new OwnRedisError('OWN_REDIS_TIMEOUT', `Redis did not answer in time; look at ${log}`);
+}
+
+/**
+ * What a Redis that was killed while it rewrote its file left: all of the database as it was then,
+ * plaintext where it was plaintext. Redis never looks at these files again.
+ */
+async function temporaryFiles(folder: string): Promise<readonly string[]> {
+  const names = (await readdir(folder)).filter((name) => TEMPORARY.test(name));
+  return names.map((name) => join(folder, name));
+}
+
+async function removeAll(paths: readonly string[]): Promise<void> {
+  await Promise.all(paths.map(async (path) => rm(path, { force: true })));
 }
 
 /** Atomically: a Redis that starts meanwhile reads the old or the new one, which say the same. */

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
@@ -70,6 +70,21 @@ describe('the own Redis', () => {
     const second = await start(folder);
     expect(second.isAdopted).toBe(false);
     expect(await clientOf(second).get('kept')).toBe('yes');
+  });
+
+  it('removes what a rewrite left that was under way when Redis was killed', async () => {
+    const folder = makeFolder();
+    const killed = clientOf(await start(folder));
+    await Promise.all(Array.from({ length: 20 }, async (_, n) => killed.set(`k${n}`, 'PLAIN')));
+    // In microseconds a key: so long that it is killed in the middle.
+    await killed.config('SET', 'rdb-key-save-delay', '20000');
+    await killed.bgrewriteaof();
+    process.kill(await pidOf(killed), 'SIGKILL');
+    const temporary = (): string[] => readdirSync(folder).filter((name) => name.startsWith('temp'));
+    expect(temporary()).toHaveLength(1);
+    const client = clientOf(await start(folder));
+    expect(temporary()).toEqual([]);
+    expect(await client.get('k7')).toBe('PLAIN');
   });
 
   it('adopts a Redis that answers already, and the last server to stop stops it', async () => {
