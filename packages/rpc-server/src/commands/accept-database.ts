@@ -6,7 +6,7 @@ import { toolLogger, withRedis } from './beside-server.js';
 import { CONFIG_OPTIONS, configArguments, JSON_OPTION } from './command.js';
 import type { Command } from './command.js';
 import { configFor, sourcesFor } from './surroundings.js';
-import { jsonText } from './verify.js';
+import { jsonText } from './database-report.js';
 
 const WARNING = `The server remembers beside Redis what it last knew of its database, and is degraded when Redis holds
 something older or something else: it was restored from a backup, emptied, replaced, or tampered with.

@@ -1,11 +1,9 @@
 /** `vault-server repair-indexes`: mends what `verify` finds in indexes and id lists. */
-import type { RepairReport } from '@vault/redis-store';
-import { withDatabase } from './beside-server.js';
-import { CONFIG_OPTIONS, configArguments, JSON_OPTION } from './command.js';
+import type { CredentialDatabase, RepairReport } from '@vault/redis-store';
+import { CONFIG_OPTIONS, JSON_OPTION } from './command.js';
 import type { Command } from './command.js';
-import { progressBar } from './progress-bar.js';
-import { configFor } from './surroundings.js';
-import { jsonText, problemLine } from './verify.js';
+import { writeReport } from './database-report.js';
+import { problemLine } from './verify.js';
 
 export const REPAIR_INDEXES: Command = {
   names: ['repair-indexes'],
@@ -13,23 +11,14 @@ export const REPAIR_INDEXES: Command = {
   options: { ...CONFIG_OPTIONS, ...JSON_OPTION },
   examples: [['$0 repair-indexes', 'Then run verify again']],
   async run(surroundings, args) {
-    const config = configFor(surroundings, configArguments(args));
-    const bar = progressBar(surroundings);
-    try {
-      const report = await withDatabase(
-        surroundings,
-        config,
-        (database) => database.repairIndexes(),
-        (progress) => bar.update(progress),
-      );
-      bar.stop();
-      surroundings.writeOut(args['json'] === true ? jsonText(report) : reportText(report));
-      return report.left.length === 0 ? 'ok' : 'failed';
-    } finally {
-      bar.stop();
-    }
+    const { left } = await writeReport(surroundings, args, repair, reportText);
+    return left.length === 0 ? 'ok' : 'failed';
   },
 };
+
+function repair(database: CredentialDatabase): Promise<RepairReport> {
+  return database.repairIndexes();
+}
 
 function reportText({ repaired, left }: RepairReport): string {
   const counts = Object.entries(repaired).map(([kind, count]) => `  ${kind}: ${count}`);

@@ -11,7 +11,7 @@ import { withDatabase } from './beside-server.js';
 import { CONFIG_OPTIONS, configArguments, JSON_OPTION, textOption } from './command.js';
 import type { Command } from './command.js';
 import { configFor } from './surroundings.js';
-import { jsonText } from './verify.js';
+import { jsonText } from './database-report.js';
 
 /** In any other, a migration was begun and a start of the server is to end it. */
 const SERVED_STATES: ReadonlySet<DatabaseState> = new Set(['plaintext', 'encrypted', 'rekeying']);

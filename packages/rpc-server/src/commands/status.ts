@@ -15,7 +15,7 @@ import type { Command } from './command.js';
 import { NO_ANSWER, statusText } from './status-text.js';
 import { configFor, sourcesFor } from './surroundings.js';
 import type { Surroundings } from './surroundings.js';
-import { jsonText } from './verify.js';
+import { jsonText } from './database-report.js';
 
 /** Halves as loaded now, without the keys. */
 export type HalvesView = Omit<CustodyReport, 'ring'> & { readonly keyIds: readonly string[] };

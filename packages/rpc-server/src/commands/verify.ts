@@ -1,10 +1,8 @@
 /** `vault-server verify`: looks at every record and every index entry, changes nothing. */
-import type { VerifyReport } from '@vault/redis-store';
-import { withDatabase } from './beside-server.js';
-import { CONFIG_OPTIONS, configArguments, JSON_OPTION } from './command.js';
+import type { CredentialDatabase, VerifyReport } from '@vault/redis-store';
+import { CONFIG_OPTIONS, JSON_OPTION } from './command.js';
 import type { Command } from './command.js';
-import { progressBar } from './progress-bar.js';
-import { configFor } from './surroundings.js';
+import { writeReport } from './database-report.js';
 
 export const VERIFY: Command = {
   names: ['verify'],
@@ -16,26 +14,13 @@ export const VERIFY: Command = {
     ['$0 verify --json', 'The whole report, for programs'],
   ],
   async run(surroundings, args) {
-    const config = configFor(surroundings, configArguments(args));
-    const bar = progressBar(surroundings);
-    try {
-      const report = await withDatabase(
-        surroundings,
-        config,
-        (database) => database.verify(),
-        (progress) => bar.update(progress),
-      );
-      bar.stop();
-      surroundings.writeOut(args['json'] === true ? jsonText(report) : reportText(report));
-      return report.isSound ? 'ok' : 'failed';
-    } finally {
-      bar.stop();
-    }
+    const { isSound } = await writeReport(surroundings, args, verify, reportText);
+    return isSound ? 'ok' : 'failed';
   },
 };
 
-export function jsonText(value: object): string {
-  return `${JSON.stringify(value, undefined, 2)}\n`;
+function verify(database: CredentialDatabase): Promise<VerifyReport> {
+  return database.verify();
 }
 
 /** One problem, indented: collection and id, what is wrong, and why. */
