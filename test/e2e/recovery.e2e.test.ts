@@ -7,6 +7,7 @@ import type { ProgramResult } from '../harness/program.js';
 import { RedisServer } from '../harness/redis.js';
 import { JsonRpcWebSocketClient } from '../harness/registry-clients.js';
 import { Resources } from '../harness/resources.js';
+import { TcpProxy } from '../harness/tcp-proxy.js';
 import { TemporaryFolder } from '../harness/temporary-folder.js';
 import { VaultCli } from '../harness/vault-cli.js';
 import { TEST_ADMIN, VaultServer } from '../harness/vault-server.js';
@@ -36,7 +37,11 @@ const resources = new Resources();
 let folder: TemporaryFolder;
 let server: VaultServer;
 let cli: VaultCli;
+/** Set where a test looks at, or stops, what goes to Redis. */
+let proxy: TcpProxy | undefined;
+const redisSocket = (): string => proxy?.path ?? (redis.socketPath as string);
 beforeEach(async () => {
+  proxy = undefined;
   await xenstored.cli('rm', [HALF_A]);
   const client = redis.client();
   await client.flushall();
@@ -60,7 +65,7 @@ function prepare(
     env: { XENSTORED_PATH: xenstored.socketPath, ...env },
     config: {
       keystore: { halfA: { source: 'xenstore', path: HALF_A }, halfB: { source: 'file' } },
-      redis: { socket: redis.socketPath as string, encryptCredentialDatabase: true },
+      redis: { socket: redisSocket(), encryptCredentialDatabase: true },
     },
   });
 }
@@ -209,6 +214,65 @@ describe('recovery mode', () => {
     expect(await call(server, 'server.getAll')).toMatchObject([{}, {}]);
     expect((await server.run(['verify'])).stdout).toContain('Sound');
   });
+
+  // Of the import: before the old database is in the archive, while it is removed, when the new one begins and is written.
+  test.each([
+    ['DUMP', 1],
+    ['UNLINK', 1],
+    ['UNLINK', 3],
+    ['SCRIPT', 1],
+    ['SCRIPT', 6],
+    ['SCRIPT', 12],
+  ])(
+    'killed at %s %i of its import begins again, and loses nothing',
+    async (kind, n) => {
+      const backup = await exportBackup();
+      await server.terminate();
+      const lost = await readHalfA();
+      await xenstored.cli('rm', [HALF_A]);
+      const target = { path: redis.socketPath as string };
+      proxy = resources.use(
+        await TcpProxy.start({ target, listenPath: folder.join('proxy.sock') }),
+      );
+      const recovering = await recover();
+      let seen = 0;
+      let isRemoving = false;
+      proxy.intercept = async ({ direction, command }) => {
+        if (direction !== 'request') return 'pass';
+        isRemoving ||= command === 'UNLINK';
+        // Scripts before the removal are those of locks and heartbeats.
+        const isKind =
+          kind === 'SCRIPT' ? isRemoving && command.startsWith('EVAL') : command === kind;
+        if (!isKind || ++seen !== n) return 'pass';
+        await recovering.kill();
+        return 'cut';
+      };
+      const cut = await importBackup(recovering, backup, PASSPHRASE);
+      expect({ status: cut.status, seen }).toEqual({ status: expect.any(Number), seen: n });
+      expect(cut.status).not.toBe(0);
+      proxy.intercept = undefined;
+
+      const env = { VAULT_RECOVERY_PASSWORD: RECOVERY_PASSWORD };
+      const again = resources.use(await prepare(['recover'], env));
+      const [state] = await again
+        .spawn()
+        .waitForOutput(/^vault-server recovery on|nothing to recover/m, {
+          limitMs: 40_000,
+        });
+      if (state.includes('recovery on')) {
+        expect((await importBackup(again, backup, PASSPHRASE)).status).toBe(0);
+        await again.terminate();
+      }
+      await server.launch();
+      expect(await secretOf(server)).toMatchObject({ password: SECRET });
+      expect((await server.run(['verify'])).stdout).toContain('Sound');
+      expect(archives().length).toBeGreaterThan(0);
+      // Both halves of the key that the archive is under are still to be had.
+      const [, oldKeyId = ''] = LINE.exec(lost) ?? [];
+      expect(readFileSync(halfBPath(), 'utf8')).toContain(`${oldKeyId}:`);
+    },
+    120_000,
+  );
 
   test('comes with a start that has the variable, where no other command can be run', async () => {
     await server.terminate();
