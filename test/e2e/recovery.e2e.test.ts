@@ -259,10 +259,11 @@ describe('recovery mode', () => {
         .waitForOutput(/^vault-server recovery on|nothing to recover/m, {
           limitMs: 40_000,
         });
-      if (state.includes('recovery on')) {
-        expect((await importBackup(again, backup, PASSPHRASE)).status).toBe(0);
-        await again.terminate();
-      }
+      const isNeeded = state.includes('recovery on');
+      const done = isNeeded ? await importBackup(again, backup, PASSPHRASE) : undefined;
+      // None where the import had come so far that a start rolls it forward.
+      expect([0, undefined]).toContain(done?.status);
+      await again.stop();
       await server.launch();
       expect(await secretOf(server)).toMatchObject({ password: SECRET });
       expect((await server.run(['verify'])).stdout).toContain('Sound');
