@@ -92,6 +92,16 @@ describe('the proxy', () => {
     },
   );
 
+  test('hands nothing on behind half a request, of which Redis would make another command', async () => {
+    const { redis, direct, proxy } = await startBehindProxy();
+    proxy.intercept = ({ command, frame }) =>
+      command === 'CONFIG' && frame.includes('appendfsync') ? 'cutInside' : 'pass';
+    // In one write: the half of the first swallows the head of the second, whose last word is left.
+    const sent = await redis.pipeline().config('GET', 'appendfsync').config('GET', 'save').exec();
+    for (const [error] of sent ?? []) expect(String(error)).toMatch(CONNECTION_LOST);
+    expect(await direct.info('commandstats')).not.toContain('cmdstat_save');
+  });
+
   test('swallows an answer: the command is done, the client waits', async () => {
     const { redis, direct, proxy } = await startBehindProxy();
     const swallowed = new Promise<void>((resolve) => {

@@ -200,8 +200,6 @@ export class CrashStage implements Stoppable {
 
   async #rewriteFiles(): Promise<void> {
     if (this.#savesBase) return; // its one file is made anew as soon as the base is there
-    // A Redis that was made a replica for a moment leaves one, and writes no other.
-    rmSync(join(this.redis.folder, 'dump.rdb'), { force: true });
     await this.client.bgrewriteaof();
     while (!(await this.client.info('persistence')).includes('aof_rewrite_in_progress:0')) {
       await delay(5);

@@ -126,8 +126,10 @@ export class TcpProxy implements Stoppable {
         tail = tail.then(async () => {
           if (isSwallowing || from.destroyed) return;
           const verdict = await this.#judge(direction, frame);
-          if (verdict === 'swallow') isSwallowing = true;
-          else if (verdict === 'cut') cut();
+          // Behind half a frame nothing may follow: Redis would make other commands of the two.
+          if (verdict === 'swallow' || verdict === 'cutInside') isSwallowing = true;
+          if (verdict === 'swallow') return;
+          if (verdict === 'cut') cut();
           else if (verdict === 'cutInside') to.write(frame.subarray(0, frame.length >> 1), cut);
           else {
             if (verdict !== 'pass' && 'delayMs' in verdict) await delay(verdict.delayMs);
