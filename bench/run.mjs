@@ -36,7 +36,7 @@ Written by \`npm run bench\` on ${new Date().toISOString().slice(0, 10)}: ${mach
 
 Each row compares two things measured in turn in one run, so that a busy machine slows both; *ratio* is how many times as fast we are
 as the baseline (for memory, time to ready and bytes: how many times as much), the median over the rounds. Absolute figures are of
-this machine and this day.
+this machine and this day. Why some goals are missed, and what would reach them: [performance.md](performance.md).
 
 ${table}
 `,
