@@ -3,8 +3,8 @@
  * What is not in it, or differs from it, was put there by somebody else meanwhile.
  *
  * ```
- * file  = {"format":"vault-migration-manifest","version":2,"databaseId":…,"keyId":…} "\n" block …
- * block = length (4, big-endian) ‖ envelope v1, its id naming database and number of the block
+ * file  = {"format":"vault-migration-manifest","version":2,"databaseId":…,"keyId":…,"id":…} "\n" block …
+ * block = length (4, big-endian) ‖ envelope v1, its id naming database, manifest (random) and number of the block
  * plaintext of a block = entry …
  * entry = "#" ‖ lp(partition)           those that follow are of this partition
  *       | "r" ‖ SHA-256 (32) ‖ lp(id)   a record: hash of its JSON bytes
@@ -15,7 +15,7 @@
  * The hash is of the JSON, not of the stored form, so one manifest serves *encrypt*, its resume, and
  * a change of mind. It needs no key of its own: nobody reads or changes it inside an envelope.
  */
-import { hash } from 'node:crypto';
+import { hash, randomUUID } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { EnvelopeNotOpenedError, openEnvelope, sealEnvelope, unpadJson } from '@vault/crypto';
@@ -54,18 +54,20 @@ export function manifestHash(bytes: Buffer): string {
   return hash('sha256', unpadJson(bytes), 'binary');
 }
 
-function headerLine(databaseId: string, keyId: string): string {
-  return `${JSON.stringify({ format: FORMAT, version: VERSION, databaseId, keyId })}\n`;
+/** @param id of this manifest: blocks of another one, under the same key, do not fit in it */
+function headerLine(databaseId: string, keyId: string, id: string): string {
+  return `${JSON.stringify({ format: FORMAT, version: VERSION, databaseId, keyId, id })}\n`;
 }
 
-function blockId(databaseId: string, number: number): string {
-  return `manifest/${databaseId}/${number}`;
+function blockId(databaseId: string, id: string, number: number): string {
+  return `manifest/${databaseId}/${id}/${number}`;
 }
 
 export class ManifestWriter {
   readonly #file: FileHandle;
   readonly #key: RecordKey;
   readonly #databaseId: string;
+  readonly #id = randomUUID();
   readonly #block = Buffer.allocUnsafe(BLOCK_MAX_BYTES);
   #used = 0;
   #blocks = 0;
@@ -82,7 +84,7 @@ export class ManifestWriter {
   static async create(path: string, key: VaultKey, databaseId: string): Promise<ManifestWriter> {
     const file = await open(path, 'wx', MODE);
     const writer = new ManifestWriter(file, key.recordKey(KEY_NAME), databaseId);
-    writer.#unwritten.push(Buffer.from(headerLine(databaseId, key.id)));
+    writer.#unwritten.push(Buffer.from(headerLine(databaseId, key.id, writer.#id)));
     return writer;
   }
 
@@ -128,7 +130,7 @@ export class ManifestWriter {
   }
 
   #sealBlock(): void {
-    const id = blockId(this.#databaseId, this.#blocks++);
+    const id = blockId(this.#databaseId, this.#id, this.#blocks++);
     const envelope = sealEnvelope(this.#key, id, this.#block.subarray(0, this.#used));
     const length = Buffer.allocUnsafe(LENGTH_BYTES);
     length.writeUInt32BE(envelope.length);
@@ -148,6 +150,7 @@ export class ManifestReader {
   readonly #file: FileHandle;
   readonly #key: RecordKey;
   readonly #databaseId: string;
+  readonly #id: string;
   readonly #sections: ReadonlyMap<string, number>;
   #position: number;
   #blocks = 0;
@@ -162,6 +165,7 @@ export class ManifestReader {
     file: FileHandle,
     key: RecordKey,
     databaseId: string,
+    id: string,
     sections: ReadonlyMap<string, number>,
     position: number,
   ) {
@@ -169,6 +173,7 @@ export class ManifestReader {
     this.#file = file;
     this.#key = key;
     this.#databaseId = databaseId;
+    this.#id = id;
     this.#sections = sections;
     this.#position = position;
   }
@@ -189,18 +194,20 @@ export class ManifestReader {
     } catch {
       throw new MigrationError(`the manifest ${path} cannot be opened`);
     }
-    const header = Buffer.from(headerLine(databaseId, key.id));
     try {
       const { buffer, bytesRead } = await file.read(
         Buffer.alloc(HEADER_MAX_BYTES),
         0,
-        header.length,
+        HEADER_MAX_BYTES,
         0,
       );
-      if (header.equals(buffer.subarray(0, bytesRead))) {
+      const line = buffer.toString('utf8', 0, Math.min(bytesRead, buffer.indexOf('\n') + 1));
+      const { id } = JSON.parse(line) as { readonly id?: unknown };
+      if (typeof id === 'string' && line === headerLine(databaseId, key.id, id)) {
         const sections = new Map(partitions.map((name, i) => [name, i]));
         const recordKey = key.recordKey(KEY_NAME);
-        return new ManifestReader(path, file, recordKey, databaseId, sections, header.length);
+        const position = Buffer.byteLength(line);
+        return new ManifestReader(path, file, recordKey, databaseId, id, sections, position);
       }
     } catch {
       // Reported below, like any other file that is not ours.
@@ -274,7 +281,7 @@ export class ManifestReader {
     if (length > 2 * BLOCK_MAX_BYTES) throw this.#damaged();
     const envelope = await this.#readBytes(length);
     try {
-      return openEnvelope(this.#key, blockId(this.#databaseId, this.#blocks++), envelope);
+      return openEnvelope(this.#key, blockId(this.#databaseId, this.#id, this.#blocks++), envelope);
     } catch (error) {
       throw error instanceof EnvelopeNotOpenedError ? this.#damaged() : error;
     }

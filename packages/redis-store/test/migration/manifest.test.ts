@@ -133,6 +133,25 @@ describe('a manifest', () => {
     }
   });
 
+  it('takes no block of another manifest of the same database and key', async () => {
+    const ids = Array.from({ length: 2000 }, (_, n) => `id-${n}`);
+    await write({ a: ids });
+    const other = readFileSync(path);
+    rmSync(path);
+    await write({ a: ids });
+    const own = readFileSync(path);
+    rmSync(path);
+    const start = own.indexOf('\n') + 1;
+    const end = start + 4 + own.readUInt32BE(start);
+    writeFileSync(
+      path,
+      Buffer.concat([own.subarray(0, start), other.subarray(start, end), own.subarray(end)]),
+    );
+    const reader = await open();
+    await expect(reader.rest()).rejects.toThrow('damaged');
+    await reader.close();
+  });
+
   it('shows nobody which record it is of, nor what it hashes to', async () => {
     await write({ a: ['an-id'] });
     const bytes = readFileSync(path);
