@@ -194,7 +194,8 @@ async function isAppended(
   // What Redis leaves to the operating system it cannot wait for.
   if (appendfsync !== 'everysec') return false;
   try {
-    await writeMarker(link, node);
+    // Without a write to wait for, the answer would prove nothing.
+    if (!(await writeMarker(link, node))) return false;
     const reply = await node.command('WAITAOF', 1, 0, WAIT_MS);
     return Array.isArray(reply) && Number(reply[0]) === 1;
   } catch (error) {
@@ -204,10 +205,12 @@ async function isAppended(
   }
 }
 
-/** `WAIT` and `WAITAOF` speak of the writes of their own connection, so one is made on it. */
-async function writeMarker(link: RedisLink, node: RedisNode): Promise<void> {
+/** `WAIT` and `WAITAOF` speak of the writes of their own connection, so one is made on it. @returns whether one was */
+async function writeMarker(link: RedisLink, node: RedisNode): Promise<boolean> {
   const key = await markerKey(link, node);
-  if (key !== undefined) await node.command('SET', key, 1, 'PX', WAIT_MS);
+  if (key === undefined) return false;
+  await node.command('SET', key, 1, 'PX', WAIT_MS);
+  return true;
 }
 
 /** A key of ours that lives on this server; `undefined` where it has none of ours. */
