@@ -40,12 +40,21 @@ const IMPORT: Order['steps'] = [
   }),
 ];
 
+export const ENCRYPT: Operation = { name: 'encrypt', base: 'plain', encrypt: true, steps: [] };
+export const DECRYPT: Operation = {
+  name: 'decrypt, with an inactive key',
+  base: 'rotated',
+  encrypt: false,
+  steps: [],
+};
+export const PLAIN_START: Operation = {
+  name: 'a start with nothing to do',
+  base: 'encrypted',
+  encrypt: true,
+  steps: [],
+};
 /** Whole starts: what is hit is the start itself. */
-export const STARTS: readonly Operation[] = [
-  { name: 'encrypt', base: 'plain', encrypt: true, steps: [] },
-  { name: 'decrypt, with an inactive key', base: 'rotated', encrypt: false, steps: [] },
-  { name: 'a start with nothing to do', base: 'encrypted', encrypt: true, steps: [] },
-];
+export const STARTS: readonly Operation[] = [ENCRYPT, DECRYPT, PLAIN_START];
 
 /** Operations of an open database. */
 export const OPERATIONS: readonly Operation[] = [

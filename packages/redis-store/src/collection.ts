@@ -42,6 +42,8 @@ export const LIST_LIMIT_MAX = 1000;
 
 /** Records that a find opens before it looks whether it has enough. */
 const FIND_CHUNK = 256;
+/** Records asked for at once: they are opened while Redis reads the next ones. */
+const READ_CHUNK = 128;
 
 /** A write that meets another one reads and tries again; one that loses so often meets something that is not chance. */
 const CONFLICT_ATTEMPTS = 50;
@@ -107,7 +109,12 @@ export class Collection {
 
   /** Reads many records in few round trips. @returns aligned with `ids`; what cannot be read is an error in its place */
   async getMany(ids: readonly string[]): Promise<(Stored | undefined | RecordUnreadableError)[]> {
-    return this.#reader.openAll(ids, await this.#reader.readAll(ids));
+    const chunks = await Promise.all(
+      chunksOf(ids, READ_CHUNK).map(async (chunk) =>
+        this.#reader.openAll(chunk, await this.#reader.readAll(chunk)),
+      ),
+    );
+    return chunks.flat();
   }
 
   /**

@@ -167,6 +167,17 @@ describe.each([
     );
   });
 
+  test('reads more records than one command takes, each in the place of its id', async () => {
+    const { servers } = await fixture();
+    const added = await Promise.all(
+      Array.from({ length: 300 }, async (_, n) => servers.add({ ...XCP, host: `xcp-${n}` })),
+    );
+    const asked = [...added.slice(150), 'absent', ...added.slice(0, 150), added[7] ?? ''];
+    const read = await servers.getMany(asked);
+    expect(read.map((item) => (item as Stored | undefined)?.id ?? 'absent')).toEqual(asked);
+    expect(await servers.getMany([])).toEqual([]);
+  });
+
   test('refuses records and queries that do not fit the definition, and says which field', async () => {
     const { servers } = await fixture();
     await expect(servers.add({ username: 'x' })).rejects.toMatchObject({

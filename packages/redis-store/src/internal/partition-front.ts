@@ -8,8 +8,11 @@ interface Fenced<Item> {
   readonly item: Item;
 }
 
-/** Records that one lookup may give are bounded together, so few lookups share a call. */
-const LOOKUPS_MAX = 64;
+/**
+ * Work of one script call: with more, Redis and this process would wait for each other in turn, where
+ * it now runs one call while the answers of another are opened.
+ */
+const OPERATIONS_PER_SCRIPT = 32;
 
 export class PartitionFront {
   readonly #reads: TurnBatcher<string, Buffer | undefined>;
@@ -20,11 +23,11 @@ export class PartitionFront {
     this.#reads = new TurnBatcher((ids) => partition.readMany(ids), CALL_MAX_RECORDS);
     this.#writes = new TurnBatcher(
       (ops) => byFence(ops, (fence, items) => partition.apply(fence, items)),
-      CALL_MAX_RECORDS,
+      OPERATIONS_PER_SCRIPT,
     );
     this.#lookups = new TurnBatcher(
       (lookups) => byFence(lookups, (fence, items) => partition.findAll(fence, items)),
-      LOOKUPS_MAX,
+      OPERATIONS_PER_SCRIPT,
     );
   }
 

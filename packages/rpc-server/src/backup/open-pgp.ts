@@ -1,10 +1,11 @@
 /**
  * OpenPGP around a stream. What is written is what gpg 2.2 opens: AES-256, an integrity protected
  * packet of version 1 (MDC), and for a passphrase SHA-256 iterated and salted at the highest count
- * (RFC 4880 §3.7.1.3: 65 011 712 bytes hashed a guess).
+ * (RFC 4880 §3.7.1.3: 65 011 712 bytes hashed a guess). The library is loaded when it is first used:
+ * a start of the server needs none of it.
  */
 import { ReadableStream } from 'node:stream/web';
-import * as openpgp from 'openpgp';
+import type * as OpenPgp from 'openpgp';
 import { BackupError } from './errors.js';
 import { BACKUP_LIMITS } from './limits.js';
 
@@ -17,17 +18,21 @@ export type BackupProtection =
 /** The coded count of RFC 4880 §3.7.1.3 that stands for 65 011 712. */
 const S2K_COUNT_BYTE = 255;
 
-const WRITE_CONFIG: openpgp.PartialConfig = {
-  preferredSymmetricAlgorithm: openpgp.enums.symmetric.aes256,
-  preferredCompressionAlgorithm: openpgp.enums.compression.uncompressed,
-  aeadProtect: false,
-  s2kType: openpgp.enums.s2k.iterated,
-  s2kIterationCountByte: S2K_COUNT_BYTE,
-  showComment: false,
-  showVersion: false,
-};
+const loadOpenPgp = (): Promise<typeof OpenPgp> => import('openpgp');
 
-const READ_CONFIG: openpgp.PartialConfig = {
+function writeConfig({ enums }: typeof OpenPgp): OpenPgp.PartialConfig {
+  return {
+    preferredSymmetricAlgorithm: enums.symmetric.aes256,
+    preferredCompressionAlgorithm: enums.compression.uncompressed,
+    aeadProtect: false,
+    s2kType: enums.s2k.iterated,
+    s2kIterationCountByte: S2K_COUNT_BYTE,
+    showComment: false,
+    showVersion: false,
+  };
+}
+
+const READ_CONFIG: OpenPgp.PartialConfig = {
   // Nothing is used before the end of the stream was authenticated: an import spools first.
   allowUnauthenticatedStream: true,
   allowUnauthenticatedMessages: false,
@@ -51,7 +56,8 @@ function toWebStream(source: AsyncIterable<Uint8Array>): ReadableStream<Uint8Arr
 }
 
 /** Checks an armored public key. @throws TypeError saying that it is none, or cannot be encrypted to */
-export async function readRecipientKey(armored: string): Promise<openpgp.PublicKey> {
+export async function readRecipientKey(armored: string): Promise<OpenPgp.PublicKey> {
+  const openpgp = await loadOpenPgp();
   try {
     const key = await openpgp.readKey({ armoredKey: armored });
     await key.getEncryptionKey();
@@ -67,6 +73,7 @@ export async function* encryptStream(
   protection: BackupProtection,
   fileName: string,
 ): AsyncGenerator<Uint8Array> {
+  const openpgp = await loadOpenPgp();
   const message = await openpgp.createMessage({ binary: toWebStream(source), filename: fileName });
   const to =
     'passphrase' in protection
@@ -76,7 +83,7 @@ export async function* encryptStream(
     message,
     ...to,
     format: 'binary',
-    config: WRITE_CONFIG,
+    config: writeConfig(openpgp),
   });
   yield* encrypted as unknown as AsyncIterable<Uint8Array>;
 }
@@ -92,11 +99,12 @@ export async function* decryptStream(
 ): AsyncGenerator<Uint8Array> {
   const failure: { source?: Error } = {};
   const guarded = keepFailure(source, failure);
+  const openpgp = await loadOpenPgp();
   try {
-    const message: openpgp.Message<openpgp.MaybeStream<string | Uint8Array>> = isArmored
+    const message: OpenPgp.Message<OpenPgp.MaybeStream<string | Uint8Array>> = isArmored
       ? await openpgp.readMessage({ armoredMessage: toTextStream(guarded), config: READ_CONFIG })
       : await openpgp.readMessage({ binaryMessage: toWebStream(guarded), config: READ_CONFIG });
-    checkRecipients(message);
+    checkRecipients(openpgp.enums, message);
     const { data } = await openpgp.decrypt({
       message,
       passwords: [passphrase],
@@ -135,8 +143,11 @@ function toTextStream(source: AsyncIterable<Uint8Array>): ReadableStream<string>
   );
 }
 
-function checkRecipients(message: openpgp.Message<openpgp.MaybeStream<string | Uint8Array>>): void {
-  const { symEncryptedSessionKey, publicKeyEncryptedSessionKey } = openpgp.enums.packet;
+function checkRecipients(
+  { packet }: typeof OpenPgp.enums,
+  message: OpenPgp.Message<OpenPgp.MaybeStream<string | Uint8Array>>,
+): void {
+  const { symEncryptedSessionKey, publicKeyEncryptedSessionKey } = packet;
   const keys = message.packets.filterByTag(symEncryptedSessionKey, publicKeyEncryptedSessionKey);
   if (keys.length > BACKUP_LIMITS.openPgpRecipients) {
     throw new BackupError('BACKUP_REFUSED', 'it is encrypted for too many recipients');

@@ -16,7 +16,7 @@ export async function writeReport<Report extends object>(
   textOf: (report: Report) => string,
 ): Promise<Report> {
   const config = configFor(surroundings, configArguments(args));
-  const bar = progressBar(surroundings);
+  const bar = await progressBar(surroundings);
   try {
     const report = await withDatabase(surroundings, config, work, (progress) =>
       bar.update(progress),

@@ -1,6 +1,5 @@
 /** A progress bar on standard error, where that is a terminal. */
 import type { Progress } from '@vault/redis-store';
-import cliProgress from 'cli-progress';
 import type { Surroundings } from './surroundings.js';
 
 export interface ProgressBar {
@@ -8,8 +7,9 @@ export interface ProgressBar {
   stop(): void;
 }
 
-export function progressBar({ isErrorTerminal }: Surroundings): ProgressBar {
+export async function progressBar({ isErrorTerminal }: Surroundings): Promise<ProgressBar> {
   if (!isErrorTerminal) return { update: () => undefined, stop: () => undefined };
+  const { default: cliProgress } = await import('cli-progress');
   const bar = new cliProgress.SingleBar({
     format: '{phase} [{bar}] {percentage} % | {value}/{total} | {eta_formatted}',
     hideCursor: true,

@@ -41,7 +41,7 @@ export const RESTORE_ARCHIVE: Command = {
     }
     const archive = resolve(surroundings.workingFolder, textOption(args, 'archive') ?? '');
     const { datadir } = config.settings;
-    const bar = progressBar(surroundings);
+    const bar = await progressBar(surroundings);
     try {
       const { keys, archived } = await withRedis(surroundings, config, async (redis) =>
         restoreArchive(

@@ -2,9 +2,12 @@
  * Argon2id (RFC 9106) with OWASP's parameters: 19 MiB, two passes, one lane. A few checks run at
  * once and a few wait, so that sign-ins cannot take the machine's memory.
  */
-import { hash, verify } from '@node-rs/argon2';
+import type * as Argon2 from '@node-rs/argon2';
 import { randomBytes } from 'node:crypto';
 import { ApiError, invalidParameter } from '../rpc/api-error.js';
+
+/** Loaded at the first password, not at the start. */
+const loadArgon2 = (): Promise<typeof Argon2> => import('@node-rs/argon2');
 
 const PASSES = 2;
 const LANES = 1;
@@ -55,6 +58,7 @@ export class Passwords {
     return this.#take(async () => {
       this.#dummyHash ??= this.#hashNow(randomBytes(32).toString('base64url'));
       const against = stored !== undefined && this.#isBearable(stored) ? stored : undefined;
+      const { verify } = await loadArgon2();
       const isEqual = await verify(against ?? (await this.#dummyHash), password);
       return isEqual && against !== undefined;
     });
@@ -80,8 +84,9 @@ export class Passwords {
     );
   }
 
-  #hashNow(password: string): Promise<string> {
+  async #hashNow(password: string): Promise<string> {
     const { memoryKiB } = this.#options;
+    const { hash } = await loadArgon2();
     // Argon2id is the library's default; its name is a const enum, which isolated modules cannot use.
     return hash(password, { memoryCost: memoryKiB, timeCost: PASSES, parallelism: LANES });
   }
