@@ -178,14 +178,10 @@ function auditRecord(
     return { entries: codec.filedIn(stored), isReadable: false };
   }
   const own = codec.entries(record, options.key);
-  if (options.key !== undefined && !isSameEntries(codec.filedIn(stored), own)) {
+  if (options.key !== undefined && !codec.isFiledUnder(stored, own)) {
     options.onProblem({ kind: 'misfiled', ...where });
   }
   return { entries: own, isReadable: true };
-}
-
-function isSameEntries(a: readonly FiledEntry[], b: readonly FiledEntry[]): boolean {
-  return a.length === b.length && entriesWithout(a, b).length === 0;
 }
 
 /** @returns how many of the entries are there */

@@ -23,6 +23,7 @@ import { TRANSFORMS } from './collection-definition.js';
 import type { CollectionDefinition, IndexDefinition } from './collection-definition.js';
 import { RecordUnreadableError } from './errors.js';
 import type { UnreadableReason } from './errors.js';
+import { entriesWithout } from './filed-entry.js';
 import type { FiledEntry } from './filed-entry.js';
 import { decodeRecord } from './json-record.js';
 import type { CredentialRecord, JsonValue } from './json-record.js';
@@ -199,6 +200,15 @@ export class RecordCodec {
         { kind: 'unique' as const, index, token },
       ];
     });
+  }
+
+  /** Whether stored bytes say that they are filed under just these entries. */
+  isFiledUnder(stored: Buffer, entries: readonly FiledEntry[]): boolean {
+    // Nearly always the header is just as it would be written for them, and need not be taken apart.
+    const header = parseEnvelope(stored)?.clearHeader;
+    if (header?.equals(encodeIndexEntries(entries)) === true) return true;
+    const filed = this.filedIn(stored);
+    return filed.length === entries.length && entriesWithout(entries, filed).length === 0;
   }
 
   #unreadable(id: string, reason: UnreadableReason): RecordUnreadableError {
