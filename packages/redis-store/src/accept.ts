@@ -1,7 +1,7 @@
 /**
  * *accept-database*: the operator says that what Redis holds now is meant to be there, after a rolled
  * back, replaced or emptied Redis left the server degraded. Run locally; it changes the local witness,
- * and nothing that could be lost: the old witness is kept beside.
+ * takes away a seal that nobody can believe, and nothing that could be lost: both are kept beside.
  */
 import { randomUUID } from 'node:crypto';
 import { access } from 'node:fs/promises';
@@ -10,6 +10,7 @@ import type { KeyId } from '@vault/crypto';
 import { checkDefinitions, definitionsHash } from './collection-definition.js';
 import type { KeyRing } from './custody.js';
 import type { DatabaseState } from './database-state.js';
+import { replaceFile } from './durable-file.js';
 import { OperationRefusedError } from './errors.js';
 import { parseFence } from './fence.js';
 import type { FenceContent } from './fence.js';
@@ -43,10 +44,15 @@ export interface AcceptReport {
   readonly keyId: KeyId | null;
   /** Where the witness of before is kept. */
   readonly formerWitness: string | undefined;
+  /** Where a seal is kept that could not be believed, and is no longer in Redis. */
+  readonly formerSeal: string | undefined;
 }
 
 /** How long a server that is starting is waited for. */
 const LOCK_WAIT_MS = 2000;
+/** A seal that was put aside; it holds no secret. */
+const SEAL_FILE = 'vault-seal';
+const SEAL_MODE = 0o600;
 
 /**
  * Accepts the database that Redis holds.
@@ -85,6 +91,8 @@ async function acceptUnderLock(
   const had = await witness.read();
   const formerWitness = had === undefined ? undefined : await witness.putAside(Date.now());
   await witness.commit(accepted ?? newDatabase());
+  // After the witness: a crash between leaves a seal that the next run takes away.
+  const formerSeal = accepted === undefined ? await putSealAside(options, link) : undefined;
   if (seal !== undefined) await restartLostMigration(options, link, lock, witness, seal);
   return {
     basis: seal !== undefined ? 'seal' : accepted !== undefined ? 'fences' : 'nothing',
@@ -92,7 +100,21 @@ async function acceptUnderLock(
     state: accepted?.state,
     keyId: accepted?.keyId ?? null,
     formerWitness,
+    formerSeal,
   };
+}
+
+/** Nothing can be served beside a seal that is damaged, or that no key we have made. @returns the file */
+async function putSealAside(
+  { dataDir }: AcceptOptions,
+  link: RedisLink,
+): Promise<string | undefined> {
+  const bytes = await link.get(link.names.seal);
+  if (bytes === undefined) return undefined;
+  const path = join(dataDir, `${SEAL_FILE}.replaced-${Date.now()}`);
+  await replaceFile(path, bytes.toString(), SEAL_MODE);
+  await link.command('DEL', link.names.seal);
+  return path;
 }
 
 /** @returns `undefined` when there is none, or it is damaged */

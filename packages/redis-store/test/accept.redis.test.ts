@@ -1,5 +1,6 @@
 /** The operator accepts what Redis holds, after the witness refused it. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { readFileSync } from 'node:fs';
 import { acceptDatabase } from '../src/accept.js';
 import type { AcceptReport } from '../src/accept.js';
 import { contents, DatabaseFixture, fill, USER } from './database-fixture.js';
@@ -83,6 +84,27 @@ describe('accepting a database', () => {
     expect(String(refused)).toContain('encrypted');
     expect(fixture.files()).toEqual(['vault-state']);
   });
+
+  it.each([
+    ['cut', (seal: string) => seal.slice(0, 40)],
+    ['nonsense', () => 'nonsense'],
+  ])(
+    'puts a seal aside that is %s, and serves the plaintext records that are there',
+    async (_, change) => {
+      const records = await fixture.using({ encrypt: false }, async (database) => {
+        await fill(database, 3);
+        return contents(database);
+      });
+      const wrong = change((await fixture.client.get('vault:{meta}:seal')) ?? '');
+      await fixture.client.set('vault:{meta}:seal', wrong);
+      await fixture.openDegraded({ encrypt: false });
+      const { basis, formerSeal = '' } = await accept();
+      expect(basis).toBe('nothing');
+      expect(readFileSync(formerSeal, 'utf8')).toBe(wrong);
+      expect(await fixture.using({ encrypt: false }, contents)).toEqual(records);
+      expect(await fixture.using({ encrypt: true }, contents)).toEqual(records);
+    },
+  );
 
   it('lets a migration go on whose manifest was deleted', async () => {
     const before = await fixture.using({ encrypt: false }, async (database) => {

@@ -11,7 +11,8 @@ import { jsonText } from './database-report.js';
 const WARNING = `The server remembers beside Redis what it last knew of its database, and is degraded when Redis holds
 something older or something else: it was restored from a backup, emptied, replaced, or tampered with.
 This command makes the server believe what Redis holds now. Do it only when you know why it changed.
-What Redis holds stays as it is; what the server knew is kept in a file beside. Then restart the server.
+What Redis holds stays as it is, but for a seal that no key of yours made; it and what the server knew are
+kept in files beside. Then restart the server.
 `;
 
 export const ACCEPT_DATABASE: Command = {
@@ -52,15 +53,21 @@ const BASIS_TEXTS = {
   seal: 'Accepted, by its seal',
   fences:
     'Accepted, by the agreement of all its partitions; its seal is made again at the next start',
-  nothing: 'Accepted: Redis holds no database; the next start makes a new one',
+  nothing:
+    'Accepted: nothing in Redis is encrypted; the next start makes a new database of what is there',
 } as const satisfies Record<AcceptReport['basis'], string>;
 
-function reportText({ basis, databaseId, state, keyId, formerWitness }: AcceptReport): string {
+function reportText(report: AcceptReport): string {
+  const { basis, databaseId, state, keyId, formerWitness, formerSeal } = report;
   const what =
     databaseId === undefined
       ? ''
       : `: database ${databaseId}, ${state ?? 'state unknown'}${keyId === null ? '' : `, key ${keyId}`}`;
   const kept =
     formerWitness === undefined ? '' : `What the server knew before is kept in ${formerWitness}.\n`;
-  return `${BASIS_TEXTS[basis]}${what}.\n${kept}Now restart the server.\n`;
+  const seal =
+    formerSeal === undefined
+      ? ''
+      : `Its seal could not be believed, and was moved to ${formerSeal}.\n`;
+  return `${BASIS_TEXTS[basis]}${what}.\n${seal}${kept}Now restart the server.\n`;
 }
