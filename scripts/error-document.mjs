@@ -77,6 +77,7 @@ const ADVICE = {
     BACKUP_PASSPHRASE_NEEDED: 'add `passphrase=`',
     BACKUP_UNREADABLE: 'check passphrase and file; `gpg --decrypt` opens a whole one',
     BACKUP_REFUSED: 'the message names what; a backup of this server is always taken',
+    BACKUP_INCOMPLETE: 'what the message says; the log of the server names the record',
     BACKUP_ENTRY_UNKNOWN: 'leave it out of `entries`',
   },
   config: {

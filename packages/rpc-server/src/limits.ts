@@ -64,7 +64,8 @@ export const LIMITS = {
     unit: 'count',
     min: 1,
     max: 1_000_000,
-    description: 'open WebSockets; more are answered 503',
+    description:
+      'open WebSockets; for one more the oldest that never signed in is closed, else it is answered 503',
   },
   unsentBytes: {
     default: 128 * MIB,

@@ -46,7 +46,8 @@ const INSPECT_OPTIONS = {
 /** Makes the loggers of a process: `log('crypto-credentials').error(…)`. */
 export function createLog(options: LogOptions): (namespace: string) => Logger {
   const { write, level = 'info', debugNamespaces = '', now = () => new Date() } = options;
-  debug.enable(debugNamespaces);
+  // Only ours: the client library of Redis writes its password to its own debug lines.
+  debug.enable(ownNamespaces(debugNamespaces));
   return (name) => {
     const namespace = `vault:${name}`;
     const isDebugged = debugNamespaces !== '' && debug.enabled(namespace);
@@ -63,6 +64,15 @@ export function createLog(options: LogOptions): (namespace: string) => Logger {
       error: lineOf('error'),
     };
   };
+}
+
+/** What of `DEBUG` names lines of ours; `*` means all of them. */
+function ownNamespaces(patterns: string): string {
+  const own = patterns.split(/[\s,]+/).flatMap((pattern) => {
+    if (pattern === '*') return 'vault:*';
+    return /^-?vault/.test(pattern) ? pattern : [];
+  });
+  return own.join(',');
 }
 
 function inspectData(data: LogData): string {

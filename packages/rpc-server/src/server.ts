@@ -9,7 +9,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { DegradedError } from '@vault/redis-store';
 import type { CredentialDatabase } from '@vault/redis-store';
 import type { SourceEnvironment } from '@vault/keystore';
-import { DatabaseConfigBackup } from './backup/config-backup.js';
+import { DatabaseConfigBackup, importText } from './backup/config-backup.js';
 import { ScheduledExport } from './backup/scheduled-export.js';
 import { backupProtectionOf } from './backup/protection.js';
 import { backupDatabaseOf } from './backup/database-adapter.js';
@@ -272,17 +272,17 @@ export class VaultServer {
     await this.#serve(database);
     this.#log.warn('Recovered: restart the server as usual, without recovery mode', { archives });
     const kept = archives.map((path) => `what Redis held before is kept in ${path}\n`).join('');
-    return `config successfully imported: ${imported.records} records\n${kept}`;
+    return `${importText(imported)}${kept}`;
   }
 
   async #serve(database: CredentialDatabase): Promise<void> {
     const { config, administrator, print } = this.#options;
     const { settings } = config;
     const users = usersOf(database, limitsOf(settings));
-    const created = await ensureFirstAdministrator(database, users, administrator);
-    if (created?.generatedPassword !== undefined) {
-      await writeInitialPassword(settings.datadir, created.generatedPassword);
-    }
+    const created = await ensureFirstAdministrator(database, users, {
+      ...administrator,
+      keepPassword: (password) => writeInitialPassword(settings.datadir, password),
+    });
     const logger = this.#options.log('backup');
     const backup = new DatabaseConfigBackup({ database: backupDatabaseOf(database), logger });
     if (this.#stopping.signal.aborted) return;

@@ -1,3 +1,4 @@
+import debug from 'debug';
 import { describe, expect, it } from '@jest/globals';
 import { createLog } from '../src/log.js';
 import { AuditLog } from '../src/session/audit-log.js';
@@ -53,6 +54,14 @@ describe('the log', () => {
     log('redis').debug('shown');
     log('http').debug('not shown');
     expect(lines).toHaveLength(1);
+  });
+
+  it('takes * for all lines of its own, and never lets a library write its debug lines', () => {
+    const { lines, log } = record({ level: 'error', debugNamespaces: '*,ioredis:*,-vault:http' });
+    log('redis').debug('shown');
+    log('http').debug('not shown');
+    expect(lines).toHaveLength(1);
+    expect(debug.enabled('ioredis:redis')).toBe(false);
   });
 
   it('keeps one event on one line, whatever a client sends', () => {

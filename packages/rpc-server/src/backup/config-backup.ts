@@ -18,6 +18,7 @@ import type {
   ImportParams,
   ImportResult,
   PreparedExport,
+  ReplacedRecord,
 } from './port.js';
 
 export interface ConfigBackupOptions {
@@ -43,30 +44,37 @@ export class DatabaseConfigBackup implements ConfigBackup {
     this.#now = now;
   }
 
-  export({ passphrase, entries, compress = false }: ExportParams): PreparedExport {
+  export({ passphrase, ...choice }: ExportParams): PreparedExport {
     checkPassphrase(passphrase);
-    const protection = passphrase === undefined ? undefined : { passphrase };
-    return this.exportFor(protection, entries, compress);
+    return this.exportFor(passphrase === undefined ? undefined : { passphrase }, choice);
   }
 
   /** As {@link export}, for a passphrase or a public key: what a scheduled export uses. */
   exportFor(
     protection: BackupProtection | undefined,
-    entries: readonly string[] | undefined,
-    isCompressed: boolean,
+    { entries, compress: isCompressed = false, skipUnreadable = false }: ExportParams,
   ): PreparedExport {
     const collections = this.#exported(entries);
     this.#checkProtected(protection);
     const createdAt = this.#now();
     const stamp = createdAt.toISOString().replaceAll(/[-:]|\.\d+/g, '');
     const name = `vault-config_${stamp}.json${isCompressed ? '.gz' : ''}`;
+    let leftOut = 0;
+    const leaveOut = (collection: string, cause: Error): void => {
+      leftOut += 1;
+      this.#logger.error('a record is missing in the exported backup', { cause });
+      if (!skipUnreadable) throw new BackupError('BACKUP_INCOMPLETE', `collection ${collection}`);
+    };
     return {
+      get leftOut() {
+        return leftOut;
+      },
       fileName: protection === undefined ? name : `${name}.pgp`,
       contentType: contentType(protection !== undefined, isCompressed),
       open: () => {
         // The database may have been encrypted since the export was asked for.
         this.#checkProtected(protection);
-        const records = collections.map((each) => [each, this.#recordsOf(each)] as const);
+        const records = collections.map((each) => [each, this.#recordsOf(each, leaveOut)] as const);
         const document = Readable.from(writeDocument(createdAt, records), { objectMode: false });
         const packed = isCompressed ? pipeTo(document, createGzip()) : document;
         return protection === undefined
@@ -86,8 +94,9 @@ export class DatabaseConfigBackup implements ConfigBackup {
     };
     const document = openContainer(source, passphrase);
     const records = readDocument(document, { collections: this.#exported(undefined) });
+    let replaced: ImportResult['replaced'];
     try {
-      await this.#database.importRecords(counted(records));
+      replaced = await this.#database.importRecords(counted(records));
     } catch (error) {
       // Names collection and field, and no value.
       if (error instanceof RecordInvalidError) {
@@ -97,7 +106,11 @@ export class DatabaseConfigBackup implements ConfigBackup {
     }
     const total = Object.values(collections).reduce((sum, count) => sum + count, 0);
     this.#logger.info('config backup imported', { records: total, collections });
-    return { records: total, collections };
+    if (replaced.length > 0) {
+      const why = 'the import removed records that had the unique value of an imported one';
+      this.#logger.warn(why, { replaced: replaced.map(nameOf) });
+    }
+    return { records: total, collections, replaced };
   }
 
   /** @throws {BackupError} naming what can be exported */
@@ -116,21 +129,33 @@ export class DatabaseConfigBackup implements ConfigBackup {
     }
   }
 
-  /** All records of a collection in the order of ids. One that cannot be read is left out, and named in the log. */
-  async *#recordsOf(collection: string): AsyncGenerator<BackupRecord> {
+  /** All records of a collection in the order of ids. `leaveOut` is told of one that cannot be read. */
+  async *#recordsOf(
+    collection: string,
+    leaveOut: (collection: string, cause: Error) => void,
+  ): AsyncGenerator<BackupRecord> {
     let after: string | undefined;
     do {
       // oxlint-disable-next-line no-await-in-loop -- a page begins where the one before ended
       const page = await this.#database
         .collection(collection)
         .list({ limit: PAGE_RECORDS, ...(after !== undefined && { after }) });
-      for (const error of page.unreadable) {
-        this.#logger.error('a record is missing in the exported backup', { cause: error });
-      }
+      for (const error of page.unreadable) leaveOut(collection, error);
       for (const { id, record } of page.records) yield { collection, id, record };
       after = page.next;
     } while (after !== undefined);
   }
+}
+
+function nameOf({ collection, id }: ReplacedRecord): string {
+  return `${collection} ${id}`;
+}
+
+/** What a client is shown after an import. */
+export function importText({ records, replaced }: ImportResult): string {
+  const done = `config successfully imported: ${records} records\n`;
+  if (replaced.length === 0) return done;
+  return `${done}removed, since an imported record has the same unique value: ${replaced.map(nameOf).join(', ')}\n`;
 }
 
 function checkPassphrase(passphrase: string | undefined): void {

@@ -21,7 +21,8 @@ export function backupDatabaseOf(database: CredentialDatabase): BackupDatabase {
         throw error;
       }
       try {
-        await database.import(spool);
+        const { replaced } = await database.import(spool);
+        return replaced;
       } catch (error) {
         // Refused before the database knew of the spool. After any other failure a start needs it.
         if (error instanceof OperationRefusedError) await spool.abort();

@@ -11,6 +11,8 @@ export const BACKUP_ERRORS = {
   BACKUP_UNREADABLE:
     'the backup cannot be read: wrong passphrase, or not a whole and unaltered config backup; nothing was changed',
   BACKUP_REFUSED: 'the backup holds something that this server does not take; nothing was changed',
+  BACKUP_INCOMPLETE:
+    'a record cannot be read: run vault-server verify, or export with skipUnreadable=true to leave it out',
   BACKUP_ENTRY_UNKNOWN: 'a requested entry is not a collection that a backup can hold',
 } as const;
 

@@ -11,6 +11,8 @@ export interface ExportParams {
   readonly entries?: readonly string[];
   /** Compress with gzip (inside the encryption). Default `false`. */
   readonly compress?: boolean;
+  /** Leave records out that cannot be read; default `false`: such an export fails. */
+  readonly skipUnreadable?: boolean;
 }
 
 /** An export that was checked and is ready to stream, once. */
@@ -21,6 +23,8 @@ export interface PreparedExport {
   readonly contentType: string;
   /** Starts reading the database. The stream fails with an error when the export cannot be completed. */
   open(): Readable;
+  /** Records that were left out so far. */
+  readonly leftOut: number;
 }
 
 export interface ImportParams {
@@ -32,6 +36,13 @@ export interface ImportResult {
   readonly records: number;
   /** Records by collection. */
   readonly collections: Readonly<Record<string, number>>;
+  /** Records that were removed, since an imported one has the same value in a unique index. */
+  readonly replaced: readonly ReplacedRecord[];
+}
+
+export interface ReplacedRecord {
+  readonly collection: string;
+  readonly id: string;
 }
 
 export interface ConfigBackup {
@@ -73,6 +84,7 @@ export interface BackupDatabase {
    * First reads all of it, checking each record against its collection and spooling it to disk (sealed
    * while there is a key); an error of the iterable, or a record that does not fit, ends it with
    * nothing changed. Then upserts by id.
+   * @returns the records that had to go for others with the same unique value
    */
-  importRecords(records: AsyncIterable<BackupRecord>): Promise<void>;
+  importRecords(records: AsyncIterable<BackupRecord>): Promise<readonly ReplacedRecord[]>;
 }

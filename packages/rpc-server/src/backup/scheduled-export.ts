@@ -81,18 +81,29 @@ export class ScheduledExport {
   async #tryExport(): Promise<void> {
     const { logger, folder } = this.#options;
     try {
-      const file = await this.#export();
-      logger.info('scheduled config backup written', { file });
-      await this.#removeOld();
+      const { file, leftOut } = await this.#export();
+      if (leftOut === 0) {
+        logger.info('scheduled config backup written', { file });
+        await this.#removeOld();
+        return;
+      }
+      // Older ones may be the last that hold what is missing in it.
+      const what =
+        'scheduled config backup is not complete: older ones are kept; run vault-server verify';
+      logger.error(what, { file, leftOut });
     } catch (error) {
       logger.error('scheduled config backup failed', { folder, cause: error });
     }
   }
 
   /** To a temporary file first: what bears the name of a backup is whole and on disk. */
-  async #export(): Promise<string> {
+  async #export(): Promise<{ readonly file: string; readonly leftOut: number }> {
     const { backup, protection, folder } = this.#options;
-    const prepared = backup.exportFor(protection, undefined, true);
+    const prepared = backup.exportFor(protection, {
+      compress: true,
+      // One that cannot be read keeps the rest from nothing.
+      skipUnreadable: true,
+    });
     const path = join(folder, prepared.fileName);
     const temporary = join(folder, `.${randomUUID()}.part`);
     const file = await open(temporary, 'wx', 0o600);
@@ -108,7 +119,7 @@ export class ScheduledExport {
       await file.close();
     }
     await syncFolder(folder);
-    return path;
+    return { file: path, leftOut: prepared.leftOut };
   }
 
   async #removeOld(): Promise<void> {

@@ -68,7 +68,9 @@ export class SocketEndpoint {
     const refusal = this.#options.guard.refusal(request.headers, false);
     if (refusal !== undefined) return refuse(socket, refusal.status);
     if (request.url !== API_PATH) return refuse(socket, 404);
-    if (this.#connections.size >= this.#options.limits.sockets) return refuse(socket, 503);
+    if (this.#connections.size >= this.#options.limits.sockets && !this.#makeRoom()) {
+      return refuse(socket, 503);
+    }
     const peer = {
       address: request.socket.remoteAddress ?? 'unknown',
       isForwarded: isForwarded(request.headers),
@@ -110,6 +112,20 @@ export class SocketEndpoint {
     clearTimeout(timer);
     for (const socket of this.#server.clients) socket.terminate();
     this.#server.close();
+  }
+
+  /**
+   * Drops who has been here longest without signing in: strangers that open sockets and say nothing
+   * keep nobody out. @returns `false` where all are signed in
+   */
+  #makeRoom(): boolean {
+    for (const connection of this.#connections) {
+      if (connection.session.identity !== undefined) continue;
+      this.#connections.delete(connection);
+      connection.drop();
+      return true;
+    }
+    return false;
   }
 
   #accept(socket: WebSocket, stream: Duplex, peer: Peer): void {

@@ -55,20 +55,29 @@ function setParameters({ fields }: CollectionDefinition): ParameterTable {
   return { ...ID, ...Object.fromEntries(changes) };
 }
 
-/** The object that clients get: masked, and with `type`, as Xen Orchestra's objects have. */
+/** The object that clients get: masked, and with `type`, as Xen Orchestra's objects have; a field of that name is not hidden by it. */
 export function maskedObject(
   type: string,
   { fields }: CollectionDefinition,
   { id, record }: StoredRecord,
 ): JsonObject {
   // Filled name by name: made from entries, it would be slow to make and slow to write as JSON.
-  const masked: Record<string, Json | undefined> = {};
+  const masked: Record<string, Json | undefined> = { type };
   for (const name of Object.keys(record)) {
     // What no definition names may be a secret of an earlier definition.
     const isOpen = Object.hasOwn(fields, name) && fields[name]?.type !== 'secret';
     masked[name] = isOpen ? record[name] : SECRET_MASK;
   }
-  return Object.assign(masked, { id, type });
+  return Object.assign(masked, { id });
+}
+
+/** As {@link maskedObject}, for who gets objects of all collections at once: `type` is the collection, whatever its fields. */
+export function typedObject(
+  type: string,
+  definition: CollectionDefinition,
+  stored: StoredRecord,
+): JsonObject {
+  return Object.assign(maskedObject(type, definition, stored), { type });
 }
 
 /** What a `set` changes: a secret that is the mask is left, a `null` deletes an optional field. */
@@ -101,6 +110,7 @@ function present(stored: StoredRecord | undefined, name: string, id: string): St
 /** All methods of the collection `name`. */
 export function methodsOfCollection(name: string, definition: CollectionDefinition): Method[] {
   const mask = (stored: StoredRecord) => maskedObject(name, definition, stored);
+  const typed = (stored: StoredRecord) => typedObject(name, definition, stored);
   const named = (verb: string) => ({
     name: `${name}.${verb}`,
     aliases: ALIASES[`${name}.${verb}`] ?? [],
@@ -115,7 +125,7 @@ export function methodsOfCollection(name: string, definition: CollectionDefiniti
       async handler(sent, { services, identity, address }) {
         const record = recordOf(name, sent as JsonObject, definition);
         const id = await services.database.collection(name).add(record);
-        services.changes.enter(id, mask({ id, record }));
+        services.changes.enter(id, typed({ id, record }));
         const { userId } = identity();
         services.audit.record({ action: 'add', userId, address, collection: name, id });
         return id;
@@ -130,7 +140,7 @@ export function methodsOfCollection(name: string, definition: CollectionDefiniti
       async handler({ id, ...changes }, { services, identity, address }) {
         const collection = services.database.collection(name);
         const stored = await collection.set(id, changesOf(changes as JsonObject, definition));
-        services.changes.enter(id, mask(stored));
+        services.changes.enter(id, typed(stored));
         const { userId } = identity();
         services.audit.record({ action: 'set', userId, address, collection: name, id });
       },
@@ -140,7 +150,8 @@ export function methodsOfCollection(name: string, definition: CollectionDefiniti
       description: `gives one ${name}, its secrets masked`,
       params: ID,
       permission: 'read',
-      result: 'the record with id and type',
+      result:
+        'the record with id, and type: the collection, unless the record has a field of that name',
       handler: async ({ id }, { services }) =>
         mask(present(await services.database.collection(name).get(id), name, id)),
     }),
@@ -157,9 +168,13 @@ export function methodsOfCollection(name: string, definition: CollectionDefiniti
         limit: { type: 'integer', minimum: 1, optional: true, description: 'most records' },
       },
       permission: 'read',
-      result: 'array of records with id and type',
+      result: 'array of records, each as from get',
       async handler(query, { services }) {
-        const records = await collectRecords(services.database.collection(name), query);
+        const records = await collectRecords(
+          services.database.collection(name),
+          query,
+          services.limits.answerBytes,
+        );
         return records.map(mask);
       },
     }),
@@ -181,7 +196,7 @@ export function methodsOfCollection(name: string, definition: CollectionDefiniti
       description: `gives one ${name} with its secrets; needs permission admin or the grant mayReveal, and is audited`,
       params: ID,
       permission: 'read',
-      result: 'the whole record with id and type',
+      result: 'the whole record, as from get but for its secrets',
       async handler({ id }, { services, identity, address }) {
         const caller = identity();
         const { userId } = caller;
@@ -194,7 +209,7 @@ export function methodsOfCollection(name: string, definition: CollectionDefiniti
         const { record } = present(stored, name, id);
         // Before the answer leaves: what was shown is always in the log.
         services.audit.record({ action: 'reveal', userId, address, collection: name, id });
-        return { ...record, id, type: name };
+        return { type: name, ...record, id };
       },
     }),
   ];

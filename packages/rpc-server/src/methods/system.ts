@@ -1,4 +1,5 @@
 /** `system.*` and `rpc.discover`: the server itself. */
+import { importText } from '../backup/config-backup.js';
 import { noSuchObject } from '../rpc/api-error.js';
 import type { CallContext } from '../rpc/call-context.js';
 import { method } from '../rpc/method.js';
@@ -94,6 +95,12 @@ export const SYSTEM_METHODS: readonly Method[] = [
         description: 'names of the collections; default all',
       },
       compress: { type: 'boolean', default: false, optional: true, description: 'with gzip' },
+      skipUnreadable: {
+        type: 'boolean',
+        default: false,
+        optional: true,
+        description: 'leave records out that cannot be read; without it such an export fails',
+      },
     },
     permission: 'admin',
     result: '{$getFrom}: URL to download from, once',
@@ -117,9 +124,9 @@ export const SYSTEM_METHODS: readonly Method[] = [
       return services.transfers.offerUpload(
         {
           async receive(body) {
-            const { records } = await services.backup.import(body, params);
+            const imported = await services.backup.import(body, params);
             services.audit.record({ action: 'importConfig', userId, address });
-            return `config successfully imported: ${records} records\n`;
+            return importText(imported);
           },
         },
         stillAdministrator(context),

@@ -6,7 +6,7 @@ import { ApiError } from '../rpc/api-error.js';
 import type { CallContext, Services } from '../rpc/call-context.js';
 import { method } from '../rpc/method.js';
 import type { Method } from '../rpc/method.js';
-import { maskedObject } from './collection-methods.js';
+import { typedObject } from './collection-methods.js';
 import { parseFilter } from './object-filter.js';
 import type { ObjectFilter } from './object-filter.js';
 import { recordPages } from '../rpc/record-pages.js';
@@ -27,7 +27,7 @@ async function* objects(
     // oxlint-disable-next-line no-await-in-loop -- collections follow each other: memory stays flat
     for await (const page of recordPages(collection, {})) {
       for (const stored of page) {
-        const object = maskedObject(name, collection.definition, stored);
+        const object = typedObject(name, collection.definition, stored);
         if (!filter(object)) continue;
         if (left === 0) return;
         left -= 1;

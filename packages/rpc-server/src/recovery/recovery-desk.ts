@@ -47,6 +47,7 @@ const IDENTITY: Identity = {
   groups: [],
   preferences: {},
   tokenId: undefined,
+  tokenHash: undefined,
   expiresAtMs: undefined,
   sessionGeneration: undefined,
 };

@@ -74,6 +74,11 @@ export class Connection implements Caller {
     this.#options.socket.close(CLOSE_SIGNED_OUT, 'signed out by the server');
   }
 
+  /** Makes room for somebody else. */
+  drop(): void {
+    this.#options.socket.terminate();
+  }
+
   /** Waits for the calls under way, then closes, and waits for the client's Close. */
   async close(): Promise<void> {
     const { socket } = this.#options;
@@ -121,11 +126,13 @@ export class Connection implements Caller {
   #send(text: string): void {
     const { socket, limits } = this.#options;
     if (socket.readyState !== socket.OPEN) return;
-    const unsentMax =
-      this.session.identity === undefined
-        ? Math.min(limits.unsentBytes, UNSENT_BEFORE_SIGN_IN_BYTES)
-        : limits.unsentBytes;
-    if (socket.bufferedAmount > unsentMax) {
+    const isStranger = this.session.identity === undefined;
+    const unsentMax = isStranger
+      ? Math.min(limits.unsentBytes, UNSENT_BEFORE_SIGN_IN_BYTES)
+      : limits.unsentBytes;
+    // What comes now counts too for a stranger, whose one batch may ask for much.
+    const unsent = socket.bufferedAmount + (isStranger ? text.length : 0);
+    if (unsent > unsentMax) {
       socket.terminate();
       return;
     }

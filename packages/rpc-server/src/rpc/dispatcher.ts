@@ -83,6 +83,20 @@ function isAnswer(value: object): boolean {
   return !('method' in value) && ('result' in value || 'error' in value);
 }
 
+/** @returns `undefined` for a text of more bytes, or of more characters than a string can have */
+function writtenWithin(write: () => string, maxBytes: number): string | undefined {
+  let written: string;
+  try {
+    written = write();
+  } catch (error) {
+    if (error instanceof RangeError) return undefined;
+    throw error;
+  }
+  // UTF-8 has at most three bytes a UTF-16 unit, so most answers need no counting.
+  const isWithin = written.length * 3 <= maxBytes || Buffer.byteLength(written) <= maxBytes;
+  return isWithin ? written : undefined;
+}
+
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #server: JSONRPCServer<Call>;
@@ -100,8 +114,20 @@ export class Dispatcher {
     this.#server.handleMethodNotFound = (request) => this.#methodNotFound(request);
   }
 
-  /** @returns `undefined` when nothing is to be answered: notifications, and answers */
+  /**
+   * @returns `undefined` when nothing is to be answered: notifications, and answers. Rejects never: a
+   * defect in here would end the process, and with it what others do
+   */
   async answer(text: string, caller: Caller): Promise<string | undefined> {
+    try {
+      return await this.#answerText(text, caller);
+    } catch (error) {
+      this.#options.onUnexpected('a message', error);
+      return JSON.stringify(errorResponse(null, answerOf(error, false)));
+    }
+  }
+
+  async #answerText(text: string, caller: Caller): Promise<string | undefined> {
     let message: unknown;
     try {
       message = JSON.parse(text);
@@ -112,9 +138,11 @@ export class Dispatcher {
     }
     if (!Array.isArray(message)) {
       const response = await this.#single(message, { caller, isBatch: false });
-      return response === null ? undefined : this.#write(response, text, 0);
+      return response === null
+        ? undefined
+        : this.#write(response, text, 0, this.#options.limits.answerBytes);
     }
-    const { batchCalls } = this.#options.limits;
+    const { batchCalls, answerBytes } = this.#options.limits;
     if (message.length === 0) return JSON.stringify(invalidRequest('empty batch'));
     if (message.length > batchCalls) {
       return JSON.stringify(invalidRequest(`a batch has at most ${batchCalls} calls`));
@@ -122,9 +150,14 @@ export class Dispatcher {
     const responses = await Promise.all(
       message.map(async (item: unknown) => this.#single(item, { caller, isBatch: true })),
     );
-    const written = responses.flatMap((response, at) =>
-      response === null ? [] : this.#write(response, text, at),
-    );
+    // One answer as much as a call's own: what does not fit any more is refused, call by call.
+    let left = answerBytes;
+    const written = responses.flatMap((response, at) => {
+      if (response === null) return [];
+      const one = this.#write(response, text, at, left);
+      left = Math.max(0, left - Buffer.byteLength(one));
+      return one;
+    });
     return written.length === 0 ? undefined : `[${written.join(',')}]`;
   }
 
@@ -137,19 +170,24 @@ export class Dispatcher {
     return this.#server.receive(message as JSONRPCRequest, call);
   }
 
-  #write(response: JSONRPCResponse, text: string, at: number): string {
+  /** @param maxBytes that are left for it */
+  #write(response: JSONRPCResponse, text: string, at: number, maxBytes: number): string {
     const digits = isInexact(response.id) ? exactIds(text)[at] : undefined;
-    const written = digits === undefined ? JSON.stringify(response) : withExactId(response, digits);
+    const write = (each: JSONRPCResponse): string =>
+      digits === undefined ? JSON.stringify(each) : withExactId(each, digits);
+    const { error, id } = response;
+    // Errors are short, and somebody waits for each.
+    if (error !== undefined) return write(response);
+    const written = writtenWithin(() => write(response), maxBytes);
+    return written ?? write(errorResponse(id, answerOf(this.#tooLarge(), false)));
+  }
+
+  #tooLarge(): ApiError {
     const { answerBytes } = this.#options.limits;
-    // UTF-8 has at most three bytes a UTF-16 unit, so most answers need no counting.
-    if (written.length * 3 <= answerBytes || Buffer.byteLength(written) <= answerBytes) {
-      return written;
-    }
-    const error = new ApiError(
+    return new ApiError(
       'RESULT_TOO_LARGE',
       `the answer is over ${answerBytes} bytes: ask for less with limit and after`,
     );
-    return JSON.stringify(errorResponse(response.id, answerOf(error, false)));
   }
 
   async #methodNotFound({ id, method }: JSONRPCRequest): Promise<Answer> {
@@ -219,14 +257,16 @@ export class Dispatcher {
 
   #context(operation: string, services: Services, caller: Caller): CallContext {
     const { session, address } = caller;
+    // Whose call it is does not change while it runs, whoever signs in or out meanwhile.
+    const { identity } = session;
     return {
       services,
       methods: this.#options.methods,
       session,
       address,
       identity: () => {
-        if (session.identity === undefined) throw unauthorized('none');
-        return session.identity;
+        if (identity === undefined) throw unauthorized('none');
+        return identity;
       },
       progress: (phase, done, total) =>
         caller.notify('progress', { operation, phase, done, total }),

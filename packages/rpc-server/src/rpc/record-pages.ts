@@ -40,15 +40,37 @@ export async function* recordPages(
   }
 }
 
-/** @throws {ApiError} RESULT_TOO_LARGE when there are more than one answer can hold */
+/** About the characters of a record as JSON, never more: what is too long is known before it is written. */
+function leastLength({ record }: StoredRecord): number {
+  let length = 0;
+  for (const value of Object.values(record)) {
+    if (typeof value === 'string') length += value.length;
+    else if (typeof value === 'object') length += JSON.stringify(value).length;
+  }
+  return length;
+}
+
+/**
+ * @param answerBytes longest answer: no more is read than could be in one
+ * @throws {ApiError} RESULT_TOO_LARGE when there are more than one answer can hold
+ */
 export async function collectRecords(
   collection: RecordCollection,
   query: RecordQuery,
+  answerBytes: number,
 ): Promise<StoredRecord[]> {
   const records: StoredRecord[] = [];
+  let length = 0;
   const bounded = { ...query, limit: Math.min(query.limit ?? Infinity, RECORDS_MAX + 1) };
   for await (const page of recordPages(collection, bounded)) {
     records.push(...page);
+    for (const record of page) length += leastLength(record);
+    if (length > answerBytes) {
+      throw new ApiError(
+        'RESULT_TOO_LARGE',
+        `the records are over ${answerBytes} bytes: ask page by page with limit and after`,
+      );
+    }
     if (records.length > RECORDS_MAX) {
       throw new ApiError(
         'RESULT_TOO_LARGE',

@@ -36,7 +36,8 @@ export interface AuthenticatorOptions {
 function identityOf(user: User, token?: Token): Identity {
   const { id: userId, email, permission, mayReveal, groups, preferences, sessionGeneration } = user;
   const rights = { userId, email, permission, mayReveal, groups, preferences };
-  return { ...rights, tokenId: token?.id, expiresAtMs: token?.expiresAtMs, sessionGeneration };
+  const used = { tokenId: token?.id, tokenHash: token?.hash, expiresAtMs: token?.expiresAtMs };
+  return { ...rights, ...used, sessionGeneration };
 }
 
 /** Tells the throttle how a check ends. One that rejects compared nothing, or a right password: no guess is gained. */
@@ -114,7 +115,7 @@ export class Authenticator {
 
   /**
    * Reads users and tokens again. Aligned with `identities`; `undefined` for whoever must be signed
-   * out: user gone, token deleted or expired, password reset.
+   * out: user gone, token deleted, replaced or expired, password reset.
    */
   async recheck(identities: readonly Identity[]): Promise<(Identity | undefined)[]> {
     const { users, tokens, now } = this.#options;
@@ -124,12 +125,13 @@ export class Authenticator {
       tokens.byIds(tokenIds),
     ]);
     const live = new Map(foundTokens.flatMap((token) => (token ? [[token.id, token]] : [])));
-    return identities.map(({ tokenId, sessionGeneration }, at) => {
+    return identities.map(({ tokenId, tokenHash, sessionGeneration }, at) => {
       const user = foundUsers[at];
       if (user === undefined || user.sessionGeneration !== sessionGeneration) return undefined;
       if (tokenId === undefined) return identityOf(user);
       const token = live.get(tokenId);
-      const isLive = token?.userId === user.id && token.expiresAtMs > now();
+      const isSame = token?.userId === user.id && token.hash === tokenHash;
+      const isLive = isSame && token.expiresAtMs > now();
       return isLive ? identityOf(user, token) : undefined;
     });
   }

@@ -10,6 +10,8 @@ export interface FirstAdministratorOptions {
   readonly email?: string | undefined;
   /** Default: random. */
   readonly password?: string | undefined;
+  /** Called with a password that was made here, before the database knows that it has an administrator. */
+  readonly keepPassword?: (password: string) => Promise<void>;
 }
 
 export interface FirstAdministrator {
@@ -22,14 +24,14 @@ export interface FirstAdministrator {
  * Makes the first administrator unless this database had one. That it had is kept in the seal, so
  * that deleting user records in Redis never brings a new administrator about.
  *
- * A crash between the record and the seal leaves a user whose password nobody has read: the next
- * start gives it a new one.
+ * A crash, or a password that could not be kept, before the seal leaves a user whose password nobody
+ * has read: the next start gives it a new one.
  * @returns `undefined` when there was one already
  */
 export async function ensureFirstAdministrator(
   database: Database,
   users: Users,
-  { email = FIRST_ADMINISTRATOR_EMAIL, password }: FirstAdministratorOptions = {},
+  { email = FIRST_ADMINISTRATOR_EMAIL, password, keepPassword }: FirstAdministratorOptions = {},
 ): Promise<FirstAdministrator | undefined> {
   if (database.isBootstrapped) return undefined;
   const generatedPassword = password === undefined ? generatePassword() : undefined;
@@ -37,6 +39,7 @@ export async function ensureFirstAdministrator(
   const fields = { email, permission: 'admin' as const, ...(secret ? { password: secret } : {}) };
   const present = await users.byEmail(email);
   await (present === undefined ? users.create(fields) : users.set(present.id, fields));
+  if (generatedPassword !== undefined) await keepPassword?.(generatedPassword);
   await database.markBootstrapped();
   return { email, generatedPassword };
 }

@@ -13,6 +13,8 @@ export interface Identity {
   readonly preferences: JsonObject;
   /** The token that was used; `undefined` after a sign-in by password. */
   readonly tokenId: string | undefined;
+  /** That of the token then: a new bearer in its record ends what the old one began. */
+  readonly tokenHash: string | undefined;
   /** When that token expires, ms since the epoch. */
   readonly expiresAtMs: number | undefined;
   /** That of the user at the sign-in: see `User`. */

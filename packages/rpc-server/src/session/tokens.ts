@@ -20,6 +20,8 @@ const USES_KEPT = 10;
 export interface Token {
   readonly id: string;
   readonly userId: string;
+  /** SHA-256 of the bearer, base64url. A new bearer in the same record has another. */
+  readonly hash: string;
   readonly createdAtMs: number;
   readonly expiresAtMs: number;
   readonly description: string | undefined;
@@ -52,6 +54,7 @@ function tokenOf({ id, record }: StoredRecord): Token {
   return {
     id,
     userId: textOf(record['userId']) ?? '',
+    hash: textOf(record['hash']) ?? '',
     createdAtMs: timeOf(record['createdAtMs']),
     expiresAtMs: timeOf(record['expiresAtMs']),
     description: textOf(record['description']),

@@ -8,7 +8,7 @@ import type { CollectionDefinitions } from '@vault/redis-store';
 import { RedisServer } from '../../../../test/harness/redis.js';
 import { Resources } from '../../../../test/harness/resources.js';
 import { TemporaryFolder } from '../../../../test/harness/temporary-folder.js';
-import { DatabaseConfigBackup } from '../../src/backup/config-backup.js';
+import { DatabaseConfigBackup, importText } from '../../src/backup/config-backup.js';
 import { backupDatabaseOf } from '../../src/backup/database-adapter.js';
 import type { ExportParams, ImportResult } from '../../src/backup/port.js';
 import { BUILTIN_COLLECTIONS } from '../../src/builtin-collections.js';
@@ -93,6 +93,17 @@ async function fill({ database }: Instance): Promise<void> {
 }
 
 describe('a config backup of a real database', () => {
+  it('names the records that give way to an imported one with the same unique value', async () => {
+    const [source, target] = [await Instance.start(), await Instance.start()];
+    await fill(source);
+    const file = await source.export({ passphrase: PASSPHRASE });
+    const own = { host: 'h7.example.org', username: 'root', password: 'newer' };
+    const id = await target.database.collection('server').add(own);
+    const imported = await target.import(file, PASSPHRASE);
+    expect(imported.replaced).toEqual([{ collection: 'server', id }]);
+    expect(importText(imported)).toContain(`the same unique value: server ${id}\n`);
+  });
+
   it.each([
     [true, true],
     [true, false],

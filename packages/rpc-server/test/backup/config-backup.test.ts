@@ -48,6 +48,18 @@ const resources = new Resources();
 afterEach(() => resources.stop());
 
 describe('a config backup', () => {
+  it('fails where a record cannot be read, unless that is asked for', async () => {
+    const database = new MemoryDatabase(SAMPLE);
+    database.damaged.add('s1');
+    await expect(exported(database)).rejects.toMatchObject({ code: 'BACKUP_INCOMPLETE' });
+    const prepared = backupOf(database).export({ skipUnreadable: true });
+    const { entries } = JSON.parse((await buffer(prepared.open())).toString()) as {
+      entries: { server: object[] };
+    };
+    expect(entries.server).toEqual([{ id: 's2', host: 'h2', password: '{"}]' }]);
+    expect(prepared.leftOut).toBe(1);
+  });
+
   it('of a plaintext database is one JSON document with a record a line, without tokens', async () => {
     const file = await exported(new MemoryDatabase(SAMPLE));
     expect(JSON.parse(file.toString())).toEqual({

@@ -1,6 +1,6 @@
 /** The database port of the config backup over plain objects: what is tested is the backup, not the store. */
 import { RecordInvalidError } from '@vault/redis-store';
-import type { BackupDatabase, BackupRecord } from '../../src/backup/port.js';
+import type { BackupDatabase, BackupRecord, ReplacedRecord } from '../../src/backup/port.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 type Content = Readonly<Record<string, Readonly<Record<string, Fields>>>>;
@@ -20,6 +20,8 @@ export class MemoryDatabase implements BackupDatabase {
   isNowEncrypted: boolean;
   /** Thrown by the next list. */
   failure: Error | undefined;
+  /** Ids of records that cannot be read. */
+  readonly damaged = new Set<string>();
 
   constructor(content: Content, isNowEncrypted = false) {
     this.content = structuredClone(content);
@@ -38,16 +40,21 @@ export class MemoryDatabase implements BackupDatabase {
         const ids = Object.keys(this.content[name] ?? {})
           .toSorted()
           .filter((id) => id > after);
+        const unreadable = ids
+          .slice(0, 1)
+          .filter((id) => this.damaged.has(id))
+          .map((id) => new Error(`${name} ${id} cannot be read`));
         const records = ids
           .slice(0, 1)
+          .filter((id) => !this.damaged.has(id))
           .map((id) => ({ id, record: this.content[name]?.[id] ?? {} }));
         const next = ids.length > 1 ? ids[0] : undefined;
-        return Promise.resolve({ records, unreadable: [], next });
+        return Promise.resolve({ records, unreadable, next });
       },
     };
   }
 
-  async importRecords(records: AsyncIterable<BackupRecord>): Promise<void> {
+  async importRecords(records: AsyncIterable<BackupRecord>): Promise<readonly ReplacedRecord[]> {
     const spool: BackupRecord[] = [];
     for await (const each of records) {
       if (!/^[A-Za-z0-9_-]{1,128}$/.test(each.id)) {
@@ -58,5 +65,6 @@ export class MemoryDatabase implements BackupDatabase {
     for (const { collection, id, record } of spool) {
       this.content[collection] = { ...this.content[collection], [id]: record };
     }
+    return [];
   }
 }

@@ -68,6 +68,16 @@ describe('a scheduled export', () => {
     expect(names).toEqual(expect.arrayContaining(['notes.txt', old[1]]));
   });
 
+  it('keeps every older one while a record cannot be read, and says so', async () => {
+    const folder = resources.use(new TemporaryFolder('vault-export'));
+    const old = [1, 2, 3].map((month) => `vault-config_2020010${month}T000000Z.json.gz.pgp`);
+    for (const name of old) writeFileSync(folder.join(name), '');
+    const database = new MemoryDatabase(SAMPLE, true);
+    database.damaged.add('s1');
+    expect(await exportOnce(folder.path, database)).toContain('is not complete');
+    expect(readdirSync(folder.path)).toEqual(expect.arrayContaining(old));
+  });
+
   it('warns of plaintext ones from before the encryption', async () => {
     const folder = resources.use(new TemporaryFolder('vault-export'));
     const plain = 'vault-config_20210101T000000Z.json.gz';

@@ -73,6 +73,33 @@ describe('answers', () => {
     await expect(admin.call('secret.getAll')).rejects.toMatchObject({ code: -32004 });
   });
 
+  test('of a batch are together at most answerBytes, each with its own id', async () => {
+    const api = await start({ answerBytes: 4096 });
+    const admin = await api.signIn();
+    await admin.call('secret.add', { name: 'large', value: 'x', description: 'x'.repeat(1500) });
+    const batch = [1, 2, 3].map((id) => ({ jsonrpc: '2.0', id, method: 'secret.getAll' }));
+    const answers = JSON.parse(await admin.exchange(JSON.stringify(batch))) as object[];
+    expect(answers).toEqual([
+      expect.objectContaining({ id: 1, result: [expect.any(Object)] }),
+      expect.objectContaining({ id: 2, result: [expect.any(Object)] }),
+      expect.objectContaining({ id: 3, error: expect.objectContaining({ code: -32004 }) }),
+    ]);
+  });
+
+  test('are not read from Redis past answerBytes', async () => {
+    const api = await start({ answerBytes: 4096 });
+    const admin = await api.signIn();
+    for (const name of ['a', 'b', 'c']) {
+      await admin.call('secret.add', { name, value: 'x', description: 'x'.repeat(1500) });
+    }
+    const refused = admin.call('secret.getAll');
+    await expect(refused).rejects.toMatchObject({
+      code: -32004,
+      message: expect.stringContaining('the records are over 4096 bytes'),
+    });
+    expect(await admin.call('secret.getAll', { limit: 2 })).toHaveLength(2);
+  });
+
   test('that a client does not read end its connection past unsentBytes', async () => {
     const api = await start({ unsentBytes: 65_536 });
     const admin = await api.signIn();
@@ -142,13 +169,24 @@ describe('calls', () => {
 describe('sockets', () => {
   test('past the number are answered 503', async () => {
     const api = await start({ sockets: 1 });
-    const first = await api.connect();
+    const first = await api.signIn();
     const second = new WebSocket(`${api.url.replace('http', 'ws')}/api/`);
     const [, response] = (await once(second, 'unexpected-response')) as [unknown, IncomingMessage];
     expect(response.statusCode).toBe(503);
     second.on('error', () => undefined);
     second.terminate();
     await first.close();
+  });
+
+  test('of strangers give way, the oldest first, to whoever comes', async () => {
+    const api = await start({ sockets: 3 });
+    const user = await api.signIn();
+    const older = await api.connect();
+    const newer = await api.connect();
+    await api.signIn();
+    expect(await older.closed).toBe(1006);
+    expect(await newer.call('session.getUser')).toBeNull();
+    expect(await user.call('session.getUser')).toMatchObject({ email: ADMIN.email });
   });
 
   test('on which nobody signs in are closed after signInDeadlineMs; others stay', async () => {
@@ -186,11 +224,12 @@ function importingBackup(): ConfigBackup & { readonly received: Promise<string>[
       fileName: 'backup.json',
       contentType: 'application/json',
       open: () => Readable.from(['{}']),
+      leftOut: 0,
     }),
     import: async (source) => {
       const whole = text(source);
       received.push(whole);
-      return { records: (await whole).length, collections: {} };
+      return { records: (await whole).length, collections: {}, replaced: [] };
     },
   };
 }

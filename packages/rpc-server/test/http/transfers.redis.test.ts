@@ -21,6 +21,7 @@ const BACKUP: ConfigBackup = {
     fileName: 'vault-config.json',
     contentType: 'application/json',
     open: () => source(),
+    leftOut: 0,
   }),
   import: async (body) => {
     imports.emit('began');
@@ -29,7 +30,7 @@ const BACKUP: ConfigBackup = {
       received.push(whole);
       if (whole.startsWith('bad')) throw new BackupError('BACKUP_UNREADABLE');
       if (whole.startsWith('odd')) throw new TypeError('MARKER-DETAIL');
-      return { records: 3, collections: {} };
+      return { records: 3, collections: {}, replaced: [] };
     } catch (error) {
       received.push(error as Error);
       throw error;

@@ -31,6 +31,34 @@ describe('a record', () => {
     expect(await admin.call('server.reveal', { id })).toMatchObject({ password: 'MARKER-SECRET' });
   });
 
+  test('with a field called type keeps it, and comes back as it can be sent', async () => {
+    const id = await writer.call<string>('directory.add', { name: 'staff', type: 'ldap' });
+    const object = await writer.call<object>('directory.get', { id });
+    expect(object).toEqual({ id, name: 'staff', type: 'ldap' });
+    await writer.call('directory.set', object);
+    expect(await writer.call('directory.getAll', { filter: { type: 'ldap' } })).toEqual([object]);
+    expect(await admin.call('directory.reveal', { id })).toEqual(object);
+    const typed = await writer.call<object>('xo.getAllObjects', { filter: { type: 'directory' } });
+    expect(Object.keys(typed)).toEqual([id]);
+  });
+
+  test('is in the audit log under who added it, though they sign out meanwhile', async () => {
+    const user = await fixture.userWith('write');
+    const request = { jsonrpc: '2.0', id: 'add', method: 'server.add', params: newServer() };
+    user.socket.send(JSON.stringify(request));
+    user.socket.send(JSON.stringify({ jsonrpc: '2.0', id: 'leave', method: 'session.signOut' }));
+    let id: string | undefined;
+    while (id === undefined) {
+      const answer = JSON.parse(await user.frame()) as { id?: string; result?: string };
+      if (answer.id === 'add') id = answer.result;
+    }
+    expect(fixture.logger.lines).toContainEqual({
+      level: 'info',
+      message: 'audit',
+      data: expect.objectContaining({ action: 'add', userId: user.userId, id }),
+    });
+  });
+
   test('keeps a secret that is set to the mask, and changes what else is named', async () => {
     const id = await writer.call<string>('server.add', newServer({ label: 'old' }));
     await writer.call('server.set', { id, password: SECRET_MASK, label: 'new' });

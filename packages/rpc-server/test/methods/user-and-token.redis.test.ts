@@ -115,6 +115,18 @@ describe('tokens', () => {
     expect(await fixture.store.everythingStored()).not.toContain(token);
   });
 
+  test('that are replaced end the sessions of the old bearer, and only those', async () => {
+    const user = await fixture.userWith('read');
+    const client = { id: 'the same program' };
+    const old = await user.call<string>('token.create', { client });
+    const stolen = await fixture.signIn({ token: old });
+    const token = await user.call<string>('token.create', { client });
+    const own = await fixture.signIn({ token });
+    expect(await stolen.closed).toBe(4001);
+    expect(await own.call('session.getUser')).toMatchObject({ id: user.userId });
+    expect(await user.call('session.getUser')).toMatchObject({ id: user.userId });
+  });
+
   test('note where they were used last', async () => {
     const user = await fixture.userWith('read');
     const token = await user.call<string>('token.create', {});

@@ -58,3 +58,15 @@ test('gets a new password when the first start died before it could say the old 
   expect(created?.generatedPassword).toHaveLength(24);
   expect(await users.page(undefined, 10)).toHaveLength(1);
 });
+
+test('is not taken for known before the password is kept', async () => {
+  const full = new Error('no space left');
+  const refused = ensureFirstAdministrator(store.database, users, {
+    keepPassword: () => Promise.reject(full),
+  });
+  await expect(refused).rejects.toBe(full);
+  const kept: string[] = [];
+  const keepPassword = async (password: string) => void kept.push(password);
+  const created = await ensureFirstAdministrator(store.database, users, { keepPassword });
+  expect(kept).toEqual([created?.generatedPassword]);
+});

@@ -1,0 +1,58 @@
+import { describe, expect, test } from '@jest/globals';
+import { ApiMetrics } from '../../src/http/metrics.js';
+import { resolveLimits } from '../../src/limits.js';
+import { Dispatcher } from '../../src/rpc/dispatcher.js';
+import { method } from '../../src/rpc/method.js';
+import { MethodTable } from '../../src/rpc/method-table.js';
+import { Session } from '../../src/session/session.js';
+
+const CALLER = {
+  session: new Session(),
+  address: '127.0.0.1',
+  isForwarded: false,
+  notify: () => undefined,
+};
+
+/** Answers one call of a method whose result throws this when it is written as JSON. */
+async function answerWritten(failure: Error): Promise<{ answer: unknown; unexpected: unknown[] }> {
+  const unexpected: unknown[] = [];
+  const dispatcher = new Dispatcher({
+    methods: new MethodTable([
+      method({
+        name: 'test.get',
+        description: 'gives what cannot be written',
+        permission: null,
+        result: 'nothing',
+        handler: () => ({
+          toJSON: () => {
+            throw failure;
+          },
+        }),
+      }),
+    ]),
+    services: () => ({}) as ReturnType<ConstructorParameters<typeof Dispatcher>[0]['services']>,
+    recovery: () => undefined,
+    ensureFresh: () => undefined,
+    limits: resolveLimits(),
+    metrics: new ApiMetrics(() => 0),
+    onUnexpected: (_, error) => unexpected.push(error),
+  });
+  const text = await dispatcher.answer('{"jsonrpc":"2.0","id":7,"method":"test.get"}', CALLER);
+  return { answer: JSON.parse(text ?? ''), unexpected };
+}
+
+describe('an answer', () => {
+  test('that is longer than a string can be is refused as too large', async () => {
+    const { answer, unexpected } = await answerWritten(new RangeError('Invalid string length'));
+    expect(answer).toMatchObject({ id: 7, error: { code: -32004 } });
+    expect(unexpected).toEqual([]);
+  });
+
+  test('that cannot be written is an error, and never ends the process', async () => {
+    const failure = new TypeError('MARKER-DETAIL');
+    const { answer, unexpected } = await answerWritten(failure);
+    expect(answer).toMatchObject({ id: null, error: { code: expect.any(Number) } });
+    expect(JSON.stringify(answer)).not.toContain('MARKER');
+    expect(unexpected).toEqual([failure]);
+  });
+});
