@@ -233,8 +233,10 @@ export class Collection {
     { activeKey, previousKey }: DatabaseView,
     fences: readonly string[],
   ): Promise<Found[]> {
-    const tokens = new Set([this.#codec.token(index, value, activeKey)]);
-    if (previousKey !== undefined) tokens.add(this.#codec.token(index, value, previousKey));
+    // The previous first: records only go from there to the active one, so that who looks at one entry
+    // after the other misses none that is moved meanwhile.
+    const keys = previousKey === undefined ? [activeKey] : [previousKey, activeKey];
+    const tokens = new Set(keys.map((key) => this.#codec.token(index, value, key)));
     const lookup = { kind, index, tokens: [...tokens] };
     return Promise.all(this.#reader.fronts.map((front, i) => front.find(fences[i] ?? '', lookup)));
   }

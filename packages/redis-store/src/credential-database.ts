@@ -2,7 +2,7 @@
 import type { KeyId } from '@vault/crypto';
 import { removeAbandonedFiles } from './abandoned-files.js';
 import { Collection } from './collection.js';
-import { checkDefinitions } from './collection-definition.js';
+import { canonicalDefinitions, checkDefinitions } from './collection-definition.js';
 import type { DatabaseState } from './database-state.js';
 import { DegradedError, OperationRefusedError, StoreError } from './errors.js';
 import type { RecordUnreadableError } from './errors.js';
@@ -200,13 +200,15 @@ export class CredentialDatabase {
   /**
    * Writes all records of a spool, by id: what is there is replaced, and importing twice changes
    * nothing. A crash in the middle is rolled forward by the next start.
-   * @throws {OperationRefusedError} while another operation on the whole database runs
+   * @throws {OperationRefusedError} while another operation on the whole database runs, or when the key
+   *   was rotated since the spool was begun: nothing was changed
    */
   async import(spool: ImportSpool): Promise<ImportReport> {
     await spool.finish();
     const { options, keeper, identity } = this.#parts;
     const importing = { spool: spool.name, host: identity.host };
     return this.#withLock(async (lock) => {
+      checkImportable(keeper.content, spool);
       await keeper.change(lock, { importing });
       return rollImportForward(this.#context(lock), options.collections);
     }).finally(() => spool.release());
@@ -326,6 +328,9 @@ async function openOn(
       await removeAbandonedFiles(options.dataDir);
       await removeAbandonedBackups(options.dataDir, keeper.content, logger);
     }
+    // Before, this process itself may have been the one that changes them.
+    keeper.serves = (content) =>
+      refusalOf(content, options) ?? definitionsRefusal(content, options);
     // Before, a degraded database is one that does not open, and `open` says so itself.
     keeper.onDegraded = (error) => options.onDegraded?.(error);
     start.warnOfKeys();
@@ -335,6 +340,25 @@ async function openOn(
     await heartbeat.stop();
     throw asDegraded(error);
   }
+}
+
+/** Under the lock: nobody changes the key any more. @throws {OperationRefusedError} */
+function checkImportable({ state, keyId }: SealContent, spool: ImportSpool): void {
+  if (state !== 'encrypted' && state !== 'plaintext') {
+    throw new OperationRefusedError(`the database is ${state}: import again once that has ended`);
+  }
+  if ((spool.keyId ?? null) !== keyId) {
+    throw new OperationRefusedError('the key was changed while the import was read: import again');
+  }
+}
+
+/** Other collections, which another process brought about: this one would look in the wrong places. */
+function definitionsRefusal(content: SealContent, options: OpenOptions): DegradedError | undefined {
+  if (content.definitions === canonicalDefinitions(options.collections)) return undefined;
+  return new DegradedError('startFailed', {
+    cause: 'another process changed the collections of the database',
+    advice: 'give this one the same configuration, and restart it',
+  });
 }
 
 /** A state that another process brought about, and that this one may not serve. */

@@ -11,7 +11,7 @@ import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import type { VaultKey } from '@vault/crypto';
+import type { KeyId, VaultKey } from '@vault/crypto';
 import type { CollectionDefinition, CollectionDefinitions } from './collection-definition.js';
 import { RecordInvalidError, StateStaleError } from './errors.js';
 import { entriesWithout } from './filed-entry.js';
@@ -100,6 +100,11 @@ export class ImportSpool {
     const file = await open(join(dataDir, name), 'wx', SPOOL_MODE);
     holdFile(join(dataDir, name));
     return new ImportSpool(dataDir, name, definitions, key, file);
+  }
+
+  /** Key that the spooled records are under; `undefined` in a plaintext database. */
+  get keyId(): KeyId | undefined {
+    return this.#key?.id;
   }
 
   /** Records taken so far. */

@@ -133,33 +133,48 @@ export class Partition {
   async #findOne(fence: string, lookup: Lookup, wasAlone: boolean): Promise<Found> {
     if (wasAlone) {
       const { kind, index, tokens } = lookup;
-      return this.#findMany(
-        fence,
-        tokens.map((token) => this.entryKey({ kind, index, token })),
-      );
+      const keys = tokens.map((token) => this.entryKey({ kind, index, token }));
+      return this.#findMany(fence, kind, keys);
     }
     const [found] = await this.findAll(fence, [lookup]);
     return found ?? new Map<string, Buffer | undefined>();
   }
 
   /** As {@link findAll} for one lookup, step by step; the fence must stand before and after. */
-  async #findMany(fence: string, entryKeys: readonly string[]): Promise<Found> {
+  async #findMany(
+    fence: string,
+    kind: FiledEntry['kind'],
+    entryKeys: readonly string[],
+  ): Promise<Found> {
     const found = new Map<string, Buffer | undefined>();
     for (const key of entryKeys) {
-      let cursor = '0';
-      do {
-        // oxlint-disable no-await-in-loop -- a cursor is followed step by step
-        const reply = await this.#link.command('SSCAN', key, cursor, 'COUNT', SSCAN_COUNT);
-        const [next, members] = Array.isArray(reply) ? (reply as [Reply, Reply]) : ['0', []];
-        cursor = String(next);
-        const ids = texts(members).filter((id) => !found.has(id));
+      // oxlint-disable no-await-in-loop -- a cursor is followed step by step
+      for await (const members of this.#membersOf(kind, key)) {
+        const ids = members.filter((id) => !found.has(id));
         const values = await this.readMany(ids);
-        // oxlint-enable no-await-in-loop
         ids.forEach((id, i) => found.set(id, values[i]));
-      } while (cursor !== '0');
+      }
+      // oxlint-enable no-await-in-loop
     }
     if ((await this.readFence()) !== fence) throw new StateStaleError();
     return found;
+  }
+
+  /** Ids in an entry, page by page. */
+  async *#membersOf(kind: FiledEntry['kind'], key: string): AsyncGenerator<string[]> {
+    if (kind === 'unique') {
+      const id = await this.#link.get(key);
+      if (id !== undefined) yield [id.toString()];
+      return;
+    }
+    let cursor = '0';
+    do {
+      // oxlint-disable-next-line no-await-in-loop -- a cursor is followed step by step
+      const reply = await this.#link.command('SSCAN', key, cursor, 'COUNT', SSCAN_COUNT);
+      const [next, members] = Array.isArray(reply) ? (reply as [Reply, Reply]) : ['0', []];
+      cursor = String(next);
+      yield texts(members);
+    } while (cursor !== '0');
   }
 
   /** The fence bytes that stand in Redis. */

@@ -221,7 +221,7 @@ function makeClient(options: RedisOptions): Client {
     // The first connection fails as a whole when its attempts are used up; later ones go on for ever.
     retryStrategy: retryDelay,
     // A failover leaves us on a demoted master: connect anew, and send the command again.
-    reconnectOnError: (error: Error) => (error.message.startsWith('READONLY') ? 2 : false),
+    reconnectOnError: (error: Error) => (replyWord(error.message) === 'READONLY' ? 2 : false),
     ...(options.username === undefined ? {} : { username: options.username }),
     ...(options.password === undefined ? {} : { password: options.password }),
     ...(options.db === undefined ? {} : { db: options.db }),
@@ -260,12 +260,21 @@ async function translated<T>(reply: Promise<T>): Promise<T> {
   }
 }
 
+/**
+ * The word that an error reply begins with. Until Redis 6.2 one that was met inside a script stands
+ * behind a place in it: `ERR Error running script (…): @user_script:102: … -READONLY You can't …`.
+ */
+export function replyWord(message: string): string | undefined {
+  const inScript = /^(?:ERR )?Error running script\b.* -([A-Z]+) /.exec(message);
+  return (inScript ?? /^(?:ERR )?([A-Z]+)\b/.exec(message))?.[1];
+}
+
 /** @returns the error of ours for a failure of the client; its message holds no argument of the command */
 export function translateError(error: unknown): Error {
   if (error instanceof StoreError) return error;
   // Not `instanceof`: the client's errors may come from another realm (a worker, a test's own context).
   const { name, message, code } = errorFacts(error);
-  const word = /^(?:ERR )?([A-Z]+)\b/.exec(message)?.[1];
+  const word = replyWord(message);
   if (word !== undefined && Object.hasOwn(REPLY_ADVICE, word)) {
     return new RedisRefusedError(word, REPLY_ADVICE[word] ?? '');
   }

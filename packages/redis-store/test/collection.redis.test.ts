@@ -294,6 +294,12 @@ describe('an encrypted collection', () => {
     ]);
   });
 
+  test('finds a record that is too long for a call of many, by a unique value too', async () => {
+    const made = await store(newKey(), { ...SERVER, paddingBytes: 65_536 });
+    const id = await made.servers.add({ host: 'long', password: 'x'.repeat(1_000_000) });
+    expect(ids(await made.servers.find({ host: 'long' }))).toEqual([id]);
+  });
+
   test('pads records to one length where the definition says so', async () => {
     const made = await store(newKey(), { ...SERVER, paddingBytes: 256 });
     const client = made.redis.client();
@@ -323,6 +329,29 @@ describe('while a rekey runs', () => {
     made.views.next = rest;
     expect(ids(await made.servers.find({ username: 'root' }))).toEqual([a, b].toSorted());
     expect((await made.servers.get(a))?.record['label']).toBe('moved');
+  });
+
+  test('a search step by step looks under the old key first, from which records only go away', async () => {
+    const [oldKey, newer] = [newKey(), newKey()];
+    const made = await store(oldKey);
+    await Promise.all(
+      Array.from({ length: 300 }, (_, n) => made.servers.add({ host: `h${n}`, username: 'root' })),
+    );
+    const [oldEntry] = await made.redis.client().keys('vault:{server}:i:username:*');
+    const rekeying = viewOf(newer, SERVER, { epoch: 2, state: 'rekeying', previousKey: oldKey });
+    await made.raiseFences(rekeying);
+    made.views.next = rekeying;
+    await made.servers.add({ host: 'new', username: 'root' });
+    const monitor = await made.redis.client().monitor();
+    const scanned: string[] = [];
+    monitor.on('monitor', (_time: string, [command, key]: string[]) => {
+      if (command?.toUpperCase() === 'SSCAN') scanned.push(key ?? '');
+    });
+    expect(await made.servers.find({ username: 'root' })).toHaveLength(301);
+    await made.redis.client().ping();
+    monitor.disconnect();
+    expect(scanned[0]).toBe(oldEntry);
+    expect(new Set(scanned).size).toBe(2);
   });
 
   test('a unique value stays unique across the two keys', async () => {

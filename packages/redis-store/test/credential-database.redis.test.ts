@@ -1,5 +1,6 @@
 /** The main roads: encrypt a live database, serve it, decrypt it again. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import type { KeyCustody } from '../src/custody.js';
 import { contents, DatabaseFixture, fill } from './database-fixture.js';
 
 let fixture: DatabaseFixture;
@@ -53,6 +54,33 @@ describe('encrypting a live database', () => {
         .filter((line) => !/meta|^\{"v":1|^-$/.test(line))
         .join('\n');
     expect(withoutState(await fixture.dump())).toBe(withoutState(plain));
+  });
+
+  it('serves plaintext where the keys cannot be removed, says so, and removes them at a later start', async () => {
+    const { custody } = fixture;
+    const before = await fixture.using({}, async (database) => {
+      await fill(database, 3);
+      return contents(database);
+    });
+    const readOnly: KeyCustody = {
+      load: () => custody.load(),
+      append: () => custody.append(),
+      appendRefusal: () => custody.appendRefusal(),
+      remove: () => Promise.reject(new Error('read-only file system')),
+    };
+    for (let start = 0; start < 2; start++) {
+      // oxlint-disable-next-line no-await-in-loop -- one start after the other
+      await fixture.using({ encrypt: false, custody: readOnly }, async (database) => {
+        expect(await contents(database)).toEqual(before);
+        const { keptKeysBecause } = await database.status();
+        expect(keptKeysBecause).toContain('could not be removed from its halves: read-only');
+      });
+    }
+    expect((await custody.load()).ring.ids).toHaveLength(1);
+    await fixture.using({ encrypt: false }, async (database) => {
+      expect(await contents(database)).toEqual(before);
+    });
+    expect((await custody.load()).ring.ids).toEqual([]);
   });
 
   it('opens again and again without a migration', async () => {

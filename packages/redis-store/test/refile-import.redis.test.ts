@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { CollectionDefinition } from '../src/collection-definition.js';
 import type { CredentialDatabase } from '../src/credential-database.js';
+import type { DegradedError } from '../src/errors.js';
 import type { OpenOptions } from '../src/open-options.js';
 import { currentIdentity } from '../src/process-identity.js';
 import { contents, DatabaseFixture, fill, USER } from './database-fixture.js';
@@ -94,6 +95,25 @@ describe.each([true, false])('changed definitions, encryption %s', (encrypt) => 
     await fixture.using({ encrypt }, async (database) => {
       expect(await database.verify()).toMatchObject({ isSound: true, records: 6 });
     });
+  });
+
+  it('leave no process to go on with what it knew before', async () => {
+    const degraded: DegradedError[] = [];
+    const old = await fixture.open({ encrypt, onDegraded: (error) => degraded.push(error) });
+    await fill(old, 5);
+    const more = {
+      ...SERVER,
+      indexes: { ...SERVER.indexes, byLabel: { kind: 'exact', fields: ['label'] } },
+    } as const;
+    await fixture.using({ encrypt, collections: { server: more, user: USER } }, async (changed) => {
+      const writing = old.collection('server').add({ host: 'late', label: 'late' });
+      await expect(writing).rejects.toMatchObject({ reason: 'startFailed' });
+      expect(degraded.map(({ details }) => details.cause)).toEqual([
+        'another process changed the collections of the database',
+      ]);
+      expect(await changed.verify()).toMatchObject({ isSound: true, records: 6 });
+    });
+    await fixture.closeAll();
   });
 
   it('are refused when a collection that is gone has records', async () => {
@@ -230,6 +250,23 @@ describe.each([true, false])('an import, encryption %s', (encrypt) => {
     await hold(dead);
     await fixture.using({ encrypt }, async () => expect(fixture.files()).toEqual(['vault-state']));
     expect(await fixture.client.get(LOCK)).toBeNull();
+  });
+
+  it('that was begun under another key than the active one is refused, and hinders nothing', async () => {
+    await fixture.using({}, async (database) => {
+      await fill(database, 5);
+      const spool = await database.openImport();
+      await spool.add('server', 'imported', { host: 'imported' });
+      await database.rotateKey();
+      const refused = database.import(spool);
+      await expect(refused).rejects.toMatchObject({ code: 'OPERATION_REFUSED' });
+      await spool.abort();
+      expect(await database.collection('server').get('imported')).toBeUndefined();
+      await database.rotateKey();
+    });
+    await fixture.using({}, async (database) => {
+      expect(await database.verify()).toMatchObject({ isSound: true, records: 6 });
+    });
   });
 
   it('of a record that does not fit is refused before anything changes', async () => {

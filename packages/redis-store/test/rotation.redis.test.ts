@@ -196,6 +196,50 @@ describe('a rotation cut short', () => {
     }
   });
 
+  test('leaves a record that cannot be read where it is, under its old key, and ends', async () => {
+    const database = await fixture.open();
+    await fill(database, 20);
+    const bad = await database.collection('server').add({ host: 'bad' });
+    const name = `vault:{server}:r:${bad}`;
+    const stored = (await fixture.client.getBuffer(name)) ?? Buffer.alloc(0);
+    stored[stored.length - 1] = (stored.at(-1) ?? 0) ^ 1;
+    await fixture.client.set(name, stored);
+    const { previousKeyId, activeKeyId } = await database.rotateKey();
+    expect(database.state).toBe('encrypted');
+    expect((await keysInUse()).toSorted()).toEqual([previousKeyId, activeKeyId].toSorted());
+    const { problems } = await database.verify();
+    expect(problems).toEqual([expect.objectContaining({ kind: 'unreadable', id: bad })]);
+    await expect(database.deleteInactiveKeys()).rejects.toMatchObject({
+      code: 'OPERATION_REFUSED',
+    });
+    expect(fixture.logger.lines).toContainEqual(
+      expect.objectContaining({ message: 'A record cannot be read and was left as it is' }),
+    );
+    await fixture.using({}, async (again) => expect(again.state).toBe('encrypted'));
+  });
+
+  test('taken up again encrypts only what is not under the new key yet', async () => {
+    const before = new Map<string, Buffer | null>();
+    const read = async (): Promise<[string, Buffer | null][]> => {
+      const names = await fixture.client.keys('vault:{*}:r:*');
+      return Promise.all(
+        names.map(async (name) => [name, await fixture.client.getBuffer(name)] as const),
+      ) as Promise<[string, Buffer | null][]>;
+    };
+    const stop = async (step: string): Promise<void> => {
+      if (step !== 'refile-written') return;
+      for (const [name, bytes] of await read()) before.set(name, bytes);
+      throw new Error('stopped');
+    };
+    const database = await fixture.open({ onStep: stop });
+    await fill(database, 20);
+    await database.rotateKey().catch(() => undefined);
+    await database.close();
+    await fixture.using({}, async (again) => expect(again.state).toBe('encrypted'));
+    expect(before.size).toBe(21);
+    expect(new Map(await read())).toEqual(before);
+  });
+
   test('is finished by another process that serves', async () => {
     let isArmed = false;
     const cut = await fixture.open({

@@ -75,3 +75,21 @@ test('at its end: the other finishes, and the first deletes its plaintext when i
   ]);
   expect(existsSync(join(fixture.dataDir, 'encryption-backup.json.manifest'))).toBe(false);
 });
+
+test('while the first wrote its backup: what it had written is deleted when it is back', async () => {
+  await cutAt('state-set');
+  const [{ databaseId }] = [
+    JSON.parse(((await fixture.client.get('vault:{meta}:seal')) ?? '').split('\n')[0] ?? '') as {
+      databaseId: string;
+    },
+  ];
+  const head = { format: 'vault-migration-backup', version: 1, databaseId, of: 'plaintext' };
+  const cut = '.encryption-backup.json.4711-0a1b2c3d4e5f.tmp';
+  const text = `${JSON.stringify(head).slice(0, -1)},"records":[\n{"collection":"server","id":"a"`;
+  writeFileSync(join(fixture.dataDir, cut), text);
+  await fixture.using({ dataDir: otherDir }, async (database) => {
+    expect(database.state).toBe('encrypted');
+  });
+  await fixture.using({}, async (database) => expect(database.state).toBe('encrypted'));
+  expect(fixture.files()).not.toContain(cut);
+});

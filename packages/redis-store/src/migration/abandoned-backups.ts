@@ -11,7 +11,8 @@ import type { SealContent } from '../seal.js';
 import type { StoreLogger } from '../store-logger.js';
 import { manifestPathOf } from './backup.js';
 
-const PLAIN_BACKUP = /^encryption-backup.*\.json$/;
+/** Whole ones, and those that were being written: see `temporaryPath` in `durable-file.ts`. */
+const PLAIN_BACKUP = /^(?:encryption-backup.*\.json|\.encryption-backup.*\.json\..*\.tmp)$/;
 /** The first line of a backup is shorter by far. */
 const HEAD_BYTES = 4096;
 

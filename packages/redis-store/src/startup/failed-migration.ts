@@ -15,13 +15,18 @@ export function migrationFailed(
   content: SealContent | undefined,
   dataDir: string,
 ): DegradedError {
-  const backupPath = backupPathOf(content, dataDir) ?? join(dataDir, FIRST_BACKUP);
+  const cause = messageOf(error);
   const advice = migrationAdvice(content, dataDir);
-  return new DegradedError(
-    'migrationFailed',
-    { backupPath, cause: messageOf(error), advice },
-    { cause: error },
-  );
+  // A rotation, an import and a change of the collections make no backup.
+  const hasNone = content?.migration === null && !isPlainStart(content);
+  const backupPath = backupPathOf(content, dataDir) ?? join(dataDir, FIRST_BACKUP);
+  const details = hasNone ? { cause, advice } : { backupPath, cause, advice };
+  return new DegradedError('migrationFailed', details, { cause: error });
+}
+
+/** Where an *encrypt* or *decrypt* failed before the seal spoke of it. */
+function isPlainStart({ state, importing, previousDefinitions }: SealContent): boolean {
+  return state !== 'rekeying' && importing === null && previousDefinitions === null;
 }
 
 /** As it is, with the backup that is there: a Redis that was rolled back in the middle may lack records that it has. */
