@@ -21,7 +21,8 @@ const TAIL = `## [collections.name]
 
 Your own kinds of credentials, beside the built-in collections; also more fields and indexes for those (but not for \`user\` and
 \`token\`). Each gets the methods \`<name>.add\`, \`set\`, \`get\`, \`getAll\`, \`remove\` and \`reveal\`. A change of indexes or
-partitions is migrated at the next start.
+partitions is migrated at the next start. Give all servers of one Redis the same: one that still runs with others is degraded
+until it is restarted.
 
 \`\`\`toml
 [collections.apikey]
