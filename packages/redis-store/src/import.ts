@@ -223,9 +223,7 @@ interface Place {
   readonly partition: Partition;
 }
 
-function alone(record: SpooledRecord): SpooledRecord[] {
-  return [record];
-}
+const alone = (record: SpooledRecord): SpooledRecord[] => [record];
 
 class Importer {
   readonly #context: MigrationContext;
