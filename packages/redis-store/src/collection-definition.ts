@@ -133,6 +133,15 @@ export function canonicalDefinitions(definitions: CollectionDefinitions): string
   return JSON.stringify(canonical);
 }
 
+const rowsOf = (canonical: string): string[] =>
+  (JSON.parse(canonical) as readonly unknown[]).map((row) => JSON.stringify(row));
+
+/** Whether each collection of `own` stands just so among `all`; both as {@link canonicalDefinitions}. */
+export function isWithin(own: string, all: string): boolean {
+  const rows = new Set(rowsOf(all));
+  return rowsOf(own).every((row) => rows.has(row));
+}
+
 /** SHA-256 of {@link canonicalDefinitions}, base64url. */
 export function definitionsHash(definitions: CollectionDefinitions): string {
   return createHash('sha256').update(canonicalDefinitions(definitions)).digest('base64url');

@@ -2,7 +2,7 @@
 import type { KeyId } from '@vault/crypto';
 import { removeAbandonedFiles } from './abandoned-files.js';
 import { Collection } from './collection.js';
-import { canonicalDefinitions, checkDefinitions } from './collection-definition.js';
+import { canonicalDefinitions, checkDefinitions, isWithin } from './collection-definition.js';
 import type { DatabaseState } from './database-state.js';
 import { DegradedError, OperationRefusedError, StoreError } from './errors.js';
 import type { RecordUnreadableError } from './errors.js';
@@ -352,12 +352,13 @@ function checkImportable({ state, keyId }: SealContent, spool: ImportSpool): voi
   }
 }
 
-/** Other collections, which another process brought about: this one would look in the wrong places. */
+/** Collections of this process that another one changed: this one would look in the wrong places. */
 function definitionsRefusal(content: SealContent, options: OpenOptions): DegradedError | undefined {
-  if (content.definitions === canonicalDefinitions(options.collections)) return undefined;
+  if (isWithin(canonicalDefinitions(options.collections), content.definitions)) return undefined;
   return new DegradedError('startFailed', {
     cause: 'another process changed the collections of the database',
-    advice: 'give this one the same configuration, and restart it',
+    advice:
+      'all processes need the same ones: restart this one with the collections of the other, or all with those of before',
   });
 }
 

@@ -116,6 +116,18 @@ describe.each([true, false])('changed definitions, encryption %s', (encrypt) => 
     await fixture.closeAll();
   });
 
+  it('hinder no process that knows nothing of a collection that was added', async () => {
+    const old = await fixture.open({ encrypt });
+    await fill(old, 5);
+    const collections = { server: SERVER, user: USER, more: USER };
+    await fixture.using({ encrypt, collections }, async (changed) => {
+      const id = await old.collection('server').add({ host: 'late' });
+      expect((await changed.collection('server').get(id))?.id).toBe(id);
+      expect(await old.verify()).toMatchObject({ isSound: true, records: 7 });
+    });
+    await fixture.closeAll();
+  });
+
   it('are refused when a collection that is gone has records', async () => {
     await fixture.using({ encrypt }, async (database) => fill(database, 5));
     const error = await fixture.openDegraded({ encrypt, collections: { server: SERVER } });

@@ -62,8 +62,12 @@ export class DatabaseConfigBackup implements ConfigBackup {
     let leftOut = 0;
     const leaveOut = (collection: string, cause: Error): void => {
       leftOut += 1;
+      const incomplete = new BackupError('BACKUP_INCOMPLETE', `collection ${collection}`);
+      if (!skipUnreadable) {
+        this.#logger.error(`the export was given up: ${incomplete.message}`, { cause });
+        throw incomplete;
+      }
       this.#logger.error('a record is missing in the exported backup', { cause });
-      if (!skipUnreadable) throw new BackupError('BACKUP_INCOMPLETE', `collection ${collection}`);
     };
     return {
       get leftOut() {
@@ -174,6 +178,8 @@ function pipeTo<Target extends Readable & NodeJS.WritableStream>(
   source: Readable,
   target: Target,
 ): Target {
+  // It may fail before anybody reads the target: who does so later gets the error all the same.
+  target.on('error', () => undefined);
   source.once('error', (error) => target.destroy(error));
   target.once('close', () => source.destroy());
   return source.pipe(target);

@@ -98,20 +98,18 @@ export async function* decryptStream(
   isArmored: boolean,
 ): AsyncGenerator<Uint8Array> {
   const failure: { source?: Error } = {};
-  const guarded = keepFailure(source, failure);
+  const stall = new StallGuard();
+  const guarded = keepFailure(source, failure, () => stall.sourceEnded());
   const openpgp = await loadOpenPgp();
   try {
     const message: OpenPgp.Message<OpenPgp.MaybeStream<string | Uint8Array>> = isArmored
       ? await openpgp.readMessage({ armoredMessage: toTextStream(guarded), config: READ_CONFIG })
       : await openpgp.readMessage({ binaryMessage: toWebStream(guarded), config: READ_CONFIG });
     checkRecipients(openpgp.enums, message);
-    const { data } = await openpgp.decrypt({
-      message,
-      passwords: [passphrase],
-      format: 'binary',
-      config: READ_CONFIG,
-    });
-    yield* data as AsyncIterable<Uint8Array>;
+    const { data } = await stall.wait(
+      openpgp.decrypt({ message, passwords: [passphrase], format: 'binary', config: READ_CONFIG }),
+    );
+    yield* stall.watched(data as AsyncIterable<Uint8Array>);
   } catch (error) {
     if (failure.source !== undefined) throw failure.source;
     if (error instanceof BackupError) throw error;
@@ -119,13 +117,69 @@ export async function* decryptStream(
   }
 }
 
+/** Longest that the library computes once it has read all. */
+const STALL_LIMIT_MS = 15_000;
+
+/**
+ * What a wrong key makes of a message can begin as a packet that the library waits for the rest of,
+ * for ever. It has read all by then, so what takes long after that never ends.
+ */
+class StallGuard {
+  #hasSourceEnded = false;
+  #refuse: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  sourceEnded(): void {
+    this.#hasSourceEnded = true;
+    this.#arm();
+  }
+
+  /** @throws {BackupError} `BACKUP_UNREADABLE` where it does not end */
+  async wait<T>(work: Promise<T>): Promise<T> {
+    const stalled = new Promise<never>((_, reject) => {
+      this.#refuse = () => reject(new BackupError('BACKUP_UNREADABLE'));
+    });
+    this.#arm();
+    try {
+      return await Promise.race([work, stalled]);
+    } finally {
+      clearTimeout(this.#timer);
+      this.#refuse = undefined;
+    }
+  }
+
+  /** Waits for the library only, not for whoever reads. */
+  async *watched<T>(source: AsyncIterable<T>): AsyncGenerator<T> {
+    const iterator = source[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        // oxlint-disable-next-line no-await-in-loop -- one piece after the other
+        const next = await this.wait(iterator.next());
+        if (next.done === true) return;
+        yield next.value;
+      }
+    } finally {
+      // Not waited for: one that does not end would never end here either.
+      iterator.return?.().catch(() => undefined);
+    }
+  }
+
+  #arm(): void {
+    clearTimeout(this.#timer);
+    if (!this.#hasSourceEnded || this.#refuse === undefined) return;
+    this.#timer = setTimeout(this.#refuse, STALL_LIMIT_MS);
+  }
+}
+
 /** Remembers an error of the source (an upload that was cut off, a limit), which is not the file's fault. */
 async function* keepFailure(
   source: AsyncIterable<Uint8Array>,
   failure: { source?: Error },
+  onEnd: () => void,
 ): AsyncGenerator<Uint8Array> {
   try {
     yield* source;
+    onEnd();
   } catch (error) {
     failure.source = error instanceof Error ? error : new Error('the source failed');
     throw error;

@@ -3,7 +3,7 @@
  * passphrase: an unattended backup that goes on working once the database is encrypted.
  */
 import { randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StoreLogger } from '@vault/redis-store';
 import type { DatabaseConfigBackup } from './config-backup.js';
@@ -22,7 +22,9 @@ export interface ScheduledExportOptions {
 }
 
 /** The names that exports have; other files of the folder are never touched. */
-const EXPORT_NAME = /^vault-config_\d{8}T\d{6}Z\.json\.gz(?:\.pgp)?$/;
+const EXPORT_NAME = /^vault-config_\d{8}T\d{6}Z\.json\.gz(?:\.pgp)?(?:\.incomplete)?$/;
+/** Of one in which records are missing: it never pushes out a complete one. */
+const INCOMPLETE = '.incomplete';
 /** Timers of Node count at most this far, about 24 days: a longer wait is made of several. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
@@ -58,7 +60,7 @@ export class ScheduledExport {
   /** What was exported before the encryption stays until newer ones push it out. */
   #warnOfPlaintext(exports: readonly string[]): void {
     const { protection, folder, logger } = this.#options;
-    const files = exports.filter((name) => !name.endsWith('.pgp'));
+    const files = exports.filter((name) => !name.includes('.pgp'));
     if (protection === undefined || files.length === 0) return;
     logger.warn('Config backups from before are not encrypted: delete them', { folder, files });
   }
@@ -84,13 +86,11 @@ export class ScheduledExport {
       const { file, leftOut } = await this.#export();
       if (leftOut === 0) {
         logger.info('scheduled config backup written', { file });
-        await this.#removeOld();
-        return;
+      } else {
+        const what = 'scheduled config backup is not complete: run vault-server verify';
+        logger.error(what, { file, leftOut });
       }
-      // Older ones may be the last that hold what is missing in it.
-      const what =
-        'scheduled config backup is not complete: older ones are kept; run vault-server verify';
-      logger.error(what, { file, leftOut });
+      await this.#removeOld();
     } catch (error) {
       logger.error('scheduled config backup failed', { folder, cause: error });
     }
@@ -104,27 +104,31 @@ export class ScheduledExport {
       // One that cannot be read keeps the rest from nothing.
       skipUnreadable: true,
     });
-    const path = join(folder, prepared.fileName);
     const temporary = join(folder, `.${randomUUID()}.part`);
     const file = await open(temporary, 'wx', 0o600);
     try {
       // Appends each piece; unlike `write`, never in part.
       for await (const piece of prepared.open()) await file.appendFile(piece as Uint8Array);
       await file.sync();
+      const { fileName, leftOut } = prepared;
+      const path = join(folder, leftOut === 0 ? fileName : `${fileName}${INCOMPLETE}`);
       await rename(temporary, path);
+      await syncFolder(folder);
+      return { file: path, leftOut };
     } catch (error) {
-      await unlink(temporary);
+      await rm(temporary, { force: true });
       throw error;
     } finally {
       await file.close();
     }
-    await syncFolder(folder);
-    return { file: path, leftOut: prepared.leftOut };
   }
 
+  /** Complete ones and others, each among themselves. */
   async #removeOld(): Promise<void> {
     const { folder, keep } = this.#options;
-    const old = (await this.#exports()).slice(0, -keep);
+    const all = await this.#exports();
+    const complete = all.filter((name) => !isIncomplete(name));
+    const old = [...complete.slice(0, -keep), ...all.filter(isIncomplete).slice(0, -keep)];
     await Promise.all(old.map((name) => unlink(join(folder, name))));
   }
 
@@ -134,6 +138,8 @@ export class ScheduledExport {
     return names.filter((name) => EXPORT_NAME.test(name)).toSorted();
   }
 }
+
+const isIncomplete = (name: string): boolean => name.endsWith(INCOMPLETE);
 
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');

@@ -170,12 +170,8 @@ export function methodsOfCollection(name: string, definition: CollectionDefiniti
       permission: 'read',
       result: 'array of records, each as from get',
       async handler(query, { services }) {
-        const records = await collectRecords(
-          services.database.collection(name),
-          query,
-          services.limits.answerBytes,
-        );
-        return records.map(mask);
+        const collection = services.database.collection(name);
+        return collectRecords(collection, query, mask, services.limits.answerBytes);
       },
     }),
     method({

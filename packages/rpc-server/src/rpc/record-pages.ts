@@ -40,10 +40,10 @@ export async function* recordPages(
   }
 }
 
-/** About the characters of a record as JSON, never more: what is too long is known before it is written. */
-function leastLength({ record }: StoredRecord): number {
+/** About the characters of an object as JSON, never more: what is too long is known before it is written. */
+function leastLength(object: JsonObject): number {
   let length = 0;
-  for (const value of Object.values(record)) {
+  for (const value of Object.values(object)) {
     if (typeof value === 'string') length += value.length;
     else if (typeof value === 'object') length += JSON.stringify(value).length;
   }
@@ -51,32 +51,37 @@ function leastLength({ record }: StoredRecord): number {
 }
 
 /**
+ * @param shape makes of a record what the answer has of it
  * @param answerBytes longest answer: no more is read than could be in one
  * @throws {ApiError} RESULT_TOO_LARGE when there are more than one answer can hold
  */
 export async function collectRecords(
   collection: RecordCollection,
   query: RecordQuery,
+  shape: (stored: StoredRecord) => JsonObject,
   answerBytes: number,
-): Promise<StoredRecord[]> {
-  const records: StoredRecord[] = [];
+): Promise<JsonObject[]> {
+  const objects: JsonObject[] = [];
   let length = 0;
   const bounded = { ...query, limit: Math.min(query.limit ?? Infinity, RECORDS_MAX + 1) };
   for await (const page of recordPages(collection, bounded)) {
-    records.push(...page);
-    for (const record of page) length += leastLength(record);
+    for (const stored of page) {
+      const object = shape(stored);
+      length += leastLength(object);
+      objects.push(object);
+    }
     if (length > answerBytes) {
       throw new ApiError(
         'RESULT_TOO_LARGE',
         `the records are over ${answerBytes} bytes: ask page by page with limit and after`,
       );
     }
-    if (records.length > RECORDS_MAX) {
+    if (objects.length > RECORDS_MAX) {
       throw new ApiError(
         'RESULT_TOO_LARGE',
         `there are more than ${RECORDS_MAX} records: ask page by page with limit and after`,
       );
     }
   }
-  return records;
+  return objects;
 }

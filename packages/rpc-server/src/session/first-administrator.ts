@@ -5,6 +5,9 @@ import type { Users } from './users.js';
 
 export const FIRST_ADMINISTRATOR_EMAIL = 'admin@admin.net';
 
+/** Among the first of them an administrator is looked for. */
+const USERS_LOOKED_AT = 1000;
+
 export interface FirstAdministratorOptions {
   /** Default `admin@admin.net`, as in Xen Orchestra. */
   readonly email?: string | undefined;
@@ -25,7 +28,8 @@ export interface FirstAdministrator {
  * that deleting user records in Redis never brings a new administrator about.
  *
  * A crash, or a password that could not be kept, before the seal leaves a user whose password nobody
- * has read: the next start gives it a new one.
+ * has read: the next start gives it a new one. A seal that was made anew over users that are there
+ * (`accept-database`) has forgotten that there was one: who is an administrator then, stays the one.
  * @returns `undefined` when there was one already
  */
 export async function ensureFirstAdministrator(
@@ -34,6 +38,13 @@ export async function ensureFirstAdministrator(
   { email = FIRST_ADMINISTRATOR_EMAIL, password, keepPassword }: FirstAdministratorOptions = {},
 ): Promise<FirstAdministrator | undefined> {
   if (database.isBootstrapped) return undefined;
+  const others = (await users.page(undefined, USERS_LOOKED_AT)).filter(
+    (user) => user.email !== email,
+  );
+  if (others.some(({ permission }) => permission === 'admin')) {
+    await database.markBootstrapped();
+    return undefined;
+  }
   const generatedPassword = password === undefined ? generatePassword() : undefined;
   const secret = password ?? generatedPassword;
   const fields = { email, permission: 'admin' as const, ...(secret ? { password: secret } : {}) };

@@ -13,6 +13,14 @@ import type { ExportParams } from '../../src/backup/port.js';
 import { MemoryDatabase, SAMPLE } from './memory-database.js';
 
 const PASSPHRASE = 'correct horse battery';
+/** A backup with a bit of its session key turned over: decrypted, it begins as a packet that openpgp 6 waits for the rest of. */
+const NEVER_ENDING =
+  'wy4ECQMIAx0KKLtmH1X/GX9IJHmQGREotyEChJbYelew+W72WI1QiN6PHx6cW0gP0sCrAep8olUyETzPo++4qbEm7p5Luw7ahM9n' +
+  '/Fo1wrLmH9sOoavfqybkIHRzF1m0VKFoJ3yOGDR8YvBw2BPOUsQHoV/Di2zL8/7KcqkkQ1n3BKu3BXe2OFjqxltMy+ixjoaEWA12' +
+  'dqm9mQWObiDwgkuUr5m4G8uwC+EHDgCQQdWJG1g/LU7rrjo0ldG02vPTZGvNMkckcSNJDdpdVNsJaJnfRsH5yPEyHofK8S51vtGV' +
+  '+/VfsisT6f+uid8kTTC217lTd7nQlkenCFcT9XbwmAUgWJfFn2GGNYcOzCNWMd+hGBeQ1tr3nsYmZBKVeKde8ekrfv5MWWraq8nl' +
+  'W5JTMReMOBmQeT+8S8KO2U7NJPALA7/0UpTgcyxvoUI0KIe8d/Up4H+qRNt+5THIHzmFBIo6jhlvafqy811+yJY4F5gbwrF7I5tz' +
+  'ITuhc0PUeOdGWNQCeYYU3URc7Nwz/tB/1M79abme6jwZDCBc1bLY';
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
 function backupOf(database: MemoryDatabase): DatabaseConfigBackup {
@@ -220,6 +228,10 @@ describe('an import is refused, with nothing changed, for', () => {
       // oxlint-disable-next-line no-await-in-loop -- one file after the other
       expect(await refusal(altered)).toMatch(/^BACKUP_(UNREADABLE|REFUSED)$/);
     }
+  });
+
+  it('an encrypted file that the library would read for ever', async () => {
+    expect(await refusal(Buffer.from(NEVER_ENDING, 'base64'))).toBe('BACKUP_UNREADABLE');
   });
 
   it.each<[string, string | Buffer, string]>([

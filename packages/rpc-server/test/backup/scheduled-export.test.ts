@@ -1,4 +1,4 @@
-import { createReadStream, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { createReadStream, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { Resources } from '../../../../test/harness/resources.js';
@@ -68,14 +68,27 @@ describe('a scheduled export', () => {
     expect(names).toEqual(expect.arrayContaining(['notes.txt', old[1]]));
   });
 
-  it('keeps every older one while a record cannot be read, and says so', async () => {
+  it('in which a record is missing says so, and pushes out no complete one', async () => {
     const folder = resources.use(new TemporaryFolder('vault-export'));
     const old = [1, 2, 3].map((month) => `vault-config_2020010${month}T000000Z.json.gz.pgp`);
     for (const name of old) writeFileSync(folder.join(name), '');
     const database = new MemoryDatabase(SAMPLE, true);
     database.damaged.add('s1');
+    const [kept = '', newer = ''] = [old[1], old[2]];
     expect(await exportOnce(folder.path, database)).toContain('is not complete');
-    expect(readdirSync(folder.path)).toEqual(expect.arrayContaining(old));
+    const incomplete = readdirSync(folder.path).filter((name) => name.endsWith('.incomplete'));
+    expect(incomplete).toHaveLength(1);
+    expect(readdirSync(folder.path)).toEqual(expect.arrayContaining([kept, newer]));
+
+    // Later ones, of which two are kept beside the two complete ones.
+    for (const day of [2, 3]) {
+      const name = `vault-config_2020020${day}T000000Z.json.gz.pgp.incomplete`;
+      writeFileSync(folder.join(name), '');
+    }
+    rmSync(folder.join(incomplete[0] ?? ''));
+    await exportOnce(folder.path, database);
+    expect(readdirSync(folder.path)).toHaveLength(4);
+    expect(readdirSync(folder.path)).toEqual(expect.arrayContaining([kept, newer]));
   });
 
   it('warns of plaintext ones from before the encryption', async () => {

@@ -70,3 +70,10 @@ test('is not taken for known before the password is kept', async () => {
   const created = await ensureFirstAdministrator(store.database, users, { keepPassword });
   expect(kept).toEqual([created?.generatedPassword]);
 });
+
+test('is not made where another administrator is there already', async () => {
+  await users.create({ email: 'root@example.org', permission: 'admin', password: 'their own' });
+  expect(await ensureFirstAdministrator(store.database, users)).toBeUndefined();
+  expect(await users.byEmail(FIRST_ADMINISTRATOR_EMAIL)).toBeUndefined();
+  expect(store.database.isBootstrapped).toBe(true);
+});
