@@ -62,13 +62,13 @@ export function maskedObject(
   { id, record }: StoredRecord,
 ): JsonObject {
   // Filled name by name: made from entries, it would be slow to make and slow to write as JSON.
-  const masked: Record<string, Json | undefined> = { type };
+  const masked: Record<string, Json | undefined> = {};
   for (const name of Object.keys(record)) {
     // What no definition names may be a secret of an earlier definition.
     const isOpen = Object.hasOwn(fields, name) && fields[name]?.type !== 'secret';
     masked[name] = isOpen ? record[name] : SECRET_MASK;
   }
-  return Object.assign(masked, { id });
+  return Object.assign(masked, Object.hasOwn(record, 'type') ? { id } : { id, type });
 }
 
 /** As {@link maskedObject}, for who gets objects of all collections at once: `type` is the collection, whatever its fields. */
@@ -205,7 +205,7 @@ export function methodsOfCollection(name: string, definition: CollectionDefiniti
         const { record } = present(stored, name, id);
         // Before the answer leaves: what was shown is always in the log.
         services.audit.record({ action: 'reveal', userId, address, collection: name, id });
-        return { type: name, ...record, id };
+        return Object.hasOwn(record, 'type') ? { ...record, id } : { ...record, id, type: name };
       },
     }),
   ];
