@@ -101,6 +101,10 @@ describe('accepting a database', () => {
       const { basis, formerSeal = '' } = await accept();
       expect(basis).toBe('nothing');
       expect(readFileSync(formerSeal, 'utf8')).toBe(wrong);
+      // As a power cut leaves it: the witness is new, the seal is still there.
+      await fixture.client.set('vault:{meta}:seal', wrong);
+      await fixture.openDegraded({ encrypt: false });
+      expect(await accept()).toMatchObject({ basis: 'nothing' });
       expect(await fixture.using({ encrypt: false }, contents)).toEqual(records);
       expect(await fixture.using({ encrypt: true }, contents)).toEqual(records);
     },
