@@ -6,9 +6,9 @@ import { normaliseValue } from '@vault/crypto';
 import type { CollectionDefinition, IndexDefinition } from './collection-definition.js';
 import { QueryInvalidError } from './errors.js';
 import type { FiledEntry } from './filed-entry.js';
+import { indexedValue, queriedValue } from './indexed-value.js';
 import { isSameJson } from './json-record.js';
 import type { CredentialRecord, JsonValue } from './json-record.js';
-import { indexedValue, queriedValue } from './record-codec.js';
 
 /** Field, or name of an index with a transform, → value. */
 export type QueryFields = { readonly [name: string]: JsonValue };

@@ -114,6 +114,8 @@ export class RecordInvalidError extends StoreError {
   declare readonly code: 'RECORD_INVALID';
   readonly collection: string;
   readonly field: string | undefined;
+  /** What is wrong with the field, or the record: no value, and not the name of the field. */
+  readonly problem: string;
   constructor(collection: string, field: string | undefined, problem: string) {
     super(
       'RECORD_INVALID',
@@ -123,6 +125,7 @@ export class RecordInvalidError extends StoreError {
     );
     this.collection = collection;
     this.field = field;
+    this.problem = problem;
   }
 }
 

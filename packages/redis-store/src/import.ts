@@ -12,12 +12,12 @@ import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { KeyId, VaultKey } from '@vault/crypto';
-import type { CollectionDefinition, CollectionDefinitions } from './collection-definition.js';
-import { RecordInvalidError, StateStaleError } from './errors.js';
+import type { CollectionDefinitions } from './collection-definition.js';
+import { StateStaleError } from './errors.js';
 import { entriesWithout } from './filed-entry.js';
 import type { FiledEntry } from './filed-entry.js';
 import { holdFile, releaseFile, removeFiles, syncFolder } from './durable-file.js';
-import { decodeRecord, encodeRecord } from './json-record.js';
+import { decodeRecord } from './json-record.js';
 import type { CredentialRecord } from './json-record.js';
 import type { MigrationContext } from './migration/migration-context.js';
 import { MigrationError } from './migration/migration-error.js';
@@ -25,7 +25,7 @@ import { openingRules } from './opening-rules.js';
 import { CALL_MAX_RECORDS, partitionNumber } from './partition.js';
 import type { Partition, WriteOp, WriteResult } from './partition.js';
 import { RecordCodec } from './record-codec.js';
-import { checkRecordId } from './record-id.js';
+import { checkRecord } from './record-check.js';
 import { filedCollections } from './sealed-definitions.js';
 import type { FiledCollection } from './sealed-definitions.js';
 
@@ -42,25 +42,6 @@ export interface ImportReport {
   readonly unchanged: number;
   /** Records that were removed, since an imported one has the same value in a unique index. */
   readonly replaced: readonly { readonly collection: string; readonly id: string }[];
-}
-
-/**
- * Checks one record as an import does, and changes nothing: whoever must not begin an import in vain
- * checks all records first.
- * @throws {RecordInvalidError} for an unknown collection, a bad id, or a record that does not fit
- */
-export function checkImported(
-  definitions: CollectionDefinitions,
-  collection: string,
-  id: string,
-  record: CredentialRecord,
-): { readonly definition: CollectionDefinition; readonly json: Buffer } {
-  const definition = Object.hasOwn(definitions, collection) ? definitions[collection] : undefined;
-  if (definition === undefined) {
-    throw new RecordInvalidError(collection, undefined, 'there is no such collection');
-  }
-  checkRecordId(collection, id);
-  return { definition, json: encodeRecord(collection, definition, record) };
 }
 
 /** Collects the records of one import; nothing of it is in the database yet. */
@@ -114,7 +95,7 @@ export class ImportSpool {
 
   /** @throws {RecordInvalidError} for an unknown collection, a bad id, or a record that does not fit */
   async add(collection: string, id: string, record: CredentialRecord): Promise<void> {
-    const { definition, json } = checkImported(this.#definitions, collection, id, record);
+    const { definition, json } = checkRecord(this.#definitions, collection, id, record);
     const stored = new RecordCodec(collection, definition).encode(this.#key, id, json, []);
     this.#lines.push(`${collection} ${id} ${stored.toString('base64')}`);
     this.#count++;

@@ -51,14 +51,16 @@ export type {
   StoreErrorCode,
   UnreadableReason,
 } from './errors.js';
-export { checkImported, ImportSpool } from './import.js';
+export { ImportSpool } from './import.js';
 export type { ImportReport } from './import.js';
-export { encodeRecord, JSON_MAX_DEPTH, RECORD_MAX_BYTES } from './json-record.js';
+export { encodeRecord } from './json-record.js';
 export type { CredentialRecord, JsonValue } from './json-record.js';
 export type { KeyUse } from './key-use.js';
 export type { BackupProtection, Progress } from './migration/migration-context.js';
 export type { OpenOptions } from './open-options.js';
 export type { Persistence } from './redis-files.js';
+export { checkRecord } from './record-check.js';
+export { RECORD_LIMITS } from './record-limits.js';
 export { checkRedisOptions } from './redis-options.js';
 export type { RedisOptions, RedisTlsOptions } from './redis-options.js';
 export { staticCustody } from './static-custody.js';

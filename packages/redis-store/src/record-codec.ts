@@ -6,10 +6,8 @@ import {
   encodeIndexEntries,
   envelopeKeyId,
   isEnvelope,
-  joinNormalised,
   KEY_ID_BYTES,
   lengthPrefixed,
-  normaliseValue,
   openEnvelope,
   padJson,
   parseEnvelope,
@@ -19,14 +17,14 @@ import {
   unpadJson,
 } from '@vault/crypto';
 import type { IndexKey, KeyId, VaultKey } from '@vault/crypto';
-import { TRANSFORMS } from './collection-definition.js';
 import type { CollectionDefinition, IndexDefinition } from './collection-definition.js';
 import { RecordUnreadableError } from './errors.js';
 import type { UnreadableReason } from './errors.js';
 import { entriesWithout } from './filed-entry.js';
 import type { FiledEntry } from './filed-entry.js';
+import { indexedValue } from './indexed-value.js';
 import { decodeRecord } from './json-record.js';
-import type { CredentialRecord, JsonValue } from './json-record.js';
+import type { CredentialRecord } from './json-record.js';
 
 /** What may be read now: which forms, and which keys open. */
 export interface OpeningRules {
@@ -214,34 +212,4 @@ export class RecordCodec {
   #unreadable(id: string, reason: UnreadableReason): RecordUnreadableError {
     return new RecordUnreadableError(this.collection, id, reason);
   }
-}
-
-/** The normalised value of a record in an index; `undefined` when the record is not in it. */
-export function indexedValue(
-  definition: IndexDefinition,
-  record: CredentialRecord,
-): string | Buffer | undefined {
-  const parts: string[] = [];
-  for (const field of definition.fields) {
-    const value = record[field];
-    if (value === undefined || value === null) return undefined;
-    const part = transformed(definition, value);
-    if (part === undefined) return undefined;
-    parts.push(normaliseValue(part, definition.normalisation));
-  }
-  return definition.fields.length === 1 ? parts[0] : joinNormalised(parts);
-}
-
-/** The normalised value of a query: as {@link indexedValue}, for values that are transformed already. */
-export function queriedValue(
-  definition: IndexDefinition,
-  values: readonly JsonValue[],
-): string | Buffer {
-  const parts = values.map((value) => normaliseValue(value, definition.normalisation));
-  return definition.fields.length === 1 ? (parts[0] ?? '') : joinNormalised(parts);
-}
-
-function transformed(definition: IndexDefinition, value: JsonValue): JsonValue | undefined {
-  if (definition.transform === undefined) return value;
-  return typeof value === 'string' ? TRANSFORMS[definition.transform](value) : undefined;
 }

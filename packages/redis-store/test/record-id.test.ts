@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { checkDefinitions, checkImported } from '../src/index.js';
+import { checkDefinitions, checkRecord } from '../src/index.js';
 import { checkRecordId } from '../src/record-id.js';
 
 const RESERVED = ['__proto__', 'constructor', 'prototype'];
@@ -16,7 +16,7 @@ test.each(['', 'a b', 'a:b', 'é', 'x'.repeat(129)])('%j cannot', (id) => {
 test.each(RESERVED)('%s cannot, not in an import either: clients key objects by id', (id) => {
   const message = 'server, field "id": none of __proto__, constructor, prototype can be an id';
   expect(() => checkRecordId('server', id)).toThrow(message);
-  expect(() => checkImported({ server: SERVER }, 'server', id, { host: 'h' })).toThrow(message);
+  expect(() => checkRecord({ server: SERVER }, 'server', id, { host: 'h' })).toThrow(message);
 });
 
 test.each(['constructor', 'prototype'])('%s names no collection and no index', (name) => {

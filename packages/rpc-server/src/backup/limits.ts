@@ -1,9 +1,9 @@
-/** What a backup may hold. A file beyond one of these is refused before anything is changed. */
+/** What a backup file may hold beside records, whose limits are `RECORD_LIMITS` of the store. A file beyond one of these is refused before anything is changed. */
+import { RECORD_LIMITS } from '@vault/redis-store';
+
 export const BACKUP_LIMITS = {
-  /** Largest record as JSON text: a little over what the store takes, for text with other spacing. */
-  recordBytes: 2 * 1024 * 1024,
-  /** Deepest nesting inside a record; the store refuses more than this too. */
-  depth: 32,
+  /** Longest text of one record with its id: twice what a record has, for a file with other spacing. */
+  recordTextBytes: 2 * RECORD_LIMITS.bytes,
   /** Most records of a backup: ten times what has been tried. */
   records: 10_000_000,
   /** Largest document after decryption and inflation, 16 GiB: what {@link records} of ordinary size take. */

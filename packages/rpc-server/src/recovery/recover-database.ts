@@ -10,7 +10,7 @@
  */
 import { readdir } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { archiveDatabase, checkImported, CredentialDatabase } from '@vault/redis-store';
+import { archiveDatabase, checkRecord, CredentialDatabase } from '@vault/redis-store';
 import type {
   CollectionDefinitions,
   CredentialRecord,
@@ -105,7 +105,7 @@ async function checkBackup(
   const document = openContainer(staged.open(), passphrase);
   try {
     for await (const { collection, id, record } of readDocument(document, { collections })) {
-      checkImported(definitions, collection, id, record as CredentialRecord);
+      checkRecord(definitions, collection, id, record as CredentialRecord);
     }
   } catch (error) {
     if (!(error instanceof RecordInvalidError)) throw error;

@@ -1,5 +1,6 @@
 /** The database port of the config backup over plain objects: what is tested is the backup, not the store. */
-import { RecordInvalidError } from '@vault/redis-store';
+import { checkRecord } from '@vault/redis-store';
+import type { CollectionDefinitions, CredentialRecord } from '@vault/redis-store';
 import type { BackupDatabase, BackupRecord, ReplacedRecord } from '../../src/backup/port.js';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -13,6 +14,19 @@ export const SAMPLE: Content = {
   user: { u1: { email: 'a@b', pwHash: '$argon2id$…' } },
   token: { t1: { hash: 'x' } },
 };
+
+/** Fields of any kind: what may be in them is the store's own check. */
+const ANY: CollectionDefinitions[string] = {
+  fields: {
+    host: { type: 'string' },
+    password: { type: 'secret' },
+    email: { type: 'string' },
+    pwHash: { type: 'secret' },
+    x: { type: 'json' },
+  },
+  indexes: {},
+};
+const DEFINITIONS: CollectionDefinitions = { server: ANY, user: ANY, remote: ANY };
 
 export class MemoryDatabase implements BackupDatabase {
   readonly collections = ['server', 'user', 'remote', 'token'];
@@ -57,9 +71,7 @@ export class MemoryDatabase implements BackupDatabase {
   async importRecords(records: AsyncIterable<BackupRecord>): Promise<readonly ReplacedRecord[]> {
     const spool: BackupRecord[] = [];
     for await (const each of records) {
-      if (!/^[A-Za-z0-9_-]{1,128}$/.test(each.id)) {
-        throw new RecordInvalidError(each.collection, 'id', 'is not one');
-      }
+      checkRecord(DEFINITIONS, each.collection, each.id, each.record as CredentialRecord);
       spool.push(each);
     }
     for (const { collection, id, record } of spool) {
