@@ -282,6 +282,41 @@ describe('encryption off', () => {
   });
 });
 
+describe('without a word on encryption', () => {
+  test('a database that was switched on by the line is decrypted when the line goes', async () => {
+    await site.restore(encrypted);
+    await site.start(undefined);
+    await expectServing('plaintext');
+    expect(await site.readHalfA()).toBeUndefined();
+    expect(site.server.stderr).toMatch(
+      /WARN Encryption is off: credentials are stored in plaintext/,
+    );
+  });
+
+  test('one that was made encrypted stays so; pinned, it takes a confirmation beside the line', async () => {
+    const { server } = site;
+    await site.restore({ redis: [], files: [], halfA: undefined });
+    await site.start(true);
+    await callWithCli('system.importConfig', `@=${backup}`);
+    await server.terminate();
+    await site.start(undefined);
+    await expectServing('encrypted');
+    expect(server.stderr).toMatch(
+      /WARN The setting of encryption is absent: .*made encrypted stays/,
+    );
+
+    expect(await server.run(['pin-encrypted'])).toMatchObject({ status: 0, stderr: '' });
+    await server.restart(site.encryption(false));
+    await expectServing('encrypted');
+    expect(server.stderr).toMatch(/ERROR The database is pinned: .* vault-server confirm-decrypt/s);
+
+    expect((await server.run(['confirm-decrypt'])).status).toBe(2);
+    expect(await server.run(['confirm-decrypt', '--yes'])).toMatchObject({ status: 0, stderr: '' });
+    await server.restart();
+    await expectServing('plaintext');
+  });
+});
+
 describe('a database that is not the one the server knows', () => {
   test('of a newer layout: degraded', async () => {
     await site.restore(encrypted);

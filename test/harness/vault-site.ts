@@ -88,13 +88,14 @@ export class VaultSite implements Stoppable {
     return join(this.server.dataDir, 'vault-encryption-key');
   }
 
-  /** The tables of a configuration with encryption on or off. */
-  encryption(isOn: boolean, more: TomlTable = {}): TomlTable {
-    return { redis: { url: this.proxy.url, encryptCredentialDatabase: isOn }, ...more };
+  /** The tables of a configuration with encryption on or off, or without a word on it. */
+  encryption(isOn: boolean | undefined, more: TomlTable = {}): TomlTable {
+    const setting = isOn === undefined ? {} : { encryptCredentialDatabase: isOn };
+    return { redis: { url: this.proxy.url, ...setting }, ...more };
   }
 
-  /** Starts the server with encryption on or off, until it is ready or degraded. */
-  async start(isOn: boolean, more: TomlTable = {}): Promise<void> {
+  /** Starts the server with encryption on or off, or without a word on it, until it is ready or degraded. */
+  async start(isOn: boolean | undefined, more: TomlTable = {}): Promise<void> {
     this.server.configure(this.encryption(isOn, more));
     await this.server.launch();
   }

@@ -28,7 +28,7 @@ import { encryptedBesidePlaintext, encryptedWithoutSeal } from './startup/observ
 import type { ObserveOptions } from './startup/observe.js';
 import { SILENT_LOGGER } from './store-logger.js';
 import { Witness } from './witness.js';
-import type { WitnessedState } from './witness.js';
+import type { WitnessContent, WitnessedState } from './witness.js';
 
 export type AcceptOptions = Pick<
   OpenOptions,
@@ -84,11 +84,11 @@ async function acceptUnderLock(
   const observing = { link, witness, ring: report.ring, definitions: options.collections };
   const read = await readSeal(link);
   const believed = await believableSeal(read, observing);
-  const agreed = believed === undefined ? await agreedByFences(observing) : undefined;
+  const had = await witness.read();
+  const agreed = believed === undefined ? await agreedByFences(observing, had) : undefined;
   const isUntold = believed === undefined && agreed === undefined;
   const seal = isUntold ? await plainByRecords(read, observing) : believed;
   const accepted: WitnessedState | undefined = seal?.content ?? agreed;
-  const had = await witness.read();
   const formerWitness = had === undefined ? undefined : await witness.putAside(Date.now());
   await witness.commit(accepted ?? newDatabase());
   // After the witness: a crash between leaves a seal that the next run takes away.
@@ -157,7 +157,10 @@ const inRing =
     ring.ids.some((own) => own === id);
 
 /** An encrypted database whose fences, all authentic, say the same. */
-async function agreedByFences(options: ObserveOptions): Promise<WitnessedState | undefined> {
+async function agreedByFences(
+  options: ObserveOptions,
+  known: WitnessContent | 'malformed' | undefined,
+): Promise<WitnessedState | undefined> {
   const { link, ring, definitions } = options;
   const partitions = allPartitions(filedCollections(link, definitions));
   const contents = new Set<string>();
@@ -175,7 +178,12 @@ async function agreedByFences(options: ObserveOptions): Promise<WitnessedState |
   if (first?.state !== 'encrypted' || contents.size !== 1) return undefined;
   if (first.definitions !== definitionsHash(definitions)) return undefined;
   const { databaseId, epoch, keyId } = first;
-  return { databaseId, epoch, state: 'encrypted', keyId: keyId as KeyId };
+  // The fences do not say it: what this machine knew of that database counts, else what decrypts nothing by itself.
+  const isKnown = typeof known === 'object' && known.databaseId === databaseId;
+  const { origin, pinned } = isKnown
+    ? known
+    : ({ origin: 'made-encrypted', pinned: false } as const);
+  return { databaseId, epoch, state: 'encrypted', keyId: keyId as KeyId, origin, pinned };
 }
 
 /**
@@ -206,7 +214,15 @@ async function plainByRecords(
 
 /** Told to the next start, so that it does not take what is left of an old one for a reason to stop. */
 function newDatabase(): WitnessedState {
-  return { databaseId: randomUUID(), epoch: 0, state: 'plaintext', keyId: null };
+  const databaseId = randomUUID();
+  return {
+    databaseId,
+    epoch: 0,
+    state: 'plaintext',
+    keyId: null,
+    origin: 'switched-on',
+    pinned: false,
+  };
 }
 
 /** A migration whose manifest is not here can go on only if the operator believes the records as they are. */

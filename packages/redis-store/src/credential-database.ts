@@ -2,7 +2,7 @@
 import type { KeyId } from '@vault/crypto';
 import { removeAbandonedFiles } from './abandoned-files.js';
 import { Collection } from './collection.js';
-import { canonicalDefinitions, checkDefinitions, isWithin } from './collection-definition.js';
+import { checkDefinitions } from './collection-definition.js';
 import type { DatabaseState } from './database-state.js';
 import { DegradedError, OperationRefusedError, StoreError } from './errors.js';
 import type { RecordUnreadableError } from './errors.js';
@@ -25,7 +25,9 @@ import { Heartbeat, listProcesses } from './processes.js';
 import { RedisLink } from './redis-link.js';
 import type { SealContent } from './seal.js';
 import { SealKeeper } from './seal-keeper.js';
+import { confirmDecryption, setPin } from './pin.js';
 import { DatabaseStart } from './startup/start.js';
+import { definitionsRefusal, refusalOf } from './startup/state-refusal.js';
 import { statusOf } from './status.js';
 import type { DatabaseStatus } from './status.js';
 import { deleteInactiveKeys, resumeRekey, rotateKey } from './rotation.js';
@@ -122,6 +124,25 @@ export class CredentialDatabase {
     await this.#withLock(async (lock) => this.#parts.keeper.change(lock, { bootstrapped: true }));
   }
 
+  /**
+   * Pins the database, so that to decrypt it takes a confirmation beside the setting, or takes the pin away.
+   * @throws {OperationRefusedError} when it is not encrypted, or something else is under way
+   */
+  async pin(isPinned = true): Promise<void> {
+    await this.#withLock(async (lock) => setPin(this.#parts.keeper, lock, isPinned));
+  }
+
+  /**
+   * Confirms that this pinned database may be decrypted, once, by the next start in this data folder
+   * whose setting says so. Any change of the state before that takes it back.
+   * @throws {OperationRefusedError} when it is not pinned, or something is under way
+   */
+  async confirmDecryption(): Promise<void> {
+    const { keeper, options, link } = this.#parts;
+    await keeper.watch();
+    await confirmDecryption(options.dataDir, link.names.prefix, keeper);
+  }
+
   /** All that an operator wants to know. */
   async status(): Promise<DatabaseStatus> {
     const { options, link, keeper, keptKeysBecause } = this.#parts;
@@ -134,10 +155,10 @@ export class CredentialDatabase {
       link,
       content: keeper.content,
       report: await options.custody.load(),
-      encrypt: options.encrypt,
+      encrypt: options.encrypt ?? null,
       dataDir: options.dataDir,
       keptKeysBecause,
-      residueAdvice: residueAdvice(options.ownRedis ?? false, keeper.content),
+      isOwnRedis: options.ownRedis ?? false,
       collections: Object.fromEntries(counts) as Record<string, number>,
       processes: await listProcesses(link, keeper.ring),
     });
@@ -314,11 +335,13 @@ async function openOn(
   const { custody, collections: definitions } = options;
   const report = await custody.load();
   const keeper = new SealKeeper({ link, witness, custody, identity, definitions, logger }, report);
-  const setting = { role, isEncrypting: options.encrypt };
+  // What an absent or a false setting means is decided when the seal is read.
+  const setting = { role, isEncrypting: options.encrypt === true ? true : null };
   const heartbeat = new Heartbeat(link, identity, setting, report.ring);
   keeper.onRing = (ring) => heartbeat.useRing(ring);
-  keeper.serves = (content) => refusalOf(content, options);
-  const start = new DatabaseStart({ options, link, keeper, witness, identity, logger });
+  const announce = (isEncrypting: boolean) => heartbeat.useDecision(isEncrypting);
+  const start = new DatabaseStart({ options, link, keeper, witness, identity, logger, announce });
+  keeper.serves = (content) => refusalOf(content, options, start.isEncrypting);
   try {
     // Before the seal is read: whoever changes keys and then lists the processes misses none.
     await heartbeat.start();
@@ -330,10 +353,10 @@ async function openOn(
     }
     // Before, this process itself may have been the one that changes them.
     keeper.serves = (content) =>
-      refusalOf(content, options) ?? definitionsRefusal(content, options);
+      refusalOf(content, options, start.isEncrypting) ?? definitionsRefusal(content, options);
     // Before, a degraded database is one that does not open, and `open` says so itself.
     keeper.onDegraded = (error) => options.onDegraded?.(error);
-    start.warnOfKeys();
+    start.warn();
     const { keptKeysBecause } = start;
     return make({ options, link, keeper, witness, identity, heartbeat, keptKeysBecause });
   } catch (error) {
@@ -350,33 +373,6 @@ function checkImportable({ state, keyId }: SealContent, spool: ImportSpool): voi
   if ((spool.keyId ?? null) !== keyId) {
     throw new OperationRefusedError('the key was changed while the import was read: import again');
   }
-}
-
-/** Collections of this process that another one changed: this one would look in the wrong places. */
-function definitionsRefusal(content: SealContent, options: OpenOptions): DegradedError | undefined {
-  if (isWithin(canonicalDefinitions(options.collections), content.definitions)) return undefined;
-  return new DegradedError('startFailed', {
-    cause: 'another process changed the collections of the database',
-    advice:
-      'all processes need the same ones: restart this one with the collections of the other, or all with those of before',
-  });
-}
-
-/** A state that another process brought about, and that this one may not serve. */
-function refusalOf(content: SealContent, options: OpenOptions): DegradedError | undefined {
-  const cause = `another process brought the database into the state ${content.state}`;
-  if (options.role === 'tool') return undefined;
-  const served = options.encrypt ? ['encrypted', 'rekeying'] : ['plaintext'];
-  return served.includes(content.state)
-    ? undefined
-    : new DegradedError('oppositeSetting', { cause, advice: 'restart this process' });
-}
-
-function residueAdvice(isOwnRedis: boolean, { state }: SealContent): string[] {
-  if (isOwnRedis || state === 'plaintext') return [];
-  return [
-    'Redis is not run by this server: plaintext from before the encryption may remain in its old AOF and RDB files, its replicas, its slow log and its backups; delete them',
-  ];
 }
 
 async function connected(connecting: Promise<RedisLink>): Promise<RedisLink> {

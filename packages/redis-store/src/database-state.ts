@@ -11,6 +11,10 @@ export const DATABASE_STATES = [
 ] as const;
 export type DatabaseState = (typeof DATABASE_STATES)[number];
 
+/** How a database came to be: encrypted from its first start, or plaintext with us before. */
+export const DATABASE_ORIGINS = ['made-encrypted', 'switched-on'] as const;
+export type DatabaseOrigin = (typeof DATABASE_ORIGINS)[number];
+
 /**
  * What this process knows of the database: made from an authentic seal. Immutable; a reload gives a
  * new one. Every write carries the fence bytes made from it.

@@ -25,8 +25,8 @@ export type { QueryFields } from './collection-query.js';
 export type { CustodyReport, HalfReport, HalvesState, KeyCustody, KeyRing } from './custody.js';
 export { CredentialDatabase } from './credential-database.js';
 export type { ExportedRecord } from './export-records.js';
-export { DATABASE_STATES } from './database-state.js';
-export type { DatabaseState } from './database-state.js';
+export { DATABASE_ORIGINS, DATABASE_STATES } from './database-state.js';
+export type { DatabaseOrigin, DatabaseState } from './database-state.js';
 export {
   DEGRADED_MESSAGES,
   DegradedError,

@@ -14,8 +14,11 @@ export interface OpenOptions {
   readonly custody: KeyCustody;
   /** Folder for the witness, backups and spools; must exist and be writable. */
   readonly dataDir: string;
-  /** Whether records are to be encrypted: the state of the database follows. */
-  readonly encrypt: boolean;
+  /**
+   * Whether records are to be encrypted: the state of the database follows. Absent: one that was made
+   * encrypted, or is pinned, stays so; one that was switched on later is decrypted.
+   */
+  readonly encrypt?: boolean | undefined;
   /** `server` (default) migrates as the setting says; `tool` never generates keys and never migrates. */
   readonly role?: 'server' | 'tool';
   /** Default: says nothing. */

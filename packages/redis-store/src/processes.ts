@@ -27,7 +27,8 @@ const REPLAY_AFTER_MS = 300_000;
 /** What a process says of itself. */
 export interface ProcessSetting {
   readonly role: 'server' | 'tool';
-  readonly isEncrypting: boolean;
+  /** Whether it keeps the database encrypted; `null` until it has decided. */
+  readonly isEncrypting: boolean | null;
 }
 
 /** A process that has beaten lately. */
@@ -42,7 +43,7 @@ export interface LiveProcess extends ProcessSetting {
 export class Heartbeat {
   readonly #link: RedisLink;
   readonly #identity: ProcessIdentity;
-  readonly #setting: ProcessSetting;
+  #setting: ProcessSetting;
   #ring: KeyRing;
   #beat = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -65,6 +66,13 @@ export class Heartbeat {
   /** Beats at once with other keys. */
   async useRing(ring: KeyRing): Promise<void> {
     this.#ring = ring;
+    await this.#beatOnce();
+  }
+
+  /** Beats at once with what it decided, where that is news. */
+  async useDecision(isEncrypting: boolean): Promise<void> {
+    if (this.#setting.isEncrypting === isEncrypting) return;
+    this.#setting = { ...this.#setting, isEncrypting };
     await this.#beatOnce();
   }
 
@@ -136,7 +144,8 @@ function parseBeat(value: string, prefix: string, ring: KeyRing): LiveProcess | 
   }
   const identity = parseIdentity(content['identity']);
   const { role, isEncrypting, beat, beatAtMs } = content;
-  if (identity === undefined || typeof isEncrypting !== 'boolean') return undefined;
+  if (identity === undefined) return undefined;
+  if (isEncrypting !== null && typeof isEncrypting !== 'boolean') return undefined;
   if (typeof beat !== 'number' || typeof beatAtMs !== 'number') return undefined;
   if (Math.abs(Date.now() - beatAtMs) > REPLAY_AFTER_MS) return undefined;
   const provenKeyIds = value

@@ -12,8 +12,8 @@
  */
 import { isKeyId } from '@vault/crypto';
 import type { KeyId, VaultKey } from '@vault/crypto';
-import { DATABASE_STATES } from './database-state.js';
-import type { DatabaseState } from './database-state.js';
+import { DATABASE_ORIGINS, DATABASE_STATES } from './database-state.js';
+import type { DatabaseOrigin, DatabaseState } from './database-state.js';
 import type { KeyRing } from './custody.js';
 
 /** Layout of seal, fences and records. A higher one is another program's: degraded. */
@@ -74,6 +74,38 @@ export interface SealContent {
   readonly retired: Tombstone | null;
   /** The first administrator was made. */
   readonly bootstrapped: boolean;
+  /** Decides what an absent setting means. */
+  readonly origin: DatabaseOrigin;
+  /** To decrypt it takes a confirmation on a machine with the halves. Never in `plaintext`. */
+  readonly pinned: boolean;
+}
+
+/** The first seal of a database. */
+export function newSeal(
+  databaseId: string,
+  definitions: string,
+  isMadeEncrypted: boolean,
+): SealContent {
+  return {
+    v: SEAL_LAYOUT,
+    databaseId,
+    epoch: 1,
+    state: 'plaintext',
+    keyId: null,
+    previousKeyId: null,
+    pendingKeyId: null,
+    inactiveKeyIds: [],
+    activeSinceMs: null,
+    definitions,
+    previousDefinitions: null,
+    migration: null,
+    importing: null,
+    files: [],
+    retired: null,
+    bootstrapped: false,
+    origin: isMadeEncrypted ? 'made-encrypted' : 'switched-on',
+    pinned: false,
+  };
 }
 
 /** A seal as read, not believed yet. */
@@ -109,6 +141,7 @@ const isNamed = (name: RegExp) => (value: unknown) => typeof value === 'string' 
 const isMigrationFile = isNamed(/^encryption-backup[A-Za-z0-9._-]{0,100}$/);
 const isSpool = isNamed(/^import-[0-9a-f-]{1,100}\.spool$/);
 const isState = (value: unknown): boolean => DATABASE_STATES.includes(value as DatabaseState);
+const isOrigin = (value: unknown): boolean => DATABASE_ORIGINS.includes(value as DatabaseOrigin);
 
 const SEAL_SHAPE = {
   v: (value) => value === SEAL_LAYOUT,
@@ -134,6 +167,8 @@ const SEAL_SHAPE = {
   files: listOf(isMigrationFile),
   retired: orNull(shapeOf({ keyIds: listOf(isKeyId), epoch: isCount, mac: isText })),
   bootstrapped: (value) => typeof value === 'boolean',
+  origin: isOrigin,
+  pinned: (value) => typeof value === 'boolean',
 } satisfies Record<keyof SealContent, (value: unknown) => boolean>;
 
 /** Reads the bytes of a seal without believing them. */
@@ -152,6 +187,8 @@ export function parseSeal(bytes: string): ParsedSeal {
   if (!shapeOf(SEAL_SHAPE)(content)) return 'malformed';
   const seal = content as SealContent;
   if ((seal.keyId === null) !== (seal.state === 'plaintext')) return 'malformed';
+  // Nobody signs a plaintext seal: what it says must bind nobody later.
+  if (seal.pinned && seal.state === 'plaintext') return 'malformed';
   return { bytes, content: seal, json, mac: bytes.slice(at + 1) };
 }
 

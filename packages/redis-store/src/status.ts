@@ -2,7 +2,7 @@
 import type { KeyId } from '@vault/crypto';
 import { join } from 'node:path';
 import type { CustodyReport, HalfReport, HalvesState } from './custody.js';
-import type { DatabaseState } from './database-state.js';
+import type { DatabaseOrigin, DatabaseState } from './database-state.js';
 import { keyUseOf } from './key-use.js';
 import type { LiveProcess } from './processes.js';
 import { persistenceOf, persistenceWarnings } from './redis-files.js';
@@ -23,8 +23,11 @@ export interface DatabaseStatus {
   readonly databaseId: string;
   readonly epoch: number;
   readonly state: DatabaseState;
-  /** The setting that this process runs with. */
-  readonly encrypt: boolean;
+  /** The setting that this process runs with; `null`: absent. */
+  readonly encrypt: boolean | null;
+  readonly origin: DatabaseOrigin;
+  /** To decrypt it takes a confirmation beside the setting. */
+  readonly pinned: boolean;
   readonly activeKeyId: KeyId | null;
   /** ISO 8601 */
   readonly activeSince: string | null;
@@ -52,7 +55,8 @@ export interface ProcessStatus {
   readonly host: string;
   readonly pid: number;
   readonly role: 'server' | 'tool';
-  readonly encrypt: boolean;
+  /** Whether it keeps the database encrypted; `null` while it starts. */
+  readonly encrypt: boolean | null;
   readonly provenKeyIds: readonly KeyId[];
 }
 
@@ -61,10 +65,10 @@ export interface StatusParts {
   readonly link: RedisLink;
   readonly content: SealContent;
   readonly report: CustodyReport;
-  readonly encrypt: boolean;
+  readonly encrypt: boolean | null;
   readonly dataDir: string;
   readonly keptKeysBecause: string | undefined;
-  readonly residueAdvice: readonly string[];
+  readonly isOwnRedis: boolean;
   readonly collections: Readonly<Record<string, number>>;
   readonly processes: readonly LiveProcess[];
 }
@@ -92,6 +96,8 @@ export async function statusOf(parts: StatusParts): Promise<DatabaseStatus> {
     epoch: content.epoch,
     state: content.state,
     encrypt: parts.encrypt,
+    origin: content.origin,
+    pinned: content.pinned,
     activeKeyId: keyId,
     activeSince:
       content.activeSinceMs === null ? null : new Date(content.activeSinceMs).toISOString(),
@@ -115,6 +121,13 @@ export async function statusOf(parts: StatusParts): Promise<DatabaseStatus> {
       provenKeyIds,
     })),
     ...(await redisStatus(link)),
-    residueAdvice: parts.residueAdvice,
+    residueAdvice: residueAdvice(parts.isOwnRedis, content),
   };
+}
+
+function residueAdvice(isOwnRedis: boolean, { state }: SealContent): string[] {
+  if (isOwnRedis || state === 'plaintext') return [];
+  return [
+    'Redis is not run by this server: plaintext from before the encryption may remain in its old AOF and RDB files, its replicas, its slow log and its backups; delete them',
+  ];
 }

@@ -10,8 +10,8 @@ import { readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isKeyId } from '@vault/crypto';
 import type { KeyId } from '@vault/crypto';
-import { DATABASE_STATES } from './database-state.js';
-import type { DatabaseState } from './database-state.js';
+import { DATABASE_ORIGINS, DATABASE_STATES } from './database-state.js';
+import type { DatabaseOrigin, DatabaseState } from './database-state.js';
 import { replaceFile, syncFolder } from './durable-file.js';
 import { StateStaleError } from './errors.js';
 import { isMissingFile } from './internal/error-message.js';
@@ -29,6 +29,8 @@ export interface WitnessedState {
   readonly epoch: number;
   readonly state: DatabaseState;
   readonly keyId: KeyId | null;
+  readonly origin: DatabaseOrigin;
+  readonly pinned: boolean;
 }
 
 export interface WitnessContent extends WitnessedState {
@@ -41,17 +43,20 @@ export interface WitnessContent extends WitnessedState {
 
 function isWitnessedState(value: unknown): value is WitnessedState {
   if (typeof value !== 'object' || value === null) return false;
-  const { databaseId, epoch, state, keyId } = value as Record<string, unknown>;
+  const { databaseId, epoch, state, keyId, origin, pinned } = value as Record<string, unknown>;
   return (
     typeof databaseId === 'string' &&
     Number.isSafeInteger(epoch) &&
     DATABASE_STATES.includes(state as DatabaseState) &&
-    (keyId === null || isKeyId(keyId))
+    (keyId === null || isKeyId(keyId)) &&
+    DATABASE_ORIGINS.includes(origin as DatabaseOrigin) &&
+    typeof pinned === 'boolean'
   );
 }
 
-function witnessed({ databaseId, epoch, state, keyId }: WitnessedState): WitnessedState {
-  return { databaseId, epoch, state, keyId };
+function witnessed(of: WitnessedState): WitnessedState {
+  const { databaseId, epoch, state, keyId, origin, pinned } = of;
+  return { databaseId, epoch, state, keyId, origin, pinned };
 }
 
 export class Witness {
@@ -86,7 +91,7 @@ export class Witness {
 
   /** Before a change of the seal: what is now, and what shall be. */
   async prepare(current: WitnessedState | undefined, next: WitnessedState): Promise<void> {
-    const floor = current ?? { ...next, epoch: 0, state: 'plaintext', keyId: null };
+    const floor = current ?? { ...next, epoch: 0, state: 'plaintext', keyId: null, pinned: false };
     await this.#write({ v: 1, ...witnessed(floor), next: witnessed(next) });
   }
 

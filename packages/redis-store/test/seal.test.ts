@@ -38,6 +38,8 @@ function content(changes: Partial<SealContent> = {}): SealContent {
     files: [],
     retired: null,
     bootstrapped: false,
+    origin: 'made-encrypted',
+    pinned: false,
     ...changes,
   };
 }
@@ -94,6 +96,8 @@ describe('a seal', () => {
     ['half B as a spool', { importing: { spool: 'vault-encryption-key', host: 'h' } }],
     ['a spool that is a folder', { importing: { spool: '..', host: 'h' } }],
     ['a missing field', { bootstrapped: undefined }],
+    ['an unknown origin', { origin: 'found' as 'switched-on' }],
+    ['a pin in plaintext', { ...PLAIN, pinned: true }],
   ])('is malformed with %s', (_, changes) => {
     const json = JSON.stringify({ ...content(), ...(changes as object) });
     expect(parseSeal(`${json}\n-`)).toBe('malformed');
@@ -136,6 +140,8 @@ describe('what the witness says to a seal', () => {
     epoch: 5,
     state: 'encrypted',
     keyId: key.id,
+    origin: 'made-encrypted',
+    pinned: false,
     next: null,
   };
   const objection = (
@@ -174,7 +180,7 @@ describe('what the witness says to a seal', () => {
   });
 
   it('is nothing to the very change that was under way', () => {
-    const next = { databaseId: ID, epoch: 6, state: 'plaintext', keyId: null } as const;
+    const next = { ...witness, epoch: 6, state: 'plaintext', keyId: null } as const;
     expect(objection({ ...PLAIN, epoch: 6 }, { ...witness, next })).toBeUndefined();
     expect(objection({ ...PLAIN, epoch: 7 }, { ...witness, next })).toContain('no such key signed');
   });

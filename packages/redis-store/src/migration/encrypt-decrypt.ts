@@ -65,6 +65,9 @@ export async function decryptDatabase(context: MigrationContext, key: VaultKey):
     activeSinceMs: null,
     inactiveKeyIds: keyIds,
     retired,
+    // Whoever encrypts it again switches it on. The confirmation that a pin asks for was given.
+    origin: 'switched-on',
+    pinned: false,
   });
   await context.step('decrypt-sealed');
   await retireKeys(context);

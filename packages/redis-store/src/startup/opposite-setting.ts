@@ -54,7 +54,7 @@ async function oppositeBeats(
     (process) =>
       process.identity.id !== self.id &&
       process.role === 'server' &&
-      process.isEncrypting !== isEncrypting &&
+      process.isEncrypting === !isEncrypting &&
       // While there are keys, a heartbeat that proves none of them is anybody's.
       (ring.ids.length === 0 || process.provenKeyIds.length > 0),
   );

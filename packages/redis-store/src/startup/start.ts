@@ -26,14 +26,18 @@ import type { OpenOptions } from '../open-options.js';
 import type { ProcessIdentity } from '../process-identity.js';
 import type { RedisLink } from '../redis-link.js';
 import type { SealContent } from '../seal.js';
-import { SEAL_LAYOUT } from '../seal.js';
+import { newSeal } from '../seal.js';
 import type { SealKeeper } from '../seal-keeper.js';
 import type { StoreLogger } from '../store-logger.js';
 import type { Witness } from '../witness.js';
 import { migrationFailed, namingBackup } from './failed-migration.js';
 import { observe } from './observe.js';
+import { dropConfirmation } from './decrypt-confirmation.js';
+import { readIntent } from './encryption-intent.js';
+import type { Intent } from './encryption-intent.js';
 import { checkOpposite } from './opposite-setting.js';
 import type { Observation } from './observe.js';
+import { warnOfStart } from './start-warnings.js';
 import { decide, fitOf } from './startup-table.js';
 import type { StartAction } from './startup-table.js';
 
@@ -44,6 +48,8 @@ export interface StartParts {
   readonly witness: Witness;
   readonly identity: ProcessIdentity;
   readonly logger: StoreLogger;
+  /** Tells the other processes what was decided. */
+  readonly announce: (isEncrypting: boolean) => Promise<void>;
 }
 
 /** More rounds than any chain of migrations takes; beyond, something undoes what we do. */
@@ -55,9 +61,16 @@ export class DatabaseStart {
   /** Why the keys of a decrypted database are kept. */
   keptKeysBecause: string | undefined;
   #hasRetired = false;
+  #intent: Intent;
 
   constructor(parts: StartParts) {
     this.#parts = parts;
+    this.#intent = { isEncrypting: parts.options.encrypt === true, because: 'setting' };
+  }
+
+  /** Whether this process keeps the database encrypted, as decided last. */
+  get isEncrypting(): boolean {
+    return this.#intent.isEncrypting;
   }
 
   /** @throws {DegradedError} when the database may not be served */
@@ -65,7 +78,7 @@ export class DatabaseStart {
     try {
       for (let round = 0; round < ROUNDS_MAX; round++) {
         // oxlint-disable-next-line no-await-in-loop -- each round looks at what the one before did
-        if (await this.#round()) return await this.#removeSpools();
+        if (await this.#round()) return await this.#tidy();
       }
       throw new DegradedError('startFailed', {
         cause: 'the state of the database does not settle',
@@ -77,12 +90,15 @@ export class DatabaseStart {
 
   /** @returns whether the database may be served */
   async #round(): Promise<boolean> {
-    const { keeper, options, link, identity } = this.#parts;
+    const { keeper, options, link, identity, announce } = this.#parts;
     const seen = await this.#look();
+    this.#intent = await readIntent(seen, options, link.names.prefix, keeper.ring);
     const decided = this.#decide(seen);
     const act = this.#needed(seen, decided);
     if (options.role === 'tool') return this.#openAsTool(seen);
-    await checkOpposite(link, keeper.ring, identity, options.encrypt);
+    // Said first, then looked: of two that start at once, one at least sees the other.
+    await announce(this.isEncrypting);
+    await checkOpposite(link, keeper.ring, identity, this.isEncrypting);
     if (act === undefined) {
       if (seen.seal !== undefined) keeper.adopt(seen.seal);
       if ((await keeper.strayFences()).length > 0) return this.#underLock(async () => this.#heal());
@@ -116,23 +132,17 @@ export class DatabaseStart {
   }
 
   #decide(seen: Observation): StartAction {
-    const { keeper, options } = this.#parts;
+    const { keeper } = this.#parts;
     const fit = fitOf(keeper.custodyReport, seen.neededKeyIds);
-    const decision = decide(options.encrypt, fit, seen.kind);
+    const decision = decide(this.isEncrypting, fit, seen.kind);
     if (decision.action === 'degrade') throw this.#degraded(decision.reason, seen);
     return decision.action;
   }
 
-  /** Once, when everything is right: of halves that the setting has no use for, or that live too close together. */
-  warnOfKeys(): void {
+  /** Once, when everything is right. */
+  warn(): void {
     const { keeper, options, logger } = this.#parts;
-    const { state, ring, custodyWarnings } = keeper.custodyReport;
-    if (options.role === 'tool') return;
-    if (options.encrypt) for (const warning of custodyWarnings) logger.warn(warning);
-    else if (state !== 'none') {
-      const message = 'Encryption is off, and there are key halves: they are left alone';
-      logger.warn(message, { state, keyIds: ring.ids });
-    }
+    if (options.role !== 'tool') warnOfStart(logger, this.#intent, keeper.custodyReport);
   }
 
   /** What is to be done before serving: the decision, or something that comes first or after. */
@@ -200,24 +210,8 @@ export class DatabaseStart {
   }
 
   #newSeal(databaseId: string): SealContent {
-    return {
-      v: SEAL_LAYOUT,
-      databaseId,
-      epoch: 1,
-      state: 'plaintext',
-      keyId: null,
-      previousKeyId: null,
-      pendingKeyId: null,
-      inactiveKeyIds: [],
-      activeSinceMs: null,
-      definitions: canonicalDefinitions(this.#parts.options.collections),
-      previousDefinitions: null,
-      migration: null,
-      importing: null,
-      files: [],
-      retired: null,
-      bootstrapped: false,
-    };
+    const { collections, encrypt } = this.#parts.options;
+    return newSeal(databaseId, canonicalDefinitions(collections), encrypt === true);
   }
 
   /** Witness and every fence agree on an encrypted database: the lost seal is made again. */
@@ -225,7 +219,7 @@ export class DatabaseStart {
     const { witness, cause, sealBytes } = seen;
     if (witness === undefined || witness.keyId === null)
       throw new TypeError('nothing to reseal from');
-    const { databaseId, epoch, keyId } = witness;
+    const { databaseId, epoch, keyId, origin, pinned } = witness;
     await keeper.create(
       lock,
       {
@@ -236,6 +230,8 @@ export class DatabaseStart {
         keyId,
         activeSinceMs: Date.now(),
         bootstrapped: true,
+        origin,
+        pinned,
       },
       sealBytes,
     );
@@ -296,6 +292,13 @@ export class DatabaseStart {
   async #spools(): Promise<string[]> {
     const { options, keeper } = this.#parts;
     return abandonedSpools(options.dataDir, keeper.content.importing?.spool);
+  }
+
+  async #tidy(): Promise<void> {
+    const { role, dataDir } = this.#parts.options;
+    // It was used up, or this start made no use of it: it is not there for one in a year.
+    if (role !== 'tool') await dropConfirmation(dataDir);
+    await this.#removeSpools();
   }
 
   /** While a living process has the lock they stay: a later start removes them. */

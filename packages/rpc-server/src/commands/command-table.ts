@@ -1,7 +1,9 @@
 /** Every command of `vault-server`, in the order of `--help`. */
 import { ACCEPT_DATABASE } from './accept-database.js';
 import type { Command } from './command.js';
+import { CONFIRM_DECRYPT } from './confirm-decrypt.js';
 import { INIT } from './init.js';
+import { PIN_ENCRYPTED } from './pin-encrypted.js';
 import { RECOVER } from './recover.js';
 import { RECOVERY_KIT } from './recovery-kit.js';
 import { REPAIR_INDEXES } from './repair-indexes.js';
@@ -19,6 +21,8 @@ export const COMMANDS: readonly Command[] = [
   VERIFY,
   REPAIR_INDEXES,
   ACCEPT_DATABASE,
+  PIN_ENCRYPTED,
+  CONFIRM_DECRYPT,
   RECOVER,
   RECOVERY_KIT,
   RESTORE_ARCHIVE,

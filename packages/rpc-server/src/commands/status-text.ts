@@ -37,6 +37,7 @@ function databaseLines(status: DatabaseStatus & RotationNote & KitNote): Line[] 
   const counts = Object.entries(status.collections).filter(([, count]) => count > 0);
   return [
     row('state', status.state),
+    row('pinned', status.pinned ? 'yes: to decrypt it takes vault-server confirm-decrypt' : ''),
     row('database', `${status.databaseId}, epoch ${status.epoch}`),
     row('active key', status.activeKeyId),
     row('since', status.activeSince),

@@ -60,7 +60,7 @@ export function checkSettings(settings: Settings): void {
     settings['backup.passphraseFile'] !== undefined;
   if (
     settings['backup.exportFolder'] !== undefined &&
-    settings['redis.encryptCredentialDatabase'] &&
+    settings['redis.encryptCredentialDatabase'] === true &&
     !hasProtection
   ) {
     throw conflict(

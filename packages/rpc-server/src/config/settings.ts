@@ -66,8 +66,7 @@ const BASE_SETTINGS = {
   },
   'redis.encryptCredentialDatabase': {
     kind: 'boolean',
-    default: false,
-    doc: 'Encrypt the database. A change takes effect at the next start, which migrates all records.',
+    doc: '`true` encrypts the database at the next start, `false` decrypts it. Absent: one that was made encrypted, or is pinned, stays so, with a warning; any other is plaintext.',
   },
   'redis.url': {
     kind: 'string',

@@ -114,7 +114,7 @@ async function checkBackup(
 }
 
 async function checkNewKeyPossible({ encrypt, custody }: OpenOptions): Promise<void> {
-  if (!encrypt) return;
+  if (encrypt !== true) return;
   const refusal = await custody.appendRefusal();
   if (refusal === undefined || (await custody.load()).state === 'paired') return;
   throw forbiddenOperation('system.importConfig', `no new key can be written: ${refusal}`);
@@ -145,7 +145,7 @@ async function openAnew(
   archives: readonly string[],
 ): Promise<CredentialDatabase> {
   const { custody, encrypt, onStep } = options;
-  if (encrypt && (await custody.appendRefusal()) === undefined) {
+  if (encrypt === true && (await custody.appendRefusal()) === undefined) {
     const { ring } = await custody.load();
     const begun = (await marker.read())?.keyId;
     if (!ring.ids.some((id) => id === begun)) {

@@ -40,7 +40,7 @@ describe('a configuration', () => {
   it('has the default of every setting that it does not name', () => {
     const { settings, warnings } = load('');
     expect(settings['http.listen']).toBe('127.0.0.1:7400');
-    expect(settings['redis.encryptCredentialDatabase']).toBe(false);
+    expect(settings['redis.encryptCredentialDatabase']).toBeUndefined();
     expect(settings['redis.url']).toBeUndefined();
     expect(settings['keystore.rotateAfter']).toBe(90 * 86_400_000);
     expect(settings['authentication.maxTokenValidity']).toBe(15_778_800_000);

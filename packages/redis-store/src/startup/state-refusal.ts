@@ -1,0 +1,32 @@
+/** What a process that serves makes of a seal that another one changed. */
+import { canonicalDefinitions, isWithin } from '../collection-definition.js';
+import { DegradedError } from '../errors.js';
+import type { OpenOptions } from '../open-options.js';
+import type { SealContent } from '../seal.js';
+
+/** Collections of this process that another one changed: this one would look in the wrong places. */
+export function definitionsRefusal(
+  content: SealContent,
+  options: OpenOptions,
+): DegradedError | undefined {
+  if (isWithin(canonicalDefinitions(options.collections), content.definitions)) return undefined;
+  return new DegradedError('startFailed', {
+    cause: 'another process changed the collections of the database',
+    advice:
+      'all processes need the same ones: restart this one with the collections of the other, or all with those of before',
+  });
+}
+
+/** A state that another process brought about, and that this one may not serve. */
+export function refusalOf(
+  content: SealContent,
+  options: OpenOptions,
+  isEncrypting: boolean,
+): DegradedError | undefined {
+  const cause = `another process brought the database into the state ${content.state}`;
+  if (options.role === 'tool') return undefined;
+  const served = isEncrypting ? ['encrypted', 'rekeying'] : ['plaintext'];
+  return served.includes(content.state)
+    ? undefined
+    : new DegradedError('oppositeSetting', { cause, advice: 'restart this process' });
+}
