@@ -67,6 +67,38 @@ export const LIMITS = {
     description:
       'open WebSockets; for one more the oldest that never signed in is closed, else it is answered 503',
   },
+  socketsPerUser: {
+    default: 250,
+    unit: 'count',
+    min: 1,
+    max: 1_000_000,
+    description:
+      'open WebSockets of one user; for one more the one that was used longest ago is closed',
+  },
+  socketsPerAddress: {
+    default: 1000,
+    unit: 'count',
+    min: 1,
+    max: 1_000_000,
+    description:
+      'open WebSockets of one address (IPv6: of one /64); for one more its oldest that never signed in is closed, else it is answered 503',
+  },
+  httpConnections: {
+    default: 1000,
+    unit: 'count',
+    min: 1,
+    max: 1_000_000,
+    description:
+      'open connections that are no WebSocket; for one more the oldest of the address with most is closed',
+  },
+  httpConnectionsPerAddress: {
+    default: 250,
+    unit: 'count',
+    min: 1,
+    max: 1_000_000,
+    description:
+      'those of one address (IPv6: of one /64) that is no trusted proxy; for one more the oldest is closed',
+  },
   unsentBytes: {
     default: 128 * MIB,
     unit: 'bytes',

@@ -21,6 +21,7 @@ import { resolveLimits } from './limits.js';
 import { parseListen } from './config/listen-address.js';
 import type { ServerConfig } from './config/load-config.js';
 import { readPem } from './config/redis-config.js';
+import { localSocketOf } from './config/local-socket.js';
 import { prepareDataFolder } from './data-folder.js';
 import { createApi } from './http/api-server.js';
 import { isRetrying } from './http/api-state.js';
@@ -369,6 +370,8 @@ function apiOptions({ config, log, version }: ServerOptions): Parameters<typeof 
       key !== undefined && {
         tls: { cert: readPem('http.cert', cert), key: readPem('http.key', key) },
       }),
+    localSocket: localSocketOf(settings),
+    trustedProxies: settings['http.trustedProxies'],
     allowedHosts: settings['http.allowedHosts'],
     allowedOrigins: settings['http.allowedOrigins'],
     limits: limitsOf(settings),

@@ -11,6 +11,7 @@ import { ensureFirstAdministrator } from '../src/session/first-administrator.js'
 import { openTestDatabase } from './test-database.js';
 import type { TestDatabase } from './test-database.js';
 import { RpcClient } from './rpc-client.js';
+import type { ClientOptions } from './rpc-client.js';
 
 export const ADMIN = { email: 'admin@example.org', password: 'correct horse battery' } as const;
 
@@ -56,6 +57,8 @@ export interface FixtureOptions {
   readonly backup?: ConfigBackup;
   readonly allowedHosts?: readonly string[];
   readonly allowedOrigins?: readonly string[];
+  readonly trustedProxies?: readonly string[];
+  readonly localSocket?: string;
 }
 
 export class ApiFixture {
@@ -94,6 +97,8 @@ export class ApiFixture {
       now: () => Date.now() + clock.aheadMs,
       allowedHosts: options.allowedHosts ?? [],
       allowedOrigins: options.allowedOrigins ?? [],
+      trustedProxies: options.trustedProxies ?? [],
+      ...(options.localSocket === undefined ? {} : { localSocket: options.localSocket }),
     });
     api.setState({
       mode: 'serving',
@@ -106,14 +111,14 @@ export class ApiFixture {
   }
 
   /** A connection that nobody has signed in on. */
-  async connect(headers: Record<string, string> = {}): Promise<RpcClient> {
-    const client = await RpcClient.connect(this.url, headers);
+  async connect(options: ClientOptions = {}): Promise<RpcClient> {
+    const client = await RpcClient.connect(this.url, options);
     this.#clients.push(client);
     return client;
   }
 
-  async signIn(credentials: object = ADMIN): Promise<RpcClient> {
-    const client = await this.connect();
+  async signIn(credentials: object = ADMIN, options: ClientOptions = {}): Promise<RpcClient> {
+    const client = await this.connect(options);
     await client.call('session.signIn', credentials);
     return client;
   }

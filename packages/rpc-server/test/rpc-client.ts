@@ -40,6 +40,14 @@ function pendingText(): PendingText {
   return { promise, resolve, reject };
 }
 
+export interface ClientOptions {
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Any of 127.0.0.0/8 is this machine: so a test has several addresses. */
+  readonly localAddress?: string;
+  /** The local Unix socket, instead of the URL. */
+  readonly socketPath?: string;
+}
+
 export class RpcClient {
   readonly socket: WebSocket;
   readonly notifications: Message[] = [];
@@ -73,8 +81,10 @@ export class RpcClient {
   }
 
   /** @param url `http://…` */
-  static async connect(url: string, headers: Record<string, string> = {}): Promise<RpcClient> {
-    const socket = new WebSocket(`${url.replace('http', 'ws')}/api/`, { headers });
+  static async connect(url: string, options: ClientOptions = {}): Promise<RpcClient> {
+    const { socketPath, ...others } = options;
+    const base = socketPath === undefined ? url.replace('http', 'ws') : `ws+unix:${socketPath}:`;
+    const socket = new WebSocket(`${base}/api/`, others);
     const client = new RpcClient(socket);
     await once(socket, 'open');
     return client;

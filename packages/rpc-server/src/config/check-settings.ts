@@ -1,4 +1,5 @@
 /** What must be true of several settings together. */
+import { proxyList } from '../admission/client-address.js';
 import { SettingProblem } from './errors.js';
 import { isLoopback, parseListen } from './listen-address.js';
 import type { SettingPath, Settings } from './settings.js';
@@ -40,6 +41,7 @@ export function checkSettings(settings: Settings): void {
     const message = '"http.listen" is address:port, such as "127.0.0.1:7400" or "[::1]:7400"';
     throw new SettingProblem('CONFIG_TYPE', ['http', 'listen'], message);
   }
+  checkProxies(settings['http.trustedProxies']);
   for (const [one, other] of NEEDS) {
     if (settings[one] !== undefined && settings[other] === undefined) {
       throw conflict(one, `"${one}" needs "${other}"`);
@@ -92,5 +94,15 @@ export function checkSettings(settings: Settings): void {
   }
   if (settings['redis.cluster'] !== undefined && (settings['redis.database'] ?? 0) !== 0) {
     throw conflict('redis.database', 'a Redis Cluster has only database 0');
+  }
+}
+
+function checkProxies(proxies: readonly string[]): void {
+  try {
+    proxyList(proxies);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error;
+    const message = `"http.trustedProxies": ${error.message}`;
+    throw new SettingProblem('CONFIG_TYPE', ['http', 'trustedProxies'], message);
   }
 }

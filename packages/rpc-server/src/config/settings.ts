@@ -64,6 +64,15 @@ const BASE_SETTINGS = {
     default: [],
     doc: 'Web origins that may open the API, beside the server’s own.',
   },
+  'http.trustedProxies': {
+    kind: 'strings',
+    default: [],
+    doc: 'Addresses and networks (`10.0.0.0/8`) of reverse proxies whose `X-Forwarded-For` or `Forwarded` says who the client is. From others these headers are not believed.',
+  },
+  'http.socket': {
+    kind: 'path',
+    doc: 'Unix socket, mode 0600, on which the API is served too, without TLS and past the limits on sockets: the way in of this machine’s administrator. Absent: `<datadir>/vault.sock`.',
+  },
   'redis.encryptCredentialDatabase': {
     kind: 'boolean',
     doc: '`true` encrypts the database at the next start, `false` decrypts it. Absent: one that was made encrypted, or is pinned, stays so, with a warning; any other is plaintext.',

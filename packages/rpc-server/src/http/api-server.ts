@@ -5,18 +5,26 @@
 import { fastify } from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { CollectionDefinitions, StoreLogger } from '@vault/redis-store';
+import { once } from 'node:events';
 import { createServer } from 'node:http';
+import type { RequestListener, Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
+import { ClientAddresses } from '../admission/client-address.js';
+import type { ConnectionRegistry } from '../admission/connection-registry.js';
+import { HttpConnections } from '../admission/http-connections.js';
+import { TokenVoucher } from '../admission/token-voucher.js';
 import { resolveLimits } from '../limits.js';
 import type { Limits } from '../limits.js';
 import { API_METHODS, collectionMethods } from '../methods/index.js';
 import { API_PATH } from '../protocol.js';
 import { MethodTable } from '../rpc/method-table.js';
+import type { Connection } from '../rpc/connection.js';
 import { Dispatcher } from '../rpc/dispatcher.js';
 import { notServingError, readinessOf } from './api-state.js';
 import type { ApiState } from './api-state.js';
 import { serveConsole } from './console.js';
 import { serveKeyRest } from './key-rest.js';
+import { listenLocally, LocalSocketError } from './local-socket.js';
 import { ApiMetrics } from './metrics.js';
 import { serveOpenApi } from './open-api.js';
 import { RequestGuard } from './request-guard.js';
@@ -28,6 +36,10 @@ export interface ApiOptions {
   readonly listen: { readonly host: string; /** 0: a free one. */ readonly port: number };
   /** PEM. Default: plain HTTP. */
   readonly tls?: { readonly cert: Buffer | string; readonly key: Buffer | string };
+  /** Path of a Unix socket that is listened at too; one that cannot be is a warning. Default: none. */
+  readonly localSocket?: string;
+  /** Addresses and networks of proxies whose headers say who the client is. */
+  readonly trustedProxies?: readonly string[];
   /** Host names that the server answers to, beside `localhost` and literal addresses. */
   readonly allowedHosts?: readonly string[];
   /** Origins of browsers' pages that may call, beside the server's own. */
@@ -48,6 +60,8 @@ export interface Api {
   readonly metrics: ApiMetrics;
   /** The table that the methods come from, for documents. */
   readonly methods: MethodTable;
+  /** All open WebSockets. */
+  readonly connections: ConnectionRegistry<Connection>;
   readonly state: ApiState;
   /** What a serving state is served with; `undefined` in any other. */
   readonly serving: Serving | undefined;
@@ -60,22 +74,37 @@ export interface Api {
 
 /** Time for a client that sends its headers slowly; the body has its own limit. */
 const HEADERS_TIMEOUT_MS = 30_000;
+const HANDSHAKE_TIMEOUT_MS = 10_000;
 
-function createFastify(tls: ApiOptions['tls']): FastifyInstance {
-  return fastify({
+interface Faces {
+  readonly app: FastifyInstance;
+  /** The same API for the local socket, without TLS. */
+  readonly local: Server;
+}
+
+/** @param watch told of each server that listens: of a name such as `localhost` there are two */
+function createFaces(tls: ApiOptions['tls'], watch: (server: Server) => void): Faces {
+  const timeouts = {
+    headersTimeout: HEADERS_TIMEOUT_MS,
+    // Off: only uploads read a body, and they have a limit of their own.
+    requestTimeout: 0,
+  };
+  const create = (handler: RequestListener): Server =>
+    tls === undefined
+      ? createServer(timeouts, handler)
+      : createTlsServer({ ...timeouts, handshakeTimeout: HANDSHAKE_TIMEOUT_MS, ...tls }, handler);
+  const local = createServer(timeouts);
+  const app = fastify({
     logger: false,
     forceCloseConnections: true,
     serverFactory: (handler) => {
-      const timeouts = {
-        headersTimeout: HEADERS_TIMEOUT_MS,
-        // Off: only uploads read a body, and they have a limit of their own.
-        requestTimeout: 0,
-      };
-      return tls === undefined
-        ? createServer(timeouts, handler)
-        : createTlsServer({ ...timeouts, ...tls }, handler);
+      if (local.listenerCount('request') === 0) local.on('request', handler);
+      const server = create(handler);
+      watch(server);
+      return server;
     },
   });
+  return { app, local };
 }
 
 export function createApi(options: ApiOptions): Api {
@@ -85,7 +114,8 @@ export function createApi(options: ApiOptions): Api {
     allowedHosts: [...(options.allowedHosts ?? []), listen.host],
     allowedOrigins: options.allowedOrigins ?? [],
   });
-  const metrics = new ApiMetrics(() => sockets.size);
+  const addresses = new ClientAddresses(options.trustedProxies);
+  const metrics = new ApiMetrics(() => sockets.connections.size);
   const methods = new MethodTable([...API_METHODS, ...collectionMethods(options.collections)]);
   const startedAtMs = now();
   let state: ApiState = { mode: 'starting' };
@@ -109,12 +139,20 @@ export function createApi(options: ApiOptions): Api {
   const sockets = new SocketEndpoint({
     dispatcher,
     guard,
+    addresses,
+    voucher: new TokenVoucher((token, address) => services().authenticator.byToken(token, address)),
     limits,
     now,
     rights: () => serving?.rights,
+    onRefusal: (limit) => metrics.refusal(limit),
+  });
+  const httpConnections = new HttpConnections({
+    addresses,
+    limits,
+    onDrop: (limit) => metrics.refusal(limit),
   });
 
-  const app = createFastify(options.tls);
+  const { app, local } = createFaces(options.tls, (server) => httpConnections.watch(server));
   app.removeAllContentTypeParsers();
   // Bodies are read by whoever needs them, as streams.
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
@@ -146,14 +184,21 @@ export function createApi(options: ApiOptions): Api {
     if (transfers === undefined) {
       return reply.code(503).header('Connection', 'close').send('the server serves nothing now\n');
     }
+    httpConnections.release(request.raw.socket);
     reply.hijack();
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) reply.raw.setHeader(name, value);
     return transfers.handle(request.raw, reply.raw);
   });
-  serveKeyRest(app, { services, logger });
+  serveKeyRest(app, { services, addresses, logger });
   serveOpenApi(app, version);
   serveConsole(app);
-  app.server.on('upgrade', (request, socket, head) => sockets.upgrade(request, socket, head));
+  local.on('connection', (socket) => addresses.addLocal(socket));
+  for (const server of [app.server, local]) {
+    server.on('upgrade', (request, socket, head) => {
+      httpConnections.release(request.socket);
+      sockets.upgrade(request, socket, head);
+    });
+  }
 
   function setState(next: ApiState): void {
     serving?.stop();
@@ -171,10 +216,29 @@ export function createApi(options: ApiOptions): Api {
     metrics.readiness(readinessOf(next));
   }
 
+  /** The way in over the port works without. */
+  async function listenBeside(path: string): Promise<void> {
+    try {
+      await listenLocally(local, path);
+    } catch (error) {
+      if (!(error instanceof LocalSocketError)) throw error;
+      logger.warn('there is no local socket', { reason: error.message });
+    }
+  }
+
+  async function closeLocal(): Promise<void> {
+    if (!local.listening) return;
+    const closed = once(local, 'close');
+    local.close();
+    local.closeAllConnections();
+    await closed;
+  }
+
   return {
     app,
     metrics,
     methods,
+    connections: sockets.connections,
     get state() {
       return state;
     },
@@ -184,6 +248,7 @@ export function createApi(options: ApiOptions): Api {
     setState,
     listen: async () => {
       await app.listen({ host: listen.host, port: listen.port });
+      if (options.localSocket !== undefined) await listenBeside(options.localSocket);
       const address = app.server.address();
       const port = typeof address === 'object' && address !== null ? address.port : listen.port;
       const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host;
@@ -192,6 +257,7 @@ export function createApi(options: ApiOptions): Api {
     close: async () => {
       await sockets.close();
       serving?.stop();
+      await closeLocal();
       await app.close();
     },
   };

@@ -5,6 +5,7 @@
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { StoreLogger } from '@vault/redis-store';
+import type { ClientAddresses } from '../admission/client-address.js';
 import type { ErrorName } from '../protocol.js';
 import type { Services } from '../rpc/call-context.js';
 import { apiErrorOf } from '../rpc/error-answer.js';
@@ -16,6 +17,7 @@ import { headerCredentials } from './credentials.js';
 export interface KeyRestOptions {
   /** @throws {ApiError} while nothing is served */
   readonly services: () => Services;
+  readonly addresses: ClientAddresses;
   readonly logger: StoreLogger;
 }
 
@@ -63,15 +65,16 @@ export const KEY_ROUTES: readonly KeyRoute[] = [
 /** @returns `undefined` when there are no credentials, or not an administrator's */
 async function administratorOf(
   services: Services,
-  { headers, ip }: FastifyRequest,
+  { headers }: FastifyRequest,
+  address: string,
 ): Promise<Identity | undefined> {
   const credentials = headerCredentials(headers);
   if (credentials === undefined) return undefined;
   const { authenticator } = services;
   try {
     const identity = await (credentials.kind === 'token'
-      ? authenticator.byToken(credentials.token, ip)
-      : authenticator.byPassword(credentials, ip));
+      ? authenticator.byToken(credentials.token, address)
+      : authenticator.byPassword(credentials, address));
     return hasPermission(identity, 'admin') ? identity : undefined;
   } catch (error) {
     const isInvalid = apiErrorOf(error)?.code === 'INVALID_CREDENTIALS';
@@ -108,13 +111,18 @@ function refusalFrom(error: unknown): Refusal | undefined {
   return undefined;
 }
 
-async function answer(route: KeyRoute, request: FastifyRequest, services: Services) {
-  const identity = await administratorOf(services, request);
+async function answer(
+  route: KeyRoute,
+  request: FastifyRequest,
+  address: string,
+  services: Services,
+) {
+  const identity = await administratorOf(services, request, address);
   if (identity === undefined) {
     return { status: 401, message: 'the credentials of an administrator are needed' } as const;
   }
   const { userId } = identity;
-  services.audit.record({ action: route.action, userId, address: request.ip });
+  services.audit.record({ action: route.action, userId, address });
   return route.run(services);
 }
 
@@ -129,13 +137,17 @@ function refuse(reply: FastifyReply, { status, message }: Refusal): void {
 }
 
 /** Adds the routes. */
-export function serveKeyRest(app: FastifyInstance, { services, logger }: KeyRestOptions): void {
+export function serveKeyRest(
+  app: FastifyInstance,
+  { services, addresses, logger }: KeyRestOptions,
+): void {
   for (const route of KEY_ROUTES) {
     const handler = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
       void reply.header('Cache-Control', 'no-store');
       let result: object;
       try {
-        result = await answer(route, request, services());
+        const { address } = addresses.clientOf(request.raw);
+        result = await answer(route, request, address, services());
       } catch (error) {
         const refusal = refusalFrom(error);
         if (refusal === undefined) logger.error('unexpected error', { cause: error });

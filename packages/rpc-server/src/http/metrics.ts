@@ -1,5 +1,6 @@
 /** What `/metrics` says, in Prometheus' text format. No name of a user, no id, no address. */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
+import type { LimitName } from '../limits.js';
 import type { ErrorName, Readiness } from '../protocol.js';
 
 const MODES = [
@@ -24,6 +25,7 @@ export class ApiMetrics {
   readonly #registry = new Registry();
   readonly #calls: Counter<'method' | 'outcome'>;
   readonly #durations: Histogram<'method'>;
+  readonly #refusals: Counter<'limit'>;
   readonly #mode: Gauge<'mode'>;
   readonly #progress: Gauge;
   readonly #key: { readonly age: Gauge; readonly encryptions: Gauge; readonly isDue: Gauge };
@@ -44,6 +46,12 @@ export class ApiMetrics {
       help: 'Duration of JSON-RPC calls',
       labelNames: ['method'],
       buckets: DURATION_BUCKETS_S,
+      registers,
+    });
+    this.#refusals = new Counter({
+      name: 'vault_refusals_total',
+      help: 'Sockets, messages and transfers that a limit kept out, held up or ended, by limit',
+      labelNames: ['limit'],
       registers,
     });
     this.#mode = new Gauge({
@@ -86,6 +94,10 @@ export class ApiMetrics {
   call(method: string, outcome: ErrorName | 'ok', durationMs: number): void {
     this.#calls.inc({ method, outcome });
     this.#durations.observe({ method }, durationMs / MS_PER_S);
+  }
+
+  refusal(limit: LimitName): void {
+    this.#refusals.inc({ limit });
   }
 
   readiness({ mode, progress }: Readiness): void {

@@ -3,28 +3,30 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
-import type { Limits } from '../limits.js';
+import type { Client, ClientAddresses } from '../admission/client-address.js';
+import { ConnectionRegistry } from '../admission/connection-registry.js';
+import type { TokenVoucher, Vouched } from '../admission/token-voucher.js';
+import type { LimitName, Limits } from '../limits.js';
 import { API_PATH } from '../protocol.js';
 import type { Notifications } from '../protocol.js';
 import { Connection } from '../rpc/connection.js';
-import type { ConnectionOptions } from '../rpc/connection.js';
 import type { Dispatcher } from '../rpc/dispatcher.js';
 import type { RightsWatch } from '../session/rights-watch.js';
 import type { Session } from '../session/session.js';
-import { isForwarded } from './forwarding.js';
 import type { RequestGuard } from './request-guard.js';
 
 export interface SocketEndpointOptions {
   readonly dispatcher: Dispatcher;
   readonly guard: RequestGuard;
+  readonly addresses: ClientAddresses;
+  readonly voucher: TokenVoucher;
   readonly limits: Limits;
   readonly now: () => number;
   /** Who rechecks rights while a database is served. */
   readonly rights: () => RightsWatch | undefined;
+  /** Told of each socket that a limit kept out or ended. */
+  readonly onRefusal: (limit: LimitName) => void;
 }
-
-/** Who is at the other end of the TCP connection, and whether for somebody else. */
-type Peer = Pick<ConnectionOptions, 'address' | 'isForwarded'>;
 
 const REASONS = {
   400: 'Bad Request',
@@ -36,15 +38,21 @@ const REASONS = {
 /** How long calls under way and the clients' answers to our Close may take at shutdown. */
 const CLOSE_TIMEOUT_MS = 10_000;
 
-function refuse(socket: Duplex, status: keyof typeof REASONS): void {
+/** For client and operator: what to change. */
+function limitText(name: LimitName, limits: Limits): string {
+  return `limits.${name} is ${limits[name]}`;
+}
+
+function refuse(socket: Duplex, status: keyof typeof REASONS, why = ''): void {
+  const body = why === '' ? '' : `${why}\n`;
   socket.end(
-    `HTTP/1.1 ${status} ${REASONS[status]}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`,
+    `HTTP/1.1 ${status} ${REASONS[status]}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
 }
 
 export class SocketEndpoint {
   readonly #options: SocketEndpointOptions;
-  readonly #connections = new Set<Connection>();
+  readonly connections = new ConnectionRegistry<Connection>();
   readonly #server: WebSocketServer;
 
   constructor(options: SocketEndpointOptions) {
@@ -58,51 +66,42 @@ export class SocketEndpoint {
     });
   }
 
-  get size(): number {
-    return this.#connections.size;
-  }
-
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     // A client that goes away during the upgrade must not end the process.
     socket.on('error', () => socket.destroy());
-    const refusal = this.#options.guard.refusal(request.headers, false);
+    const { guard, addresses, voucher } = this.#options;
+    const refusal = guard.refusal(request.headers, false);
     if (refusal !== undefined) return refuse(socket, refusal.status);
     if (request.url !== API_PATH) return refuse(socket, 404);
-    if (this.#connections.size >= this.#options.limits.sockets && !this.#makeRoom()) {
-      return refuse(socket, 503);
-    }
-    const peer = {
-      address: request.socket.remoteAddress ?? 'unknown',
-      isForwarded: isForwarded(request.headers),
-    };
-    this.#server.handleUpgrade(request, socket, head, (webSocket) =>
-      this.#accept(webSocket, socket, peer),
-    );
+    const client = addresses.clientOf(request);
+    const asked = voucher.ask(request.headers, client);
+    if (asked === undefined) return this.#admit(request, socket, head, client, undefined);
+    void asked.then((vouched) => this.#admit(request, socket, head, client, vouched));
     return undefined;
   }
 
   broadcast(params: Notifications['all']): void {
-    for (const connection of this.#connections) {
+    for (const connection of this.connections) {
       if (connection.canRead) connection.notify('all', params);
     }
   }
 
   endSession(session: Session): void {
-    for (const connection of this.#connections) {
+    for (const connection of this.connections) {
       if (connection.session === session) connection.endSession();
     }
   }
 
   /** The identities came from a database that is not served any more. */
   signOutAll(): void {
-    for (const { session } of this.#connections) {
+    for (const { session } of this.connections) {
       if (session.identity !== undefined) session.signOut();
     }
   }
 
   /** Lets calls under way finish, then closes all. */
   async close(): Promise<void> {
-    const open = [...this.#connections];
+    const open = [...this.connections];
     const closed = Promise.all(open.map((connection) => connection.close()));
     let timer: NodeJS.Timeout | undefined;
     const waited = new Promise<void>((resolve) => {
@@ -114,38 +113,84 @@ export class SocketEndpoint {
     this.#server.close();
   }
 
-  /**
-   * Drops who has been here longest without signing in: strangers that open sockets and say nothing
-   * keep nobody out. @returns `false` where all are signed in
-   */
-  #makeRoom(): boolean {
-    for (const connection of this.#connections) {
-      if (connection.session.identity !== undefined) continue;
-      this.#connections.delete(connection);
-      connection.drop();
-      return true;
+  #admit(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    client: Client,
+    vouched: Vouched | undefined,
+  ): void {
+    const full = this.#fullLimit(client, vouched);
+    if (full !== undefined) {
+      this.#options.onRefusal(full);
+      refuse(socket, 503, `no room for another socket: ${limitText(full, this.#options.limits)}`);
+      return;
     }
-    return false;
+    this.#server.handleUpgrade(request, socket, head, (webSocket) =>
+      this.#accept(webSocket, socket, client, vouched),
+    );
   }
 
-  #accept(socket: WebSocket, stream: Duplex, peer: Peer): void {
+  /**
+   * Makes room where there is none. Who came over the local socket needs none; an administrator who
+   * shows a token takes that of a stranger, else of the user who has most.
+   * @returns the limit that keeps the client out
+   */
+  #fullLimit(
+    { key, isLocal }: Client,
+    vouched: Vouched | undefined,
+  ): 'sockets' | 'socketsPerAddress' | undefined {
+    if (isLocal) return undefined;
+    const { connections } = this;
+    const { limits } = this.#options;
+    const isAdministrator = vouched?.permission === 'admin';
+    if (!isAdministrator && connections.countOfAddress(key) >= limits.socketsPerAddress) {
+      const why = `a newer socket of this address: ${limitText('socketsPerAddress', limits)}`;
+      if (!connections.dropStrangerOf(key, why)) return 'socketsPerAddress';
+      this.#options.onRefusal('socketsPerAddress');
+    }
+    if (connections.size < limits.sockets) return undefined;
+    const why = `a newer socket: ${limitText('sockets', limits)}`;
+    const isDropped =
+      connections.dropStranger(why) || (isAdministrator && connections.dropForAdministrator(why));
+    if (!isDropped) return 'sockets';
+    this.#options.onRefusal('sockets');
+    return undefined;
+  }
+
+  #accept(socket: WebSocket, stream: Duplex, client: Client, vouched: Vouched | undefined): void {
     const { dispatcher, limits, now, rights } = this.#options;
     const connection = new Connection({
       socket,
       stream,
-      ...peer,
+      client,
+      vouched,
       dispatcher,
       limits,
       now,
-      onSessionChange: ({ session }) => {
+      onSessionChange: (changed) => {
+        const { session } = changed;
         if (session.identity === undefined) rights()?.delete(session);
         else rights()?.add(session);
+        this.connections.update(changed);
+        this.#boundUser(changed);
       },
     });
-    this.#connections.add(connection);
+    this.connections.add(connection);
+    this.#boundUser(connection);
     socket.once('close', () => {
-      this.#connections.delete(connection);
+      this.connections.delete(connection);
       rights()?.delete(connection.session);
     });
+  }
+
+  /** A user who has too many sockets loses the one that was used longest ago: a leak locks nobody out. */
+  #boundUser(connection: Connection): void {
+    const { userId } = connection;
+    const { limits, onRefusal } = this.#options;
+    if (userId === undefined || connection.isLocal) return;
+    if (this.connections.countOfUser(userId) <= limits.socketsPerUser) return;
+    const why = `a newer socket of this user: ${limitText('socketsPerUser', limits)}`;
+    if (this.connections.dropIdlestOf(userId, why, connection)) onRefusal('socketsPerUser');
   }
 }

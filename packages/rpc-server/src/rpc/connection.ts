@@ -2,9 +2,12 @@
 import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
+import type { Client } from '../admission/client-address.js';
+import type { Registered } from '../admission/connection-registry.js';
 import type { Limits } from '../limits.js';
 import type { Notifications } from '../protocol.js';
 import { hasPermission, Session } from '../session/session.js';
+import type { Identity } from '../session/session.js';
 import type { Caller, Dispatcher } from './dispatcher.js';
 import { setMessageLimit } from './message-limit.js';
 import { TurnCork } from './turn-cork.js';
@@ -12,6 +15,8 @@ import { TurnCork } from './turn-cork.js';
 /** Close codes of RFC 6455 §7.4.1, and one of the private range. */
 const CLOSE_GOING_AWAY = 1001;
 const CLOSE_POLICY = 1008;
+/** Registered by IANA for a server that has too much to do. */
+const CLOSE_TRY_AGAIN = 1013;
 const CLOSE_SIGNED_OUT = 4001;
 /** Answers that may wait for a stranger: the method list asked for again and again must not fill the memory. */
 const UNSENT_BEFORE_SIGN_IN_BYTES = 1024 * 1024;
@@ -20,9 +25,9 @@ export interface ConnectionOptions {
   readonly socket: WebSocket;
   /** What the WebSocket writes to. */
   readonly stream: Duplex;
-  readonly address: string;
-  /** A proxy that is between said so. */
-  readonly isForwarded: boolean;
+  readonly client: Client;
+  /** The user whose valid token was shown at the upgrade: the place is theirs until somebody signs in. */
+  readonly vouched?: Pick<Identity, 'userId' | 'permission'> | undefined;
   readonly dispatcher: Dispatcher;
   readonly limits: Limits;
   readonly now: () => number;
@@ -30,12 +35,12 @@ export interface ConnectionOptions {
   readonly onSessionChange: (connection: Connection) => void;
 }
 
-export class Connection implements Caller {
+export class Connection implements Caller, Registered {
   readonly session: Session;
-  readonly address: string;
-  readonly isForwarded: boolean;
+  readonly client: Client;
   readonly #options: ConnectionOptions;
   #callsInFlight = 0;
+  #usedAtMs: number;
   /** Told when no call is under way any more; set while it closes. */
   #onIdle: (() => void) | undefined;
   readonly #signInDeadline: NodeJS.Timeout;
@@ -43,8 +48,8 @@ export class Connection implements Caller {
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
-    this.address = options.address;
-    this.isForwarded = options.isForwarded;
+    this.client = options.client;
+    this.#usedAtMs = options.now();
     this.session = new Session(() => this.#sessionChanged());
     const { socket, stream, limits } = options;
     this.#cork = new TurnCork(stream);
@@ -65,6 +70,30 @@ export class Connection implements Caller {
     return identity !== undefined && hasPermission(identity, 'read');
   }
 
+  get address(): string {
+    return this.client.address;
+  }
+
+  get isLocal(): boolean {
+    return this.client.isLocal;
+  }
+
+  get isForwarded(): boolean {
+    return this.client.isForwarded;
+  }
+
+  get userId(): string | undefined {
+    return (this.session.identity ?? this.#options.vouched)?.userId;
+  }
+
+  get isAdministrator(): boolean {
+    return (this.session.identity ?? this.#options.vouched)?.permission === 'admin';
+  }
+
+  get usedAtMs(): number {
+    return this.#usedAtMs;
+  }
+
   notify<N extends keyof Notifications>(method: N, params: Notifications[N]): void {
     this.#send(JSON.stringify({ jsonrpc: '2.0', method, params }));
   }
@@ -74,9 +103,15 @@ export class Connection implements Caller {
     this.#options.socket.close(CLOSE_SIGNED_OUT, 'signed out by the server');
   }
 
-  /** Makes room for somebody else. */
-  drop(): void {
-    this.#options.socket.terminate();
+  /**
+   * Ends it at once: makes room for somebody else, or a client does not keep to the limits.
+   * @param reason for the client, where it still reads
+   */
+  drop(reason: string): void {
+    const { socket } = this.#options;
+    socket.close(CLOSE_TRY_AGAIN, reason);
+    // The Close frame goes first where the client reads; one that does not is not waited for.
+    socket.terminate();
   }
 
   /** Waits for the calls under way, then closes, and waits for the client's Close. */
@@ -98,6 +133,7 @@ export class Connection implements Caller {
       this.endSession();
       return;
     }
+    this.#usedAtMs = now();
     this.#callsInFlight += 1;
     if (this.#callsInFlight >= limits.callsInFlight) socket.pause();
     // A buffer, because `binaryType` is what `ws` sets it to.

@@ -29,6 +29,8 @@ import type { RecoveryFace } from './recovery-face.js';
 export interface Caller {
   readonly session: Session;
   readonly address: string;
+  /** Over the local Unix socket, which only who may read the data folder can open. */
+  readonly isLocal: boolean;
   /** Somebody else is behind that address. */
   readonly isForwarded: boolean;
   notify<N extends keyof Notifications>(method: N, params: Notifications[N]): void;

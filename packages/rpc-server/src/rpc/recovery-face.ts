@@ -7,6 +7,8 @@ export interface RecoveryCaller {
   readonly session: Session;
   /** Address of the peer. */
   readonly address: string;
+  /** Whether it came over the local Unix socket. */
+  readonly isLocal: boolean;
   /** Whether a proxy is between: somebody else is behind that address. */
   readonly isForwarded: boolean;
 }

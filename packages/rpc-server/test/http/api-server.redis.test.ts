@@ -128,7 +128,7 @@ describe('other sites', () => {
   });
 
   test('that are allowed do', async () => {
-    const client = await fixture.connect({ origin: 'https://console.example.org' });
+    const client = await fixture.connect({ headers: { origin: 'https://console.example.org' } });
     expect(await client.call('system.getVersion')).toBe('0.1');
   });
 

@@ -184,7 +184,7 @@ describe('sockets', () => {
     const older = await api.connect();
     const newer = await api.connect();
     await api.signIn();
-    expect(await older.closed).toBe(1006);
+    expect(await older.closed).toBe(1013);
     expect(await newer.call('session.getUser')).toBeNull();
     expect(await user.call('session.getUser')).toMatchObject({ email: ADMIN.email });
   });

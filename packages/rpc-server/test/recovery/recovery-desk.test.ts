@@ -31,7 +31,7 @@ class Fixture {
     address = '127.0.0.1',
     isForwarded = false,
   ): Promise<object> {
-    const caller = { session: this.session, address, isForwarded };
+    const caller = { session: this.session, address, isLocal: false, isForwarded };
     return this.desk.call(method, () => params, caller);
   }
 }

@@ -40,7 +40,7 @@ it.each([
   ['X-Real-IP', '192.0.2.60'],
   ['Via', '1.1 proxy'],
 ])('nobody signs in with %s', async (name, value) => {
-  const client = await RpcClient.connect(url, { [name]: value });
+  const client = await RpcClient.connect(url, { headers: { [name]: value } });
   await expect(client.call('session.signIn', RIGHT)).rejects.toMatchObject({
     code: ERROR_CODES.FORBIDDEN_OPERATION.code,
     message: expect.stringContaining('this came through a proxy: connect to the server itself'),

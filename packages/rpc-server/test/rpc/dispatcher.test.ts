@@ -9,6 +9,7 @@ import { Session } from '../../src/session/session.js';
 const CALLER = {
   session: new Session(),
   address: '127.0.0.1',
+  isLocal: false,
   isForwarded: false,
   notify: () => undefined,
 };

@@ -1,0 +1,88 @@
+/**
+ * TCP connections that are no WebSocket yet: those that send their headers slowly, that keep alive,
+ * that were opened and say nothing. For one too many the oldest gives way, of the address that has
+ * most; one that moves a file does not.
+ */
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Limits } from '../limits.js';
+import type { ClientAddresses } from './client-address.js';
+import { addressKey } from './client-address.js';
+import { Groups } from './groups.js';
+
+interface Held {
+  readonly key: string;
+  readonly socket: Socket;
+}
+
+export interface HttpConnectionsOptions {
+  readonly addresses: ClientAddresses;
+  readonly limits: Pick<Limits, 'httpConnections' | 'httpConnectionsPerAddress'>;
+  /** Told of each that gave way. */
+  readonly onDrop: (limit: 'httpConnections' | 'httpConnectionsPerAddress') => void;
+}
+
+/** Under TLS the socket of a request is another object than that of the connection; this names both. */
+function endpointOf({ remoteAddress, remotePort }: Socket): string | undefined {
+  return remotePort === undefined ? undefined : `${remoteAddress} ${remotePort}`;
+}
+
+export class HttpConnections {
+  readonly #options: HttpConnectionsOptions;
+  readonly #held = new Map<string, Held>();
+  readonly #byAddress = new Groups<Held>();
+
+  constructor(options: HttpConnectionsOptions) {
+    this.#options = options;
+  }
+
+  get size(): number {
+    return this.#held.size;
+  }
+
+  watch(server: Server): void {
+    server.on('connection', (socket: Socket) => this.#add(socket));
+  }
+
+  /** It is a WebSocket now, or moves a file: it has limits of its own. */
+  release(socket: Socket): void {
+    const endpoint = endpointOf(socket);
+    const held = endpoint === undefined ? undefined : this.#held.get(endpoint);
+    if (endpoint !== undefined && held !== undefined) this.#delete(endpoint, held);
+  }
+
+  #add(socket: Socket): void {
+    const endpoint = endpointOf(socket);
+    if (endpoint === undefined) {
+      socket.destroy();
+      return;
+    }
+    const { addresses, limits, onDrop } = this.#options;
+    const peer = addresses.peerOf(socket);
+    const key = addressKey(peer);
+    const isOver = this.#byAddress.get(key).size >= limits.httpConnectionsPerAddress;
+    if (isOver && !addresses.isTrustedProxy(peer)) {
+      this.#dropOldest(this.#byAddress.get(key));
+      onDrop('httpConnectionsPerAddress');
+    } else if (this.#held.size >= limits.httpConnections) {
+      this.#dropOldest(this.#byAddress.largest());
+      onDrop('httpConnections');
+    }
+    const held = { key, socket };
+    this.#held.set(endpoint, held);
+    this.#byAddress.add(key, held);
+    socket.once('close', () => this.#delete(endpoint, held));
+  }
+
+  #dropOldest(group: ReadonlySet<Held>): void {
+    const [oldest] = group;
+    if (oldest === undefined) return;
+    this.release(oldest.socket);
+    oldest.socket.destroy();
+  }
+
+  #delete(endpoint: string, held: Held): void {
+    if (this.#held.get(endpoint) === held) this.#held.delete(endpoint);
+    this.#byAddress.delete(held.key, held);
+  }
+}

@@ -1,0 +1,238 @@
+/** Who gets a socket when there are too many, and who gives way. */
+import { once } from 'node:events';
+import { statSync, writeFileSync } from 'node:fs';
+import type { IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from '@jest/globals';
+import { WebSocket } from 'ws';
+import { TemporaryFolder } from '../../../../test/harness/temporary-folder.js';
+import { ADMIN, ApiFixture } from '../api-fixture.js';
+import type { FixtureOptions } from '../api-fixture.js';
+import type { ClientOptions, RpcClient } from '../rpc-client.js';
+
+const stops: (() => unknown)[] = [];
+afterEach(async () => {
+  // oxlint-disable-next-line no-await-in-loop -- last first
+  for (const stop of stops.splice(0).toReversed()) await stop();
+});
+
+async function start(options: FixtureOptions): Promise<ApiFixture> {
+  const api = await ApiFixture.start(options);
+  stops.push(() => api.stop());
+  return api;
+}
+
+/** What a client is answered whose upgrade is refused. */
+async function refusal(api: ApiFixture, options: ClientOptions = {}): Promise<string> {
+  const socket = new WebSocket(`${api.url.replace('http', 'ws')}/api/`, options);
+  socket.on('error', () => undefined);
+  const [, response] = (await once(socket, 'unexpected-response')) as [unknown, IncomingMessage];
+  let body = '';
+  for await (const chunk of response) body += String(chunk);
+  return `${response.statusCode} ${body}`;
+}
+
+async function dropped({ socket }: RpcClient): Promise<string> {
+  const [code, reason] = (await once(socket, 'close')) as [number, Buffer];
+  return `${code} ${reason.toString()}`;
+}
+
+function bearer(token: string): ClientOptions {
+  return { headers: { authorization: `Bearer ${token}` } };
+}
+
+describe('sockets of one user', () => {
+  test('past socketsPerUser close the one that was used longest ago', async () => {
+    const api = await start({ limits: { socketsPerUser: 2 } });
+    const first = await api.signIn();
+    const second = await api.signIn();
+    api.clock.aheadMs += 1000;
+    await first.call('session.getUser');
+    const gone = dropped(second);
+    const third = await api.signIn();
+    expect(await gone).toBe('1013 a newer socket of this user: limits.socketsPerUser is 2');
+    expect(await first.call('session.getUser')).toMatchObject({ email: ADMIN.email });
+    expect(await third.call('session.getUser')).toMatchObject({ email: ADMIN.email });
+  });
+
+  test('are found by the user, and end together', async () => {
+    const api = await start({});
+    const user = await api.userWith('none');
+    const { connections } = api.api;
+    expect(connections.connectionsOf(user.userId)).toHaveLength(1);
+    const gone = dropped(user);
+    expect(connections.dropUser(user.userId, 'the password was changed')).toBe(1);
+    expect(await gone).toBe('1013 the password was changed');
+    expect(connections.connectionsOf(user.userId)).toEqual([]);
+  });
+});
+
+describe('sockets of one address', () => {
+  test('past socketsPerAddress close its oldest stranger, and nobody else’s', async () => {
+    const api = await start({ limits: { socketsPerAddress: 2 } });
+    const other = await api.connect({ localAddress: '127.0.0.2' });
+    const older = await api.connect();
+    await api.connect();
+    const gone = dropped(older);
+    await api.connect();
+    expect(await gone).toBe('1013 a newer socket of this address: limits.socketsPerAddress is 2');
+    expect(await other.call('session.getUser')).toBeNull();
+  });
+
+  test('that are all signed in keep the next one out, but for an administrator’s token', async () => {
+    const api = await start({ limits: { socketsPerAddress: 2 } });
+    const admin = await api.signIn();
+    const token = await admin.call<string>('token.create', {});
+    await api.signIn();
+    expect(await refusal(api)).toBe(
+      '503 no room for another socket: limits.socketsPerAddress is 2\n',
+    );
+    const lane = await api.connect(bearer(token));
+    expect(await lane.call('session.getUser')).toBeNull();
+  });
+
+  test('count for the client behind a proxy that is trusted, and for the proxy where it is not', async () => {
+    const limits = { socketsPerAddress: 1 };
+    const api = await start({ limits, trustedProxies: ['127.0.0.0/30'] });
+    const from = (address: string, localAddress = '127.0.0.1') => ({
+      headers: { 'x-forwarded-for': `203.0.113.9, ${address}` },
+      localAddress,
+    });
+    const first = await api.connect(from('198.51.100.1'));
+    const second = await api.connect(from('198.51.100.2'));
+    const gone = dropped(first);
+    await api.connect(from('198.51.100.1, 127.0.0.2'));
+    expect(await gone).toContain('limits.socketsPerAddress');
+    // This peer is no proxy of ours: whatever it writes, it is one address.
+    const liar = await api.connect(from('198.51.100.3', '127.0.0.9'));
+    const liarGone = dropped(liar);
+    await api.connect(from('198.51.100.4', '127.0.0.9'));
+    expect(await liarGone).toContain('limits.socketsPerAddress');
+    expect(await second.call('session.getUser')).toBeNull();
+  });
+});
+
+describe('when all sockets are taken', () => {
+  test('strangers give way, of the address that has most', async () => {
+    const api = await start({ limits: { sockets: 3 } });
+    const single = await api.connect({ localAddress: '127.0.0.3' });
+    const older = await api.connect();
+    await api.connect();
+    const gone = dropped(older);
+    await api.connect();
+    expect(await gone).toBe('1013 a newer socket: limits.sockets is 3');
+    expect(await single.call('session.getUser')).toBeNull();
+  });
+
+  test('by signed-in users, an administrator’s token takes one of the user with most', async () => {
+    const api = await start({ limits: { sockets: 3 } });
+    const admin = await api.signIn();
+    const token = await admin.call<string>('token.create', {});
+    await admin.call('user.create', { email: 'many', password: 'long enough', permission: 'none' });
+    const many = { email: 'many', password: 'long enough' };
+    const oldest = await api.signIn(many);
+    await api.signIn(many);
+    expect(await refusal(api)).toBe('503 no room for another socket: limits.sockets is 3\n');
+    const gone = dropped(oldest);
+    const lane = await api.connect(bearer(token));
+    expect(await gone).toBe('1013 a newer socket: limits.sockets is 3');
+    expect(await lane.call('session.getUser')).toBeNull();
+    expect(await lane.call('session.signIn', { token })).toMatchObject({ email: ADMIN.email });
+  });
+
+  test('a token that is not valid, or of another user, makes no room', async () => {
+    const api = await start({ limits: { sockets: 2 } });
+    const admin = await api.signIn();
+    const credentials = { email: 'user', password: 'long enough' };
+    await admin.call('user.create', { ...credentials, permission: 'none' });
+    const user = await api.signIn(credentials);
+    const token = await user.call<string>('token.create', {});
+    expect(await refusal(api, bearer(token))).toContain('503 ');
+    const right = await admin.call<string>('token.create', {});
+    expect(await refusal(api, bearer(`${right}x`))).toContain('503 ');
+  });
+});
+
+describe('connections that are no WebSocket', () => {
+  const halfRequest = async (api: ApiFixture, localAddress: string): Promise<Socket> => {
+    const { hostname, port } = new URL(api.url);
+    const socket = connect({ host: hostname, port: Number(port), localAddress });
+    stops.push(() => socket.destroy());
+    socket.on('error', () => undefined);
+    await once(socket, 'connect');
+    socket.write('GET /healthz HTTP/1.1\r\nHost: ');
+    return socket;
+  };
+
+  test('past httpConnectionsPerAddress close the oldest of that address', async () => {
+    const api = await start({ limits: { httpConnectionsPerAddress: 2 } });
+    const other = await halfRequest(api, '127.0.0.2');
+    const oldest = await halfRequest(api, '127.0.0.3');
+    const closed = once(oldest, 'close');
+    await halfRequest(api, '127.0.0.3');
+    await halfRequest(api, '127.0.0.3');
+    await closed;
+    const answered = once(other, 'data');
+    other.write('localhost\r\n\r\n');
+    expect(String((await answered)[0])).toContain('200 OK');
+  });
+
+  test('past httpConnections close one of the address that has most', async () => {
+    const api = await start({ limits: { httpConnections: 3 } });
+    const single = await halfRequest(api, '127.0.0.2');
+    const oldest = await halfRequest(api, '127.0.0.3');
+    const closed = once(oldest, 'close');
+    await halfRequest(api, '127.0.0.3');
+    expect((await fetch(`${api.url}/healthz`)).status).toBe(200);
+    await closed;
+    expect(single.destroyed).toBe(false);
+    expect(await (await fetch(`${api.url}/metrics`)).text()).toMatch(
+      /vault_refusals_total\{limit="httpConnections"\} [1-9]/,
+    );
+  });
+});
+
+describe('the local socket', () => {
+  async function startLocal(options: FixtureOptions = {}) {
+    const folder = new TemporaryFolder('local-socket');
+    stops.push(() => folder.stop());
+    const localSocket = join(folder.path, 'vault.sock');
+    return { api: await start({ ...options, localSocket }), socketPath: localSocket, folder };
+  }
+
+  test('is for its owner alone, and goes with the server', async () => {
+    const { api, socketPath } = await startLocal();
+    expect(statSync(socketPath).mode & 0o777).toBe(0o600);
+    await api.api.close();
+    expect(() => statSync(socketPath)).toThrow('ENOENT');
+  });
+
+  test('lets in when every socket is taken, by whomever', async () => {
+    const { api, socketPath } = await startLocal({ limits: { sockets: 1, socketsPerAddress: 1 } });
+    await api.signIn();
+    expect(await refusal(api)).toContain('503 ');
+    const local = await api.signIn(ADMIN, { socketPath });
+    expect(await local.call('session.getUser')).toMatchObject({ email: ADMIN.email });
+    const connection = [...api.api.connections].find(({ isLocal }) => isLocal);
+    expect(connection?.address).toBe('local');
+  });
+
+  test('that a killed server left is taken over; that of a running one and a file are left', async () => {
+    const { api, socketPath, folder } = await startLocal();
+    const second = await start({ localSocket: socketPath });
+    expect(second.logger.text).toContain('another server answers');
+    const file = join(folder.path, 'file');
+    writeFileSync(file, 'precious');
+    const third = await start({ localSocket: file });
+    expect(third.logger.text).toContain('is no socket');
+    expect(statSync(file).size).toBe(8);
+    expect(await (await api.signIn(ADMIN, { socketPath })).call('session.getUser')).not.toBeNull();
+  });
+
+  test('whose path is too long is a warning that says what to set', async () => {
+    const api = await start({ localSocket: `/tmp/${'x'.repeat(120)}` });
+    expect(api.logger.text).toContain('set http.socket');
+  });
+});
