@@ -104,7 +104,8 @@ const ADVICE = {
   cli: {
     USAGE: '`vault-cli <command> --help`',
     NOT_REGISTERED: '`vault-cli register <url> <user>`',
-    INPUT_UNAVAILABLE: 'run it on a terminal, or give the secret as `name=-` on standard input',
+    INPUT_UNAVAILABLE:
+      'run it on a terminal, give the secret as `name=-` on standard input, or as `name=@file`; a password is one line alone',
     CONFIG_UNUSABLE: 'the message says what is wrong with the file; `chmod 600` it',
     SERVER_UNREACHABLE: 'check address, scheme (`http://` for a server without TLS) and server',
     CONNECTION_LOST: 'look whether the call was done before you repeat it',

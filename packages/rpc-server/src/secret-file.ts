@@ -1,6 +1,7 @@
-/** Files that hold a password or a passphrase in their first line. */
+/** Files that hold a password or a passphrase: one line. */
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { secretLine } from './secret-line.js';
 
 const GROUP_AND_OTHERS = 0o077;
 /** Where systemd puts credentials: the folder is closed to others, and the right of the service's user shows as one of a group. */
@@ -12,13 +13,13 @@ export class SecretFileError extends Error {
 }
 
 /**
- * The first line of a file.
- * @throws {SecretFileError} when it cannot be read, is empty, or group or others may read or change it; never with what is in it
+ * The one line of a file.
+ * @throws {SecretFileError} when it cannot be read, is empty, holds more than one line, or group or others may read or change it; never with what is in it
  */
 export function readSecretLine(file: string): string {
-  const [line = ''] = readClosedFile(file).split(/\r?\n/, 1);
-  if (line !== '') return line;
-  throw new SecretFileError('has nothing in its first line');
+  const found = secretLine(readClosedFile(file));
+  if ('line' in found) return found.line;
+  throw new SecretFileError(found.problem);
 }
 
 /**
@@ -32,7 +33,7 @@ export function modeProblem(file: string, mode: number): string | undefined {
   return `has mode ${shown}, which is open to group or others: chmod 400 it, let it belong to the user of the server, and treat the secret as disclosed`;
 }
 
-function readClosedFile(file: string): string {
+function readClosedFile(file: string): Uint8Array {
   let descriptor: number | undefined;
   try {
     descriptor = openSync(file, 'r');
@@ -40,7 +41,7 @@ function readClosedFile(file: string): string {
     // A pipe or a terminal has its rights from elsewhere.
     const problem = stat.isFile() ? modeProblem(file, stat.mode) : undefined;
     if (problem !== undefined) throw new SecretFileError(problem);
-    return readFileSync(descriptor, 'utf8');
+    return readFileSync(descriptor);
   } catch (error) {
     if (error instanceof SecretFileError) throw error;
     const { code = 'unknown error' } = error as NodeJS.ErrnoException;

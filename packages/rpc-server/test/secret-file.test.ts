@@ -29,8 +29,8 @@ function refusal(read: () => unknown): { code: string; message: string } {
   throw new Error('nothing was refused');
 }
 
-it.each([0o400, 0o600, 0o700])('is read with mode %o: its first line', (mode) => {
-  expect(readSecretLine(fileWith(`${SECRET}\r\nmore\n`, mode))).toBe(SECRET);
+it.each([0o400, 0o600, 0o700])('is read with mode %o: its line', (mode) => {
+  expect(readSecretLine(fileWith(`${SECRET}\r\n`, mode))).toBe(SECRET);
 });
 
 describe.each([0o440, 0o404, 0o640, 0o660, 0o602, 0o644])('with mode %o', (mode) => {
@@ -50,8 +50,9 @@ describe.each([0o440, 0o404, 0o640, 0o660, 0o602, 0o644])('with mode %o', (mode)
 it.each([
   ['that is not there', () => '/no/such/file', 'cannot be read (ENOENT)'],
   ['that is a folder', () => '/', 'cannot be read (EISDIR)'],
-  ['that is empty', () => fileWith('', 0o400), 'has nothing in its first line'],
-  ['with an empty first line', () => fileWith(`\n${SECRET}\n`, 0o400), 'has nothing in its'],
+  ['that is empty', () => fileWith('', 0o400), 'is empty'],
+  ['with an empty first line', () => fileWith(`\n${SECRET}\n`, 0o400), 'begins with an empty line'],
+  ['of two lines', () => fileWith(`${SECRET}\nmore\n`, 0o400), 'holds more than one line'],
 ])('a file %s is refused', (_, file, message) => {
   expect(refusal(() => readSecretLine(file())).message).toContain(message);
 });

@@ -5,13 +5,15 @@
 export const CLI_ERRORS = {
   USAGE: 'the command line is not understood',
   NOT_REGISTERED: 'no server is known: neither registered, nor named by --url or VAULT_URL',
-  INPUT_UNAVAILABLE: 'a secret is needed and neither a terminal nor standard input gives one',
+  INPUT_UNAVAILABLE:
+    'a secret is needed, and terminal or standard input give none, or more than was asked for',
   CONFIG_UNUSABLE: 'the configuration file cannot be read, is not ours, or is open to others',
   SERVER_UNREACHABLE: 'no WebSocket could be opened to the server',
   CONNECTION_LOST: 'the connection ended before the answer came',
   PROTOCOL_BROKEN: 'the peer sent something that is not JSON-RPC 2.0',
   CALL_REFUSED: 'the server answered the call with an error',
-  FILE_UNUSABLE: 'the local file of a transfer is missing, is in the way, or cannot be written',
+  FILE_UNUSABLE:
+    'the local file of a value or a transfer is missing, cannot be read or written, or is in the way',
   TRANSFER_FAILED: 'a file did not come or go through as a whole',
   INTERRUPTED: 'the user stopped the command',
 } as const satisfies Record<string, string>;

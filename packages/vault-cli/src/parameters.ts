@@ -3,8 +3,10 @@ import { UsageError } from './errors.js';
 /** What one `name=value` of the command line asks for. */
 export type ParameterSource =
   | { readonly kind: 'literal'; readonly value: unknown }
-  /** `name=-`: the next line of standard input (asked for, where that is a terminal). */
-  | { readonly kind: 'line' }
+  /** `name=-`: all of standard input (asked for, where that is a terminal). One parameter at most. */
+  | { readonly kind: 'input' }
+  /** `name=@path`: all of a file. */
+  | { readonly kind: 'file'; readonly path: string }
   /** `name=?`, or nothing after `passphrase=` and `password=`: ask on the terminal, without echo. */
   | { readonly kind: 'prompt' };
 
@@ -23,14 +25,16 @@ const LITERALS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
 
 /**
  * Reads `name=value …` as xo-cli does: `a=1` is the string `1`, `b=true` a boolean, `c=json:[1]` JSON,
- * and a name may hold anything but `=`. Ours besides: `-` and `?`, see {@link ParameterSource}; for
- * these two characters themselves write `json:"-"` and `json:"?"`.
+ * and a name may hold anything but `=`. Ours besides: `-`, `?` and `@path`, see {@link ParameterSource}; for
+ * the first two themselves write `json:"-"` and `json:"?"`, for a text that begins with `@` write that twice.
  *
- * @throws UsageError for an argument without `=`, a name given twice, or bad JSON. Values are not shown.
+ * @throws UsageError for an argument without `=`, a name given twice, two values from standard input, or bad
+ * JSON. Values are not shown.
  */
 export function parseCallArguments(texts: readonly string[]): CallArguments {
   const parameters = new Map<string, ParameterSource>();
   let transferPath: string | undefined;
+  let inputName: string | undefined;
   for (const [position, text] of texts.entries()) {
     const at = text.indexOf('=');
     // The argument may be a secret that lost its name, so only an option is repeated.
@@ -44,15 +48,33 @@ export function parseCallArguments(texts: readonly string[]): CallArguments {
       continue;
     }
     if (parameters.has(name)) throw new UsageError(`${name} is given twice`);
-    parameters.set(name, parseParameter(name, value));
+    const parameter = parseParameter(name, value);
+    if (parameter.kind === 'input') {
+      if (inputName !== undefined) {
+        throw new UsageError(
+          `${inputName} and ${name} cannot both be standard input, which is one value as a whole`,
+          `give one of them as ${name}=@file`,
+        );
+      }
+      inputName = name;
+    }
+    parameters.set(name, parameter);
   }
   return { parameters, transferPath };
 }
 
 function parseParameter(name: string, text: string): ParameterSource {
-  if (text === '-') return { kind: 'line' };
+  if (text === '-') return { kind: 'input' };
   if (text === '?' || (text === '' && ASKED_WHEN_EMPTY.test(name))) return { kind: 'prompt' };
+  if (text.startsWith('@@')) return { kind: 'literal', value: text.slice(1) };
+  if (text.startsWith('@')) return { kind: 'file', path: filePath(name, text.slice(1)) };
   return { kind: 'literal', value: parseLiteral(name, text) };
+}
+
+function filePath(name: string, path: string): string {
+  if (path === '') throw new UsageError(`${name}=@: expected a path`, `the text @ is ${name}=@@`);
+  if (path !== '-') return path;
+  throw new UsageError(`${name}=@- has no meaning`, `standard input is ${name}=-`);
 }
 
 /** The value of `name=text` where nothing is asked for: a string, a boolean, or JSON after `json:`. */

@@ -18,7 +18,7 @@ export interface Target {
 export interface Session {
   readonly client: VaultClient;
   readonly target: Target;
-  /** The one reader of standard input: the first lines may be secrets, the rest a file. */
+  /** The one reader of standard input: the first line may be a password, the rest a value or a file. */
   readonly secrets: SecretInput;
 }
 
@@ -47,20 +47,24 @@ export async function resolveTarget(args: GlobalArguments, context: CliContext):
   };
 }
 
-/**
- * Opens a connection, signs in, works, and closes it whatever happens.
- *
- * @param onNotification hears from before the sign-in on, so that nothing behind its answer is missed.
- */
+export interface SessionOptions {
+  /** Hears from before the sign-in on, so that nothing behind its answer is missed. */
+  readonly onNotification?: (notification: Notification) => void;
+  /** The work takes what follows the password on standard input. Default: nothing may follow. */
+  readonly readsInput?: boolean;
+}
+
+/** Opens a connection, signs in, works, and closes it whatever happens. */
 export async function withSession<T>(
   args: GlobalArguments,
   context: CliContext,
   work: (session: Session) => Promise<T>,
-  onNotification: (notification: Notification) => void = () => {},
+  { onNotification = () => {}, readsInput = false }: SessionOptions = {},
 ): Promise<T> {
   const target = await resolveTarget(args, context);
   const secrets = new SecretInput(context.stdin, context.stderr, context.signal);
   const credentials = await chooseCredentials(args, target, secrets);
+  if (!readsInput) await secrets.expectEnd();
   if (credentials !== undefined) warnUnlessProtected(parseServerAddress(target.url), context);
   const client = await VaultClient.connect(target.url, {
     allowUnauthorized: target.allowUnauthorized,
@@ -91,7 +95,7 @@ async function chooseCredentials(
   secrets: SecretInput,
 ): Promise<Credentials | undefined> {
   if (args.user !== undefined) {
-    return { email: args.user, password: await secrets.askOrReadLine('password') };
+    return { email: args.user, password: await secrets.askOrReadFirstLine('password') };
   }
   return target.token === undefined ? undefined : { token: target.token };
 }

@@ -1,10 +1,24 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
 import { Resources } from '../../../test/harness/resources.js';
 import { FakeServer, PASSWORD, TOKEN, WireError } from './support/fake-server.js';
 import { CliRunner } from './support/run-cli.js';
 
 /** Each test starts programs, on a machine that may be busy. */
 jest.setTimeout(30_000);
+
+/** A key that was made for this test. */
+const PEM = `-----BEGIN PRIVATE KEY-----
+MC4CAQAwBQYDK2VwBCIEIFvBbzNXnQiPzUgAmxOLrNGsxmPqXcmCzvCf5vFQ3Vxu
+-----END PRIVATE KEY-----
+`;
+const CRLF_PEM = PEM.slice(0, -1).replaceAll('\n', '\r\n');
+/** Every character up to U+07FF: control characters, NUL, and no line end last. */
+const BINARY_TEXT = String.fromCharCode(...Array.from({ length: 0x800 }, (_, n) => n));
+const MEBIBYTE = `${'0123456789abcde\n'.repeat(2 ** 16).slice(0, -1)}x`;
+const NO_TEXT = Buffer.from([0x6d, 0xff, 0xfe, 0x0a]);
 
 const resources = new Resources();
 let server: FakeServer;
@@ -56,18 +70,69 @@ describe('the parameters of a call', () => {
     expect(server.paramsOf('vm.get')).toEqual({});
   });
 
-  it('take lines of standard input in their order', async () => {
-    server.methods['user.changePassword'] = () => true;
-    const { status } = await cli.run(
-      ['user.changePassword', 'newPassword=-', 'x=1', 'oldPassword=-'],
-      { env, input: 'first líne\r\nsecond' },
-    );
-    expect(status).toBe(0);
-    expect(server.paramsOf('user.changePassword')).toEqual({
-      newPassword: 'first líne',
-      oldPassword: 'second',
-      x: '1',
-    });
+  it.each<[string, string | Uint8Array, string]>([
+    ['a key in PEM', PEM, PEM.slice(0, -1)],
+    ['a key in PEM without its last line feed', PEM.slice(0, -1), PEM.slice(0, -1)],
+    ['a key in PEM of another system', PEM.replaceAll('\n', '\r\n'), CRLF_PEM],
+    ['two line feeds at the end', 'a\n\n', 'a\n'],
+    ['text that looks binary', BINARY_TEXT, BINARY_TEXT],
+    ['a byte order mark', '\uFEFFa\n', '\uFEFFa'],
+    ['1 MiB', MEBIBYTE, MEBIBYTE],
+  ])('are standard input or a file as a whole: %s', async (_name, input, value) => {
+    server.methods['saml.add'] = () => 'id';
+    writeFileSync(cli.folder.join('key.pem'), input);
+    const words = ['saml.add', 'name=idp', 'privateKey=-', 'certificate=@key.pem', 'x=@@y'];
+    expect(await cli.run(words, { env, input })).toMatchObject({ status: 0, stderr: '' });
+    const { privateKey, certificate, ...others } = server.paramsOf('saml.add') as typeof words & {
+      privateKey: string;
+      certificate: string;
+    };
+    expect(others).toEqual({ name: 'idp', x: '@y' });
+    expect(privateKey === value).toBe(true);
+    expect(certificate === value).toBe(true);
+  });
+
+  it('are what a pipe of the shell holds', async () => {
+    server.methods['saml.add'] = () => 'id';
+    execFileSync('mkfifo', [cli.folder.join('pipe')]);
+    const running = cli.run(['saml.add', 'privateKey=@pipe'], { env });
+    await writeFile(cli.folder.join('pipe'), PEM);
+    expect(await running).toMatchObject({ status: 0 });
+    expect(server.paramsOf('saml.add')).toEqual({ privateKey: PEM.slice(0, -1) });
+  });
+
+  it.each<[string, readonly string[], string | Uint8Array, number, string]>([
+    ['nothing on standard input', ['a=-'], '', 2, 'standard input, which ended before it'],
+    ['a line feed alone', ['a=-'], '\n', 2, 'standard input, which is empty'],
+    ['bytes that are no text', ['a=-'], NO_TEXT, 2, 'is not UTF-8 text: encode it first'],
+    ['over 16 MiB', ['a=-'], Buffer.alloc(16 * 2 ** 20 + 1, 'x'), 2, 'holds over 16 MiB'],
+    [
+      'two values of one input',
+      ['a=-', 'b=-'],
+      'm4rk3r\nm4rk3r\n',
+      2,
+      'give one of them as b=@file',
+    ],
+    ['a file that is not there', ['a=@none'], '', 10, 'the file none cannot be read (ENOENT)'],
+    ['a folder', ['a=@.'], '', 10, 'the file . cannot be read (EISDIR)'],
+    ['an empty file', ['a=@empty'], '', 10, 'the file empty is empty'],
+    ['a file that is no text', ['a=@bytes'], '', 10, 'the file bytes is not UTF-8 text'],
+    ['a file without an end', ['a=@/dev/zero'], '', 10, 'holds over 16 MiB'],
+    [
+      'more than the password',
+      ['--user', 'admin'],
+      `${PASSWORD}\nm4rk3r\n`,
+      2,
+      'nothing takes the rest',
+    ],
+  ])('are refused before the call: %s', async (_name, words, input, status, message) => {
+    server.methods['vm.set'] = () => true;
+    writeFileSync(cli.folder.join('empty'), '');
+    writeFileSync(cli.folder.join('bytes'), NO_TEXT);
+    const result = await cli.run(['vm.set', ...words], { env, input });
+    expect(result).toMatchObject({ status, stdout: '', stderr: expect.stringContaining(message) });
+    expect(result.stderr).not.toContain('m4rk3r');
+    expect(server.calledMethods).not.toContain('vm.set');
   });
 
   it('come behind the password of --user on standard input', async () => {
@@ -75,6 +140,19 @@ describe('the parameters of a call', () => {
     const args = ['--url', server.url, '--user', 'admin', 'secret.add', 'value=-'];
     await cli.run(args, { input: `${PASSWORD}\ns3cret\n` });
     expect(server.paramsOf('secret.add')).toEqual({ value: 's3cret' });
+    await cli.run(args, { input: `${PASSWORD}\n${PEM}` });
+    expect(server.paramsOf('secret.add')).toEqual({ value: PEM.slice(0, -1) });
+  });
+
+  it('are not asked for when several lines are pasted', async () => {
+    server.methods['saml.add'] = () => 'id';
+    const program = cli.startOnTerminal(['saml.add', 'privateKey=-'], env);
+    await program.waitForOutput(/privateKey:/);
+    program.write(PEM.replaceAll('\n', '\r'));
+    expect(await program.exited).toMatchObject({ status: 2 });
+    expect(program.stdout).toContain('give a text of several lines as name=@file');
+    expect(program.stdout).not.toContain('MC4CAQAw');
+    expect(server.calledMethods).not.toContain('saml.add');
   });
 
   it('are asked for without echo on a terminal', async () => {

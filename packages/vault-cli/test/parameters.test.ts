@@ -12,7 +12,10 @@ describe('parseCallArguments', () => {
     const text = fc
       .string()
       .filter(
-        (value) => !['-', '?', 'true', 'false'].includes(value) && !value.startsWith('json:'),
+        (value) =>
+          !['-', '?', 'true', 'false'].includes(value) &&
+          !value.startsWith('json:') &&
+          !value.startsWith('@'),
       );
     fc.assert(
       fc.property(fc.dictionary(name, text), (parameters) => {
@@ -39,7 +42,13 @@ describe('parseCallArguments', () => {
 
   it('never shows a value in its error', () => {
     const secret = 'marker-7f3a';
-    const wrong = [[secret], [`=${secret}`], [`a=json:{${secret}`], [`a=${secret}`, `a=${secret}`]];
+    const wrong = [
+      [secret],
+      [`=${secret}`],
+      [`a=json:{${secret}`],
+      [`a=${secret}`, `a=${secret}`],
+      ['a=-', `b=${secret}`, 'c=-'],
+    ];
     for (const words of wrong) {
       let met: unknown;
       try {
@@ -53,7 +62,7 @@ describe('parseCallArguments', () => {
   });
 
   it.each([
-    ['a=-', 'a', 'line'],
+    ['a=-', 'a', 'input'],
     ['a=?', 'a', 'prompt'],
     ['password=', 'password', 'prompt'],
     ['newPassphrase=', 'newPassphrase', 'prompt'],
@@ -61,6 +70,27 @@ describe('parseCallArguments', () => {
     ['a=', 'a', 'literal'],
   ])('takes %s for a %s of kind %s', (word, key, kind) => {
     expect(parseCallArguments([word]).parameters.get(key)).toMatchObject({ kind });
+  });
+
+  it.each([
+    ['a=@key.pem', { kind: 'file', path: 'key.pem' }],
+    ['a=@/run/key=1.pem', { kind: 'file', path: '/run/key=1.pem' }],
+    ['password=@./@', { kind: 'file', path: './@' }],
+    ['a=@@', { kind: 'literal', value: '@' }],
+    ['a=@@x', { kind: 'literal', value: '@x' }],
+    ['a=@@@x', { kind: 'literal', value: '@@x' }],
+    ['a=json:"@x"', { kind: 'literal', value: '@x' }],
+    ['a=x@y', { kind: 'literal', value: 'x@y' }],
+  ])('takes %s for %j', (word, source) => {
+    expect([...parseCallArguments([word]).parameters.values()]).toEqual([source]);
+  });
+
+  it.each([
+    [['a=@'], 'the text @ is a=@@'],
+    [['a=@-'], 'standard input is a=-'],
+    [['a=-', 'b=1', 'c=-'], 'give one of them as c=@file'],
+  ])('refuses %j', (words, advice) => {
+    expect(() => parseCallArguments(words)).toThrow(expect.objectContaining({ advice }));
   });
 
   it('keeps the path of a transfer apart', () => {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { runProgram } from '../../../test/harness/program.js';
 import { Resources } from '../../../test/harness/resources.js';
@@ -45,6 +45,7 @@ describe('the README', () => {
     server.methods['system.getServerVersion'] = () => '1.2.3';
     const code = /^```ts\n([^]*?)^```$/m.exec(README)?.[1] ?? '';
     // In the package, so that the import of its own name is found.
+    mkdirSync(join(PACKAGE, 'node_modules'), { recursive: true });
     const folder = mkdtempSync(join(PACKAGE, 'node_modules/readme-'));
     resources.defer(() => rmSync(folder, { recursive: true }));
     writeFileSync(join(folder, 'example.mjs'), code);

@@ -84,6 +84,21 @@ describe('register', () => {
     expect(server.calls).toEqual([]);
   });
 
+  it.each([
+    ['password', (url: string) => [url, 'admin']],
+    ['token', (url: string) => ['--token', '-', url]],
+  ])('drops nothing that stands behind the %s on standard input', async (label, words) => {
+    const args = ['register', ...words(server.url)];
+    const result = await cli.run(args, { input: `${PASSWORD}\nm4rk3r\n` });
+    expect(result).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining(`behind the line for ${label}, and nothing takes the rest`),
+    });
+    expect(result.stderr).not.toContain('m4rk3r');
+    expect(server.calls).toEqual([]);
+    expect(existsSync(cli.configPath)).toBe(false);
+  });
+
   it('keeps the old registration when the credentials are refused', async () => {
     await cli.run(['register', '-t', TOKEN, server.url]);
     const before = readFileSync(cli.configPath, 'utf8');

@@ -3,7 +3,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'n
 import type { IncomingMessage } from 'node:http';
 import { randomBytes } from 'node:crypto';
 import { Resources } from '../../../test/harness/resources.js';
-import { FakeServer, TOKEN } from './support/fake-server.js';
+import { FakeServer, PASSWORD, TOKEN } from './support/fake-server.js';
 import { CliRunner } from './support/run-cli.js';
 
 /** Each test starts programs, on a machine that may be busy. */
@@ -162,6 +162,7 @@ describe('a download', () => {
 describe('an upload', () => {
   let received: { body: Buffer; request: IncomingMessage };
   beforeEach(() => {
+    received = undefined as never;
     writeFileSync(cli.folder.join('backup.pgp'), CONTENT);
     server.pages['/api/one-time'] = (request, response) => {
       const chunks: Buffer[] = [];
@@ -185,15 +186,29 @@ describe('an upload', () => {
     expect(received.request.headers).not.toHaveProperty('content-type');
   });
 
-  it('of standard input goes in chunks, behind the passphrase', async () => {
-    const { status } = await cli.run(['system.importConfig', '@=-', 'passphrase=-'], {
-      env,
-      input: Buffer.concat([Buffer.from('correct horse\n'), CONTENT]),
-    });
+  it('of standard input goes in chunks, behind the password', async () => {
+    writeFileSync(cli.folder.join('passphrase'), 'correct horse\n');
+    const login = ['--url', server.url, '--user', 'admin'];
+    const { status } = await cli.run(
+      [...login, 'system.importConfig', '@=-', 'passphrase=@passphrase'],
+      { input: Buffer.concat([Buffer.from(`${PASSWORD}\n`), CONTENT]) },
+    );
     expect(status).toBe(0);
     expect(server.paramsOf('system.importConfig')).toEqual({ passphrase: 'correct horse' });
     expect(received.body.equals(CONTENT)).toBe(true);
     expect(received.request.headers['transfer-encoding']).toBe('chunked');
+  });
+
+  it('of standard input is refused when a parameter took that', async () => {
+    const result = await cli.run(['system.importConfig', '@=-', 'passphrase=-'], {
+      env,
+      input: Buffer.concat([Buffer.from('correct horse\n'), Buffer.from(CONTENT.toString('hex'))]),
+    });
+    expect(result).toMatchObject({
+      status: 2,
+      stderr: expect.stringContaining('standard input went to passphrase as a whole'),
+    });
+    expect(received).toBeUndefined();
   });
 
   it('answered with JSON-RPC gives its result', async () => {

@@ -38,7 +38,7 @@ export async function backupProtectionOf(
   if (Array.from(passphrase).length < PASSPHRASE_CHARACTERS_MIN) {
     throw new ConfigError(
       'CONFIG_TYPE',
-      `backup.passphraseFile: the first line of ${passphraseFile} has fewer than ${PASSPHRASE_CHARACTERS_MIN} characters`,
+      `backup.passphraseFile: the line of ${passphraseFile} has fewer than ${PASSPHRASE_CHARACTERS_MIN} characters`,
     );
   }
   return { passphrase };

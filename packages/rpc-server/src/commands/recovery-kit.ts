@@ -65,7 +65,7 @@ export const RECOVERY_KIT: Command = {
       type: 'string',
       requiresArg: true,
       describe:
-        'File, closed to group and others, whose first line is the passphrase (default: it is asked for)',
+        'File, closed to group and others, whose one line is the passphrase (default: it is asked for)',
     },
     recipient: {
       type: 'string',

@@ -1,11 +1,14 @@
-/** Passwords and passphrases of an operator: asked for on the terminal without echo, or a line of standard input. Never an argument. */
+/** Passwords and passphrases of an operator: asked for on the terminal without echo, or the one line of standard input. Never an argument. */
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { setImmediate } from 'node:timers/promises';
 import { read } from 'read';
 import { readSecretLine, SecretFileError } from '../secret-file.js';
+import { SECRET_LINE_BYTES_MAX, secretLine } from '../secret-line.js';
 
 type InputStream = NodeJS.ReadableStream & { readonly isTTY?: boolean };
+
+/** A text that was pasted: its first line would be taken, and the rest go to the shell. */
+const MORE_THAN_A_LINE = /[\r\n][^\r\n]/;
 
 /** Nothing usable was given: the message says what was expected. */
 export class SecretInputError extends Error {
@@ -23,13 +26,13 @@ export class SecretInput {
   }
 
   /**
-   * Asks on the terminal; without one, takes the first line of standard input.
+   * Asks on the terminal; without one, takes the one line that standard input holds.
    * @param isNew asks twice: a slip of the finger would lock the operator out
-   * @throws {SecretInputError} when nothing was given, or two answers differ
+   * @throws {SecretInputError} when nothing was given, more than a line was, or two answers differ
    */
   async ask(label: string, isNew: boolean): Promise<string> {
     const input = this.#input();
-    if (input.isTTY !== true) return this.#firstLine(input, label);
+    if (input.isTTY !== true) return this.#onlyLine(input, label);
     const answer = await this.#askOnce(input, `${label}: `);
     if (isNew && (await this.#askOnce(input, `${label}, again: `)) !== answer) {
       throw new SecretInputError(`${label}: the two answers differ`);
@@ -42,31 +45,43 @@ export class SecretInput {
     for await (const piece of this.#input()) yield Buffer.from(piece);
   }
 
-  async #firstLine(input: InputStream, label: string): Promise<string> {
-    const lines = createInterface({ input });
-    try {
-      for await (const line of lines) {
-        if (line !== '') return line;
-        break;
-      }
-    } finally {
-      lines.close();
+  async #onlyLine(input: InputStream, label: string): Promise<string> {
+    const pieces: Buffer[] = [];
+    let lengthBytes = 0;
+    for await (const piece of input) {
+      pieces.push(Buffer.from(piece));
+      lengthBytes += piece.length;
+      if (lengthBytes > SECRET_LINE_BYTES_MAX) break;
     }
-    throw new SecretInputError(`${label}: expected a line on standard input, met none`);
+    const found = secretLine(Buffer.concat(pieces));
+    if ('line' in found) return found.line;
+    throw new SecretInputError(
+      `${label}: expected one line on standard input, which ${found.problem}`,
+    );
   }
 
   async #askOnce(input: InputStream, prompt: string): Promise<string> {
     // `read` settles on a line and on Ctrl-C, but not on Ctrl-D, which only pauses the input.
     const watching = new AbortController();
     const paused = once(input, 'pause', { signal: watching.signal });
+    let typed = '';
+    const note = (chunk: Buffer | string): void => {
+      typed += chunk.toString('latin1');
+    };
+    input.on('data', note);
     try {
       const answer = read({ prompt, silent: true, input, output: this.#talk });
       // A line pauses the input too, just before it is given: it wins if there is one.
-      return await Promise.race([
+      const line = await Promise.race([
         answer.catch(nothingGiven),
         paused.then(() => setImmediate(), nothingGiven).then(nothingGiven),
       ]);
+      if (!MORE_THAN_A_LINE.test(typed)) return line;
+      throw new SecretInputError(
+        `${prompt}one line was asked for, and several were pasted: clear your terminal`,
+      );
     } finally {
+      input.off('data', note);
       watching.abort();
       this.#talk.write('\n');
     }
@@ -77,7 +92,7 @@ function nothingGiven(): never {
   throw new SecretInputError('nothing was given');
 }
 
-/** First line of a file that holds a passphrase. @throws {SecretInputError} naming the file, never what is in it */
+/** The one line of a file that holds a passphrase. @throws {SecretInputError} naming the file, never what is in it */
 export function secretFromFile(option: string, file: string): string {
   try {
     return readSecretLine(file);

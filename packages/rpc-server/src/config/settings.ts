@@ -89,11 +89,11 @@ const BASE_SETTINGS = {
   'redis.username': { kind: 'string', doc: 'ACL user of Redis.' },
   'redis.passwordFile': {
     kind: 'path',
-    doc: 'File, closed to group and others, whose first line is the password of Redis.',
+    doc: 'File, closed to group and others, whose one line is the password of Redis.',
   },
   'redis.sentinelPasswordFile': {
     kind: 'path',
-    doc: 'File, closed to group and others, whose first line is the password of the sentinels.',
+    doc: 'File, closed to group and others, whose one line is the password of the sentinels.',
   },
   'redis.database': {
     kind: 'integer',
@@ -157,7 +157,7 @@ const BASE_SETTINGS = {
   },
   'backup.passphraseFile': {
     kind: 'path',
-    doc: 'File, closed to group and others, whose first line (12 characters at least) encrypts the migration backup and scheduled exports; unused where there is a recipient.',
+    doc: 'File, closed to group and others, whose one line (12 characters at least) encrypts the migration backup and scheduled exports; unused where there is a recipient.',
   },
   'backup.exportFolder': {
     kind: 'path',

@@ -1,6 +1,7 @@
 /** Secrets of an operator: from a terminal, and from a pipe. */
 import { describe, expect, it } from '@jest/globals';
-import { PassThrough, Readable } from 'node:stream';
+import { PassThrough } from 'node:stream';
+import { itTakesOneLineWhole } from '../../../../test/harness/secret-line-contract.js';
 import { SecretInput } from '../../src/commands/secret-input.js';
 
 const SECRET = 'm4rk3r of a secret';
@@ -39,25 +40,16 @@ describe('on a terminal', () => {
     const other = new Terminal([`${SECRET}\n`, `${SECRET}!\n`]);
     await expect(other.ask(true)).rejects.toThrow('the two answers differ');
   });
+
+  it('is refused when several lines are pasted, and not shown', async () => {
+    const terminal = new Terminal([`${SECRET}\rm4rk3r of another\r`]);
+    await expect(terminal.ask(false)).rejects.toThrow('several were pasted');
+    expect(terminal.shown).not.toContain('m4rk3r');
+  });
 });
 
 describe('without a terminal', () => {
-  const ask = (pieces: readonly string[]): Promise<string> =>
-    new SecretInput(() => Readable.from(pieces), new PassThrough()).ask('passphrase', true);
-
-  it.each<[string, readonly string[]]>([
-    ['a line', [`${SECRET}\n`]],
-    ['a line in pieces', ['m4rk3r', ' of a secret\nmore\n']],
-    ['a line that does not end', [SECRET]],
-    ['a line of another system', [`${SECRET}\r\n`]],
-  ])('is %s of standard input', async (_, pieces) => {
-    expect(await ask(pieces)).toBe(SECRET);
-  });
-
-  it.each<[string, readonly string[]]>([
-    ['nothing', []],
-    ['an empty line', ['\nsecond\n']],
-  ])('is not %s', async (_, pieces) => {
-    await expect(ask(pieces)).rejects.toMatchObject({ code: 'SECRET_INPUT' });
-  });
+  itTakesOneLineWhole((input) =>
+    new SecretInput(() => input, new PassThrough()).ask('passphrase', true),
+  );
 });

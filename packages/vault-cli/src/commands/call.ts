@@ -2,6 +2,7 @@ import { UsageError } from '../errors.js';
 import { printResult } from '../output/print-result.js';
 import { ProgressBar } from '../output/progress-bar.js';
 import { parseCallArguments, type ParameterSource } from '../parameters.js';
+import { readSecretFile } from '../secret-file.js';
 import type { SecretInput } from '../secret-input.js';
 import { withSession } from '../session.js';
 import { runTransfer, transferOffer } from '../transfer/run-transfer.js';
@@ -23,7 +24,7 @@ export const call = defineCommand({
       array: true,
       default: [],
       description:
-        'name=text, name=true, name=json:<JSON>, name=- (a line of standard input), name=? or passphrase= (asked for), @=<file> (a transfer; - for standard input or output)',
+        'name=text, name=true, name=json:<JSON>, name=- (all of standard input), name=@<file> (all of a file), name=? or passphrase= (asked for), @=<file> (a transfer; - for standard input or output)',
     },
   },
   options: {
@@ -36,6 +37,7 @@ export const call = defineCommand({
   },
   examples: [
     ['$0 server.add host=10.0.0.1 username=root password=', 'asks for the password'],
+    ['$0 saml.add name=idp privateKey=@key.pem', 'the whole file as one value'],
     ['$0 server.getAll limit=json:10 --json', 'a number, and the answer as JSON'],
     ['$0 system.exportConfig passphrase= @=backup.pgp', 'download'],
     ['$0 system.importConfig passphrase=- @=backup.pgp < passphrase.txt', 'upload'],
@@ -50,8 +52,11 @@ export const call = defineCommand({
       context,
       async ({ client, target, secrets }) => {
         const values = await resolveParameters(method, parameters, secrets);
+        // The rest may be the file of an upload; whether it is one only the answer says.
+        if (transferPath !== '-') await secrets.expectEnd();
         const result = await client.call(method, values).finally(() => bar.stop());
         const offer = transferOffer(result);
+        if (offer?.direction !== 'upload') await secrets.expectEnd();
         if (offer === undefined) {
           printResult(result, context.stdout, { isJson: args.json });
           return;
@@ -64,13 +69,14 @@ export const call = defineCommand({
             baseUrl: client.address.transferBaseUrl,
             allowUnauthorized: target.allowUnauthorized,
             mayOverwrite: args.force,
+            inputName: secrets.isTerminal ? undefined : inputNameOf(parameters),
             bar,
           },
           context,
         );
         if (answer !== undefined) printResult(answer, context.stdout, { isJson: args.json });
       },
-      (notification) => showProgress(bar, notification),
+      { onNotification: (notification) => showProgress(bar, notification), readsInput: true },
     );
   },
 });
@@ -87,7 +93,13 @@ function refuseUnlessCallable(method: string): void {
   }
 }
 
-/** One after the other: lines of standard input belong to the arguments in their order. */
+/** The parameter that took standard input. */
+function inputNameOf(sources: ReadonlyMap<string, ParameterSource>): string | undefined {
+  for (const [name, { kind }] of sources) if (kind === 'input') return name;
+  return undefined;
+}
+
+/** One after the other: they may be asked for. */
 async function resolveParameters(
   method: string,
   sources: ReadonlyMap<string, ParameterSource>,
@@ -108,7 +120,8 @@ async function resolveParameter(
   secrets: SecretInput,
 ): Promise<unknown> {
   if (source.kind === 'literal') return source.value;
-  if (source.kind === 'line') return await secrets.askOrReadLine(name);
+  if (source.kind === 'file') return await readSecretFile(name, source.path);
+  if (source.kind === 'input') return await secrets.askOrReadAll(name);
   const isConfirmed = METHOD_WITH_NEW_SECRET.test(method) && !/^old/i.test(name);
   return await secrets.ask(name, { isConfirmed });
 }

@@ -15,7 +15,7 @@ export const GLOBAL_OPTIONS = {
     type: 'string',
     requiresArg: true,
     description:
-      'Sign in with this user and a password, not with a token. The password is asked for, or is the first line of standard input',
+      'Sign in with this user and a password, not with a token. The password is asked for, or is the first line of standard input; only a parameter of the form name=-, or an upload, takes what follows',
   },
   allowUnauthorized: {
     alias: 'au',

@@ -22,7 +22,7 @@ export const register = defineCommand({
       type: 'string',
       requiresArg: true,
       description:
-        'Remember this token and contact nobody. - takes it from the first line of standard input',
+        'Remember this token and contact nobody. - takes it from standard input, one line',
     },
   },
   examples: [
@@ -52,7 +52,7 @@ export const register = defineCommand({
         throw new UsageError('give a token, or a user and password, not both');
       }
       const secrets = new SecretInput(context.stdin, context.stderr, context.signal);
-      await remember(args.token === '-' ? await secrets.askOrReadLine('token') : args.token);
+      await remember(args.token === '-' ? await secrets.askOrReadOnlyLine('token') : args.token);
       context.stderr.write(`Registered ${address.label}; the token was not tried\n`);
       return;
     }

@@ -18,7 +18,7 @@ export const SIGN_IN_POSITIONALS = {
   password: {
     type: 'string',
     description:
-      'Better left out: it is then asked for or, without a terminal, the first line of standard input',
+      'Better left out: it is then asked for or, without a terminal, the one line of standard input',
   },
 } as const satisfies Record<string, PositionalOptions>;
 
@@ -84,7 +84,6 @@ export async function createToken(request: TokenRequest, context: CliContext): P
 /** yargs makes `''` of a lone `-`; an empty password, which is never right, goes the same way. */
 async function obtainPassword(typed: string | undefined, context: CliContext): Promise<string> {
   if (typed !== undefined && typed !== '') return typed;
-  return await new SecretInput(context.stdin, context.stderr, context.signal).askOrReadLine(
-    'password',
-  );
+  const secrets = new SecretInput(context.stdin, context.stderr, context.signal);
+  return await secrets.askOrReadOnlyLine('password');
 }

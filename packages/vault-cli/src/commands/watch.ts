@@ -35,7 +35,7 @@ export const watch = defineCommand({
           await client.closed;
           if (!signal.aborted) throw new ConnectionLostError('the server closed the connection');
         },
-        print,
+        { onNotification: print },
       );
     } catch (error) {
       // Ctrl-C is how a watch ends well.

@@ -34,6 +34,8 @@ export interface TransferOptions {
   readonly baseUrl: string;
   readonly allowUnauthorized: boolean;
   readonly mayOverwrite: boolean;
+  /** The parameter that took all of standard input: an upload from there would be empty. */
+  readonly inputName: string | undefined;
   /** Shared with the notifications of the server, which tells how far an import is. */
   readonly bar: ProgressBar;
 }
@@ -53,6 +55,12 @@ export async function runTransfer(
     throw new UsageError(
       `${options.method} is a${offer.direction === 'upload' ? 'n' : ''} ${offer.direction}: name the file`,
       `add @=<path>, or @=- for standard ${offer.direction === 'upload' ? 'input' : 'output'}`,
+    );
+  }
+  if (offer.direction === 'upload' && path === '-' && options.inputName !== undefined) {
+    throw new UsageError(
+      `standard input went to ${options.inputName} as a whole: there is nothing left to upload`,
+      `nothing was sent: give the file as @=<path>, or ${options.inputName}=@<file>`,
     );
   }
   const url = new URL(offer.path, options.baseUrl);
