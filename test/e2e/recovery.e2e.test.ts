@@ -287,7 +287,7 @@ describe('recovery mode', () => {
     for (const [env, status, message] of [
       [{ VAULT_RECOVERY_PASSWORD: RECOVERY_PASSWORD }, 1, 'nothing to recover'],
       [{ VAULT_RECOVERY_PASSWORD: 'short' }, 2, 'at least 16'],
-      [{ VAULT_RECOVERY_PASSWORD: '' }, 2, 'recovery password: expected a line'],
+      [{ VAULT_RECOVERY_PASSWORD: '' }, 2, 'recovery password: expected one line'],
     ] as const) {
       server.setEnvironment(env);
       // oxlint-disable-next-line no-await-in-loop -- one server at a time has the port
