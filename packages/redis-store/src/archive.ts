@@ -11,7 +11,8 @@ import { KeyNames } from './key-names.js';
 import { MigrationLock } from './lock.js';
 import type { OpenOptions } from './open-options.js';
 import { currentIdentity } from './process-identity.js';
-import { listProcesses } from './processes.js';
+import { beatingAgain } from './life-signs.js';
+import { HEARTBEAT_MS, listProcesses } from './processes.js';
 import { RedisLink } from './redis-link.js';
 import { Witness } from './witness.js';
 
@@ -114,7 +115,9 @@ async function underLock<T>(options: ArchiveOptions, use: (work: Work) => Promis
 
 async function checkUnused(link: RedisLink, { custody }: ArchiveOptions): Promise<void> {
   const { ring } = await custody.load();
-  const [other] = await listProcesses(link, ring);
+  // A heartbeat that nobody renews ends, or was never one.
+  const list = () => listProcesses(link, ring);
+  const other = await beatingAgain(await list(), list, HEARTBEAT_MS);
   if (other === undefined) return;
   const { pid, host } = other.identity;
   throw new OperationRefusedError(

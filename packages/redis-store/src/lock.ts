@@ -15,7 +15,7 @@ export const LOCK_MS = 15_000;
 const RENEW_MS = LOCK_MS / 4;
 /** How often a waiting process looks again: short, since a start waits for it. */
 const POLL_MS = 200;
-/** A lock that stays for longer than its life and is not renewed was not set by one of us. */
+/** A lock that stays for longer than its life and is not renewed was not set by one of us: it is taken over. */
 const PATIENCE_MS = 2 * LOCK_MS;
 
 export interface LockOptions {
@@ -42,8 +42,9 @@ export class MigrationLock {
   }
 
   /**
-   * Waits for the lock and takes it. A holder that is provably dead is not waited for.
-   * @throws {StoreError} `DATABASE_LOCKED` when the wait is over, or the lock is held and never renewed
+   * Waits for the lock and takes it. A holder that is provably dead is not waited for, and one that does
+   * not renew its lock for no longer than {@link PATIENCE_MS}.
+   * @throws {StoreError} `DATABASE_LOCKED` when the wait is over
    */
   static async acquire(
     link: RedisLink,
@@ -63,13 +64,12 @@ export class MigrationLock {
         seen = held.value;
         seenSinceMs = Date.now();
       }
-      if (held.holder !== undefined && isProvablyDead(held.holder)) {
+      const nowMs = Date.now();
+      const isDead = held.holder !== undefined && isProvablyDead(held.holder);
+      if (isDead || nowMs - seenSinceMs > PATIENCE_MS) {
         if ((await lock.#take('over', held.value)) === undefined) break;
       }
-      const nowMs = Date.now();
-      if (nowMs - startedMs >= (options.waitMs ?? Infinity) || nowMs - seenSinceMs > PATIENCE_MS) {
-        throw lockedError(held.holder);
-      }
+      if (nowMs - startedMs >= (options.waitMs ?? Infinity)) throw lockedError(held.holder);
       await new Promise((resolve) => {
         setTimeout(resolve, POLL_MS);
       });

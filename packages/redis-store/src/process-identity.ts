@@ -53,9 +53,9 @@ export function isProvablyDead(identity: ProcessIdentity): boolean {
 export function parseIdentity(value: unknown): ProcessIdentity | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   const { id, host, pid, incarnation } = value as Record<string, unknown>;
-  if (typeof id !== 'string' || typeof host !== 'string' || typeof incarnation !== 'string') {
-    return undefined;
-  }
+  // Anybody who can write there may have made it up, and the host is shown: RFC 1035, section 2.3.4.
+  if (typeof id !== 'string' || typeof incarnation !== 'string') return undefined;
+  if (typeof host !== 'string' || !/^[\w.-]{0,253}$/.test(host)) return undefined;
   return typeof pid === 'number' && Number.isSafeInteger(pid) && pid > 0
     ? { id, host, pid, incarnation }
     : undefined;

@@ -23,6 +23,7 @@ export const BEAT_EVERY_MS = HEARTBEAT_MS / 4;
 const FORGET_AFTER_MS = 3_600_000;
 /** A heartbeat from an earlier time, put back by somebody, is not believed; clocks may differ by less. */
 const REPLAY_AFTER_MS = 300_000;
+const NAMES_MAX = 10;
 
 /** What a process says of itself. */
 export interface ProcessSetting {
@@ -131,6 +132,13 @@ export async function listProcesses(link: RedisLink, ring: KeyRing): Promise<Liv
     const live = value === undefined ? undefined : parseBeat(value.toString(), names.prefix, ring);
     return live === undefined || isProvablyDead(live.identity) ? [] : [live];
   });
+}
+
+/** For a message; of many the first few, since anybody can list more. */
+export function processNames(processes: readonly LiveProcess[]): readonly string[] {
+  const names = processes.map(({ identity: { pid, host } }) => `process ${pid} on ${host}`);
+  const more = names.length - NAMES_MAX;
+  return more <= 0 ? names : [...names.slice(0, NAMES_MAX), `${more} more`];
 }
 
 function parseBeat(value: string, prefix: string, ring: KeyRing): LiveProcess | undefined {

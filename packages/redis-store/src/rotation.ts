@@ -17,7 +17,8 @@ import { removalObjection } from './migration/key-needs.js';
 import { backupsUnder } from './migration/kept-files.js';
 import type { MigrationContext } from './migration/migration-context.js';
 import { finishRekey } from './migration/refile.js';
-import { HEARTBEAT_MS, listedProcessIds, listProcesses } from './processes.js';
+import { HEARTBEAT_MS, listedProcessIds, listProcesses, processNames } from './processes.js';
+import type { LiveProcess } from './processes.js';
 
 /** A process that lives beats, and looks at the seal, several times within this. */
 export const CONFIRM_LIMIT_MS = HEARTBEAT_MS + 5000;
@@ -102,32 +103,46 @@ async function pendingKey({ keeper, custody }: MigrationContext): Promise<KeyId>
 
 /**
  * Waits until every process that lives has proven that it has the key. One that stops beating
- * without having said goodbye is not taken for ended: it may come back and write.
+ * without having said goodbye is not taken for ended: it may come back and write. A heartbeat that
+ * does not prove the active key is of nobody who can use the database: it is named, and not waited for.
  */
 async function confirm(context: MigrationContext, pending: KeyId, withinMs: number): Promise<void> {
   const { link, keeper, lock } = context;
+  const active = keeper.content.keyId;
   const waiting = new Map<string, string>();
   const endsMs = Date.now() + withinMs;
+  let unproven: readonly LiveProcess[] = [];
   for (;;) {
     // oxlint-disable no-await-in-loop -- processes answer in their own time
     const live = await listProcesses(link, keeper.ring);
     const listed = new Set(await listedProcessIds(link));
     // oxlint-enable no-await-in-loop
+    unproven = live.filter(
+      ({ provenKeyIds }) => !provenKeyIds.some((id) => id === active || id === pending),
+    );
     for (const { identity, provenKeyIds } of live) {
       if (provenKeyIds.includes(pending)) waiting.delete(identity.id);
-      else waiting.set(identity.id, `process ${identity.pid} on ${identity.host}`);
+      else if (active !== null && provenKeyIds.includes(active))
+        waiting.set(identity.id, `process ${identity.pid} on ${identity.host}`);
     }
     for (const id of waiting.keys()) if (!listed.has(id)) waiting.delete(id);
-    if (waiting.size === 0) return;
+    if (waiting.size === 0) break;
     lock.check();
-    if (Date.now() > endsMs) break;
+    if (Date.now() > endsMs) throw unconfirmed(pending, waiting);
     // oxlint-disable-next-line no-await-in-loop
     await new Promise((resolve) => {
       setTimeout(resolve, CONFIRM_POLL_MS);
     });
   }
+  if (unproven.length === 0) return;
+  context.logger.warn('Heartbeats that do not prove the active key are not waited for', {
+    processes: processNames(unproven),
+  });
+}
+
+function unconfirmed(pending: KeyId, waiting: ReadonlyMap<string, string>): OperationRefusedError {
   const names = [...waiting.values()].join(', ');
-  throw new OperationRefusedError(
+  return new OperationRefusedError(
     `the new key ${pending} was not confirmed by ${names}: the halves must be shared with every server, or that server be stopped; the active key was not changed`,
   );
 }

@@ -1,67 +1,75 @@
-/** Never flip-flop: where another live server runs with the opposite setting, the one that starts is degraded. */
+/**
+ * Never flip-flop: where another live server runs with the opposite setting, the one that starts is degraded.
+ *
+ * That it lives is believed of a process that proves the active key. Any other heartbeat is anybody's who
+ * can write to Redis: while there is an active key it counts for nothing, and in plaintext, where nobody can
+ * prove anything, it is waited for, and no longer than a heartbeat lasts.
+ */
+import type { KeyId } from '@vault/crypto';
 import type { KeyRing } from '../custody.js';
 import { DegradedError } from '../errors.js';
 import type { ProcessIdentity } from '../process-identity.js';
-import { BEAT_EVERY_MS, listProcesses } from '../processes.js';
+import { beatingAgain, outwait } from '../life-signs.js';
+import { listProcesses, processNames } from '../processes.js';
+import type { LiveProcess } from '../processes.js';
 import type { RedisLink } from '../redis-link.js';
+import type { StoreLogger } from '../store-logger.js';
 
-/** A living process beats again within this time. */
-const LIFE_SIGN_MS = BEAT_EVERY_MS + 2000;
-const POLL_MS = 200;
+interface OppositeParts {
+  readonly link: RedisLink;
+  readonly ring: KeyRing;
+  readonly self: ProcessIdentity;
+}
 
-/**
- * Looks for such a server. A heartbeat alone may be left over from one that was killed: it is waited
- * for until it beats again or ends.
- * @throws {DegradedError} naming the process
- */
-export async function checkOpposite(
-  link: RedisLink,
-  ring: KeyRing,
-  self: ProcessIdentity,
-  isEncrypting: boolean,
-): Promise<void> {
-  const first = await oppositeBeats(link, ring, self, isEncrypting);
-  if (first.size === 0) return;
-  const endsMs = Date.now() + LIFE_SIGN_MS;
-  while (Date.now() < endsMs) {
-    // oxlint-disable no-await-in-loop -- waits for a sign of life
-    await new Promise((resolve) => {
-      setTimeout(resolve, POLL_MS);
-    });
-    const now = await oppositeBeats(link, ring, self, isEncrypting);
-    // oxlint-enable no-await-in-loop
-    if (now.size === 0) return;
-    for (const [id, { beat, name }] of now) {
-      if (first.get(id)?.beat !== beat) throw new DegradedError('oppositeSetting', { cause: name });
+/** The check of one start: what can prove nothing is waited for once, and named once. */
+export class OppositeCheck {
+  readonly #logger: StoreLogger;
+  #hasWaited = false;
+
+  constructor(logger: StoreLogger) {
+    this.#logger = logger;
+  }
+
+  /**
+   * Looks for such a server. A heartbeat alone may be left over from one that was killed: it is waited
+   * for until it beats again or ends.
+   * @param activeKeyId `null` in plaintext
+   * @throws {DegradedError} naming the process
+   */
+  async run(parts: OppositeParts, activeKeyId: KeyId | null, isEncrypting: boolean): Promise<void> {
+    const proves = ({ provenKeyIds }: LiveProcess) => provenKeyIds.some((id) => id === activeKeyId);
+    const list = () => oppositeProcesses(parts, isEncrypting);
+    const first = await list();
+    const unproven = first.filter((each) => !proves(each));
+    if (unproven.length > 0 && !this.#hasWaited) {
+      this.#hasWaited = true;
+      this.#warn(activeKeyId === null ? await outwait(unproven, list) : unproven);
     }
+    const living = await beatingAgain(first.filter(proves), async () =>
+      (await list()).filter(proves),
+    );
+    if (living === undefined) return;
+    const { pid, host } = living.identity;
+    const cause = `process ${pid} on ${host} runs with encryption ${isEncrypting ? 'off' : 'on'}`;
+    throw new DegradedError('oppositeSetting', { cause });
+  }
+
+  #warn(unproven: readonly LiveProcess[]): void {
+    if (unproven.length === 0) return;
+    const message = 'Heartbeats with the opposite setting prove no key: they are not waited for';
+    this.#logger.warn(message, { processes: processNames(unproven) });
   }
 }
 
-interface Beat {
-  readonly beat: number;
-  /** Of its process, for a message. */
-  readonly name: string;
-}
-
-async function oppositeBeats(
-  link: RedisLink,
-  ring: KeyRing,
-  self: ProcessIdentity,
+async function oppositeProcesses(
+  { link, ring, self }: OppositeParts,
   isEncrypting: boolean,
-): Promise<ReadonlyMap<string, Beat>> {
+): Promise<readonly LiveProcess[]> {
   const processes = await listProcesses(link, ring);
-  const opposite = processes.filter(
+  return processes.filter(
     (process) =>
       process.identity.id !== self.id &&
       process.role === 'server' &&
-      process.isEncrypting === !isEncrypting &&
-      // While there are keys, a heartbeat that proves none of them is anybody's.
-      (ring.ids.length === 0 || process.provenKeyIds.length > 0),
-  );
-  return new Map(
-    opposite.map(({ identity: { id, pid, host }, beat }) => {
-      const setting = isEncrypting ? 'off' : 'on';
-      return [id, { beat, name: `process ${pid} on ${host} runs with encryption ${setting}` }];
-    }),
+      process.isEncrypting === !isEncrypting,
   );
 }

@@ -35,7 +35,7 @@ import { observe } from './observe.js';
 import { dropConfirmation } from './decrypt-confirmation.js';
 import { readIntent } from './encryption-intent.js';
 import type { Intent } from './encryption-intent.js';
-import { checkOpposite } from './opposite-setting.js';
+import { OppositeCheck } from './opposite-setting.js';
 import type { Observation } from './observe.js';
 import { warnOfStart } from './start-warnings.js';
 import { decide, fitOf } from './startup-table.js';
@@ -62,9 +62,11 @@ export class DatabaseStart {
   keptKeysBecause: string | undefined;
   #hasRetired = false;
   #intent: Intent;
+  readonly #opposite: OppositeCheck;
 
   constructor(parts: StartParts) {
     this.#parts = parts;
+    this.#opposite = new OppositeCheck(parts.logger);
     this.#intent = { isEncrypting: parts.options.encrypt === true, because: 'setting' };
   }
 
@@ -98,7 +100,10 @@ export class DatabaseStart {
     if (options.role === 'tool') return this.#openAsTool(seen);
     // Said first, then looked: of two that start at once, one at least sees the other.
     await announce(this.isEncrypting);
-    await checkOpposite(link, keeper.ring, identity, this.isEncrypting);
+    // Of a lost seal the witness knows it.
+    const activeKeyId = (seen.seal?.content ?? seen.witness)?.keyId ?? null;
+    const parts = { link, ring: keeper.ring, self: identity };
+    await this.#opposite.run(parts, activeKeyId, this.isEncrypting);
     if (act === undefined) {
       if (seen.seal !== undefined) keeper.adopt(seen.seal);
       if ((await keeper.strayFences()).length > 0) return this.#underLock(async () => this.#heal());

@@ -1,5 +1,6 @@
 /** The status report for people. */
-import type { DatabaseStatus, DegradedDetails } from '@vault/redis-store';
+import type { KeyId } from '@vault/crypto';
+import type { DatabaseStatus, DegradedDetails, ProcessStatus } from '@vault/redis-store';
 import type { RotationNote } from '../lifecycle/rotation-note.js';
 import type { KitNote } from '../recovery/kit-state.js';
 import type { StatusReport } from './status.js';
@@ -33,6 +34,15 @@ function kitText({ activeKeyId, recoveryKit }: DatabaseStatus & KitNote): Line {
   return `made ${createdAt}, proven ${provenAt} (${protection})`;
 }
 
+/** Whoever can write to Redis can list a process there; what has the active key proves it. */
+function processText(
+  { host, pid, role, provenKeyIds }: ProcessStatus,
+  activeKeyId: KeyId | null,
+): string {
+  const isProven = activeKeyId === null || provenKeyIds.includes(activeKeyId);
+  return `${role} ${pid}@${host}${isProven ? '' : ' (proves no key: not waited for)'}`;
+}
+
 function databaseLines(status: DatabaseStatus & RotationNote & KitNote): Line[] {
   const counts = Object.entries(status.collections).filter(([, count]) => count > 0);
   return [
@@ -50,7 +60,7 @@ function databaseLines(status: DatabaseStatus & RotationNote & KitNote): Line[] 
     row('records', counts.map(([name, count]) => `${name} ${count}`).join(', ')),
     row(
       'processes',
-      status.processes.map(({ host, pid, role }) => `${role} ${pid}@${host}`).join(', '),
+      status.processes.map((process) => processText(process, status.activeKeyId)).join(', '),
     ),
     row('kept keys', status.keptKeysBecause),
   ];

@@ -1,0 +1,96 @@
+/** Heartbeats that somebody forged, or that a killed process left: named, and never waited for without end. */
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { contents, DatabaseFixture, fill } from './database-fixture.js';
+
+let fixture: DatabaseFixture;
+let forging: NodeJS.Timeout | undefined;
+beforeEach(async () => {
+  fixture = await DatabaseFixture.start();
+});
+afterEach(async () => {
+  clearInterval(forging);
+  await fixture.stop();
+});
+
+/** Writes a heartbeat as anybody can who has no key, without an end. */
+async function forge(isEncrypting: boolean, beat = 1): Promise<void> {
+  const content = {
+    v: 1,
+    identity: { id: 'forged', host: 'elsewhere', pid: 7, incarnation: '' },
+    role: 'server',
+    isEncrypting,
+    beat,
+    beatAtMs: Date.now(),
+  };
+  const mac = `0123456789abcdef:${'A'.repeat(43)}`;
+  await fixture.client.set('vault:{meta}:process:forged', `${JSON.stringify(content)}\n${mac}`);
+  await fixture.client.zadd('vault:{meta}:processes', Date.now() + 3_600_000, 'forged');
+}
+/** Goes on writing them. */
+async function keepForging(isEncrypting: boolean): Promise<void> {
+  let beat = 1;
+  await forge(isEncrypting);
+  forging = setInterval(() => void forge(isEncrypting, ++beat), 100);
+}
+function warningsOf(part: string): unknown[] {
+  return fixture.logger.lines
+    .filter(({ level, message }) => level === 'warn' && message.includes(part))
+    .map(({ data }) => data['processes']);
+}
+
+describe('a forged heartbeat that never ends', () => {
+  it('does not hold up a rotation, and is named in log and status', async () => {
+    await fixture.using({}, async (database) => {
+      await fill(database, 10);
+      await keepForging(true);
+      const report = await database.rotateKey({ confirmWithinMs: 1500 });
+      expect(report.records).toBe(11);
+      expect(warningsOf('do not prove the active key')).toEqual([['process 7 on elsewhere']]);
+      const { processes } = await database.status();
+      expect(processes).toContainEqual(
+        expect.objectContaining({ host: 'elsewhere', provenKeyIds: [] }),
+      );
+    });
+  });
+
+  it('does not hold up a start of an encrypted database', async () => {
+    await fixture.using({}, async (database) => fill(database, 3));
+    await keepForging(false);
+    await fixture.using({}, async (database) => expect(database.state).toBe('encrypted'));
+    expect(warningsOf('prove no key')).toEqual([['process 7 on elsewhere']]);
+  });
+
+  it('does not keep a plaintext database from being encrypted, but for the time that a heartbeat lasts', async () => {
+    const before = await fixture.using({ encrypt: false }, async (database) => {
+      await fill(database, 3);
+      return contents(database);
+    });
+    await keepForging(false);
+    await fixture.using({}, async (database) => {
+      expect(database.state).toBe('encrypted');
+      expect(await contents(database)).toEqual(before);
+    });
+    expect(warningsOf('prove no key')).toEqual([['process 7 on elsewhere']]);
+  }, 30_000);
+
+  it('brings no text of its maker into the log', async () => {
+    await fixture.using({}, async (database) => {
+      const identity = { id: 'forged', host: 'x\nvault:server INFO all is well', pid: 7 };
+      const beat = { v: 1, identity: { ...identity, incarnation: '' }, role: 'server', beat: 1 };
+      const text = JSON.stringify({ ...beat, isEncrypting: true, beatAtMs: Date.now() });
+      await fixture.client.set('vault:{meta}:process:forged', `${text}\n`);
+      await fixture.client.zadd('vault:{meta}:processes', Date.now() + 3_600_000, 'forged');
+      await database.rotateKey({ confirmWithinMs: 1500 });
+      expect((await database.status()).processes).toHaveLength(1);
+    });
+    expect(JSON.stringify(fixture.logger.lines)).not.toContain('all is well');
+  });
+});
+
+describe('a forged lock that never ends', () => {
+  it('is taken over when no holder renews it', async () => {
+    const identity = { id: 'forged', host: 'elsewhere', pid: 7, incarnation: '' };
+    await fixture.client.set('vault:{meta}:lock', `forged ${JSON.stringify(identity)}`);
+    await fixture.using({}, async (database) => expect(database.state).toBe('encrypted'));
+  }, 60_000);
+});
