@@ -103,6 +103,17 @@ export class CredentialDatabase {
     return collection;
   }
 
+  /** Random, for the life of the database. */
+  get databaseId(): string {
+    return this.#parts.keeper.content.databaseId;
+  }
+
+  /** One round trip. @throws {RedisUnavailableError | RedisRefusedError} while Redis does not answer */
+  async checkRedis(): Promise<void> {
+    const { link } = this.#parts;
+    await link.get(link.names.seal);
+  }
+
   /** `encrypted`, `rekeying` or `plaintext` while it is served. */
   get state(): DatabaseState {
     return this.#parts.keeper.current().state;

@@ -213,7 +213,7 @@ export interface Readiness {
   readonly mode: 'starting' | 'serving' | 'degraded' | 'recovery';
   /** Class of the reason, no details: those are in the log. */
   readonly reason?: string;
-  /** There, and true, while a degraded server tries again by itself: Redis was away when it started. */
+  /** There, and true, while a server that Redis is away from tries again by itself. */
   readonly retrying?: boolean;
   readonly progress?: Omit<ProgressParams, 'operation'>;
 }

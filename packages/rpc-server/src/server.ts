@@ -17,6 +17,7 @@ import type { ImportParams } from './backup/port.js';
 import { custodyOf } from './config/custody-config.js';
 import { ConfigError } from './config/errors.js';
 import { limitsOf } from './config/limit-settings.js';
+import { InstanceIdentity } from './instance-identity.js';
 import { resolveLimits } from './limits.js';
 import { parseListen } from './config/listen-address.js';
 import type { ServerConfig } from './config/load-config.js';
@@ -108,9 +109,10 @@ export class VaultServer {
   static async start(options: ServerOptions): Promise<VaultServer> {
     const { config, log } = options;
     const warning = await prepareDataFolder(config.settings.datadir);
+    const instance = await InstanceIdentity.ensure(config.settings.datadir);
     const warnings = [...config.warnings, ...(warning === undefined ? [] : [warning])];
     for (const each of warnings) log('server').warn(each);
-    const server = new VaultServer(options, createApi(apiOptions(options)));
+    const server = new VaultServer(options, createApi({ ...apiOptions(options), instance }));
     server.#url = await server.#api.listen();
     server.#opening = server.#open();
     return server;

@@ -3,10 +3,8 @@ import type { KeyId } from '@vault/crypto';
 import type { DatabaseStatus, DegradedDetails, ProcessStatus } from '@vault/redis-store';
 import type { RotationNote } from '../lifecycle/rotation-note.js';
 import type { KitNote } from '../recovery/kit-state.js';
+import { ANOTHER_SERVER, NO_ANSWER, servesAnother } from './ask-server.js';
 import type { StatusReport } from './status.js';
-
-/** The `mode` of a server that does not run, or listens elsewhere: the port of its command line is written nowhere. */
-export const NO_ANSWER = 'no answer';
 
 type Line = string | undefined;
 
@@ -81,7 +79,12 @@ function degradedLines({ message, details }: NonNullable<StatusReport['degraded'
   ];
 }
 
-function modeText({ mode, reason, retrying }: StatusReport['server']): string {
+function modeText({ server, database }: StatusReport): string {
+  const { mode, reason, retrying } = server;
+  if (mode === ANOTHER_SERVER)
+    return `${mode} than that of this data folder answers there: nothing is known of this one`;
+  if (servesAnother(server, database))
+    return `${mode}, but database ${server.databaseId ?? ''}, not the one of this configuration: restart it`;
   if (mode === NO_ANSWER)
     return `${mode} (where it was started with --port, give that to status, too)`;
   if (reason === undefined) return mode;
@@ -99,7 +102,7 @@ export function statusText(report: StatusReport): string {
   const lines: Line[] = [
     'Server',
     row('url', server.url),
-    row('mode', modeText(server)),
+    row('mode', modeText(report)),
     row('configuration', report.configFile),
     row('data folder', report.datadir),
     '',

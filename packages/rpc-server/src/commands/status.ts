@@ -2,17 +2,18 @@
 import { DegradedError } from '@vault/redis-store';
 import type { CustodyReport, DatabaseStatus } from '@vault/redis-store';
 import { custodyOf } from '../config/custody-config.js';
-import { parseListen, formatListen } from '../config/listen-address.js';
 import type { ServerConfig } from '../config/load-config.js';
 import { rotationNote } from '../lifecycle/rotation-note.js';
 import type { RotationNote } from '../lifecycle/rotation-note.js';
 import { kitNote } from '../recovery/kit-state.js';
 import type { KitNote } from '../recovery/kit-state.js';
 import { withRecoveryAdvice } from '../recovery/recovery-advice.js';
+import { ANOTHER_SERVER, askServer, servesAnother } from './ask-server.js';
+import type { ServerAnswer } from './ask-server.js';
 import { withDatabase } from './beside-server.js';
 import { CONFIG_OPTIONS, configArguments, JSON_OPTION } from './command.js';
 import type { Command } from './command.js';
-import { NO_ANSWER, statusText } from './status-text.js';
+import { statusText } from './status-text.js';
 import { configFor, sourcesFor } from './surroundings.js';
 import type { Surroundings } from './surroundings.js';
 import { jsonText } from './database-report.js';
@@ -24,13 +25,7 @@ export interface StatusReport {
   readonly configFile: string;
   readonly datadir: string;
   /** What the server says of itself, or that none answers. */
-  readonly server: {
-    readonly url: string;
-    readonly mode: string;
-    readonly reason?: string;
-    /** Degraded, and trying again by itself. */
-    readonly retrying?: boolean;
-  };
+  readonly server: ServerAnswer;
   readonly halves: HalvesView;
   /** Only when the database can be opened. */
   readonly database?: DatabaseStatus & RotationNote & KitNote;
@@ -41,9 +36,6 @@ export interface StatusReport {
     readonly details: object;
   };
 }
-
-/** A server on this machine answers at once, or is in trouble. */
-const READYZ_TIMEOUT_MS = 2000;
 
 export const STATUS: Command = {
   names: ['status'],
@@ -66,8 +58,12 @@ export const STATUS: Command = {
     const config = configFor(surroundings, configArguments(args));
     const report = await lookAtAll(surroundings, config);
     surroundings.writeOut(args['json'] === true ? jsonText(report) : statusText(report));
-    const isDown = report.server.mode === 'degraded';
-    return report.degraded !== undefined || isDown ? 'failed' : 'ok';
+    const { server, database, degraded } = report;
+    const isWrong =
+      server.mode === 'degraded' ||
+      server.mode === ANOTHER_SERVER ||
+      servesAnother(server, database);
+    return degraded !== undefined || isWrong ? 'failed' : 'ok';
   },
 };
 
@@ -108,34 +104,4 @@ async function lookAtKit(
   const note = await kitNote(settings.datadir, activeKeyId, ring);
   for (const id of ring.ids) ring.byId(id)?.destroy();
   return note;
-}
-
-async function askServer({ settings }: ServerConfig): Promise<StatusReport['server']> {
-  const listen = parseListen(settings['http.listen']);
-  const isTls = settings['http.cert'] !== undefined;
-  const host = listen === undefined || isAnyAddress(listen.host) ? '127.0.0.1' : listen.host;
-  const url = `${isTls ? 'https' : 'http'}://${formatListen({ host, port: listen?.port ?? 0 })}`;
-  try {
-    const signal = AbortSignal.timeout(READYZ_TIMEOUT_MS);
-    const answer = await fetch(`${url}/readyz`, { signal });
-    const body = (await answer.json()) as {
-      mode?: unknown;
-      reason?: unknown;
-      retrying?: unknown;
-    };
-    const mode = typeof body.mode === 'string' ? body.mode : 'unknown';
-    return {
-      url,
-      mode,
-      ...(typeof body.reason === 'string' && { reason: body.reason }),
-      ...(body.retrying === true && { retrying: true }),
-    };
-  } catch {
-    // Not running, or a certificate that this program does not trust: the rest of the report stands.
-    return { url, mode: NO_ANSWER };
-  }
-}
-
-function isAnyAddress(host: string): boolean {
-  return host === '0.0.0.0' || host === '::';
 }

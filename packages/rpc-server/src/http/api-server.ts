@@ -13,6 +13,7 @@ import { ClientAddresses } from '../admission/client-address.js';
 import type { ConnectionRegistry } from '../admission/connection-registry.js';
 import { HttpConnections } from '../admission/http-connections.js';
 import { TokenVoucher } from '../admission/token-voucher.js';
+import type { InstanceIdentity } from '../instance-identity.js';
 import { resolveLimits } from '../limits.js';
 import type { Limits } from '../limits.js';
 import { API_METHODS, collectionMethods } from '../methods/index.js';
@@ -23,6 +24,7 @@ import { Dispatcher } from '../rpc/dispatcher.js';
 import { notServingError, readinessOf } from './api-state.js';
 import type { ApiState } from './api-state.js';
 import { serveConsole } from './console.js';
+import { RedisProbe, serveHealth } from './health.js';
 import { serveKeyRest } from './key-rest.js';
 import { listenLocally, LocalSocketError } from './local-socket.js';
 import { ApiMetrics } from './metrics.js';
@@ -36,6 +38,8 @@ export interface ApiOptions {
   readonly listen: { readonly host: string; /** 0: a free one. */ readonly port: number };
   /** PEM. Default: plain HTTP. */
   readonly tls?: { readonly cert: Buffer | string; readonly key: Buffer | string };
+  /** Proves to commands beside the server which one answers. Default: it cannot. */
+  readonly instance?: InstanceIdentity;
   /** Path of a Unix socket that is listened at too; one that cannot be is a warning. Default: none. */
   readonly localSocket?: string;
   /** Addresses and networks of proxies whose headers say who the client is. */
@@ -167,17 +171,13 @@ export function createApi(options: ApiOptions): Api {
     reply.code(404).header('Connection', 'close').send('not found\n'),
   );
 
-  app.get('/healthz', () => ({ status: 'up' }));
-  app.get('/readyz', (_request, reply) => {
-    const readiness = readinessOf(state);
-    return reply
-      .code(readiness.mode === 'serving' ? 200 : 503)
-      .header('Cache-Control', 'no-store')
-      .send(readiness);
+  const probe = new RedisProbe();
+  const databaseId = () => (state.mode === 'serving' ? state.database.databaseId : undefined);
+  serveHealth(app, () => probe.readiness(state), databaseId, options.instance);
+  app.get('/metrics', async (_request, reply) => {
+    metrics.readiness(await probe.readiness(state));
+    return reply.type(metrics.contentType).send(await metrics.text());
   });
-  app.get('/metrics', async (_request, reply) =>
-    reply.type(metrics.contentType).send(await metrics.text()),
-  );
   app.all(`${API_PATH}:secret`, async (request: FastifyRequest, reply: FastifyReply) => {
     const transfers =
       state.mode === 'recovery' ? state.recovery.transfers : serving?.services.transfers;

@@ -26,6 +26,12 @@ export class ServedDatabase implements Database {
     this.#notes = notes;
   }
 
+  get databaseId(): string {
+    return this.#database.databaseId;
+  }
+  checkRedis(): Promise<void> {
+    return this.#database.checkRedis();
+  }
   get collections(): readonly string[] {
     return this.#database.collections;
   }

@@ -48,7 +48,7 @@ chunked: one that ends without the last chunk is not whole. A refused upload is 
 | ---------- | ------------------------------------------------------------------------------------------------------- |
 | \`/\`        | the console: state, sign-in, encryption, records; nothing is kept in the browser                        |
 | \`/healthz\` | 200 while the process runs                                                                              |
-| \`/readyz\`  | 200 while it serves; 503 with \`{mode, reason}\` or \`{mode, progress}\` while starting, migrating or degraded; \`retrying: true\` beside them while it waits for a Redis that was away at the start |
+| \`/readyz\`  | 200 while it serves; 503 with \`{mode, reason}\` or \`{mode, progress}\` while starting, migrating or degraded; \`retrying: true\` beside them while Redis is away and it serves again by itself |
 | \`/metrics\` | Prometheus' text format: calls by method and outcome, durations, sockets, mode, progress of a migration, age and use of the key |
 
 ### Key management, as Atlassian Crowd has it

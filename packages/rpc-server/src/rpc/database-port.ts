@@ -43,7 +43,11 @@ export interface RecordCollection {
 }
 
 export interface Database {
+  /** Random, for its life. */
+  readonly databaseId: string;
   readonly collections: readonly string[];
+  /** Rejects while Redis does not answer. */
+  checkRedis(): Promise<void>;
   /** @throws RangeError when no collection has that name */
   collection(name: string): RecordCollection;
   /** For operators: state, key ids, halves, warnings. JSON, no secret in it. */

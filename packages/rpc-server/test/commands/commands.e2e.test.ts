@@ -1,5 +1,16 @@
 /** The binary as an operator runs it. Reads `dist`: build first. */
-import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { findFreePort } from '../../../../test/harness/free-port.js';
@@ -9,6 +20,7 @@ import { RedisServer } from '../../../../test/harness/redis.js';
 import { Resources } from '../../../../test/harness/resources.js';
 import { TemporaryFolder } from '../../../../test/harness/temporary-folder.js';
 import { VaultServer } from '../../../../test/harness/vault-server.js';
+import { InstanceIdentity } from '../../src/instance-identity.js';
 import { COMMANDS } from '../../src/commands/command-table.js';
 
 const BINARY = new URL('../../bin/vault-server.js', import.meta.url).pathname;
@@ -222,6 +234,61 @@ describe('vault-server status', () => {
     const told = (await server.run(['status', '--port', String(port)])).stdout;
     expect(told).toMatch(/mode +serving/);
     expect(told).toContain(`url           http://127.0.0.1:${port}\n`);
+  });
+
+  it('does not take the answer of another server on that port for that of its own, status 1', async () => {
+    const other = resources.use(await VaultServer.start({ config: ENCRYPTED }));
+    const config = { ...ENCRYPTED, http: { listen: new URL(other.url).host } };
+    const own = resources.use(await VaultServer.prepare({ config }));
+    // The first time there is nothing to tell them apart by: it never ran.
+    for (const _ of [1, 2]) {
+      // oxlint-disable no-await-in-loop -- one after the other
+      const { status, stdout } = await own.run(['status']);
+      expect(stdout).toMatch(/mode +another server than that of this data folder/);
+      expect(stdout).not.toMatch(/serving/);
+      expect(status).toBe(1);
+      mkdirSync(own.dataDir, { recursive: true });
+      await InstanceIdentity.ensure(own.dataDir);
+      // oxlint-enable no-await-in-loop
+    }
+    expect((await statusOf(other)).database.databaseId).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  it('does not believe a program that says what a server says', async () => {
+    const liar = createServer((_request, response) => {
+      response.setHeader('vault-instance-proof', 'A'.repeat(43));
+      response.end('{"mode":"serving","instance":"0123456789abcdef"}');
+    });
+    liar.listen(0, '127.0.0.1');
+    await once(liar, 'listening');
+    try {
+      const { port } = liar.address() as AddressInfo;
+      const config = { ...ENCRYPTED, http: { listen: `127.0.0.1:${port}` } };
+      const own = resources.use(await VaultServer.prepare({ config }));
+      mkdirSync(own.dataDir, { recursive: true });
+      await InstanceIdentity.ensure(own.dataDir);
+      expect((await own.run(['status'])).stdout).toMatch(/mode +another server/);
+    } finally {
+      liar.close();
+    }
+  });
+
+  it('says that the server serves another database than the configuration names by now', async () => {
+    const redis = resources.use(await RedisServer.start({}));
+    const table = { encryptCredentialDatabase: true, socket: redis.socketPath as string };
+    const config = { redis: table };
+    const server = resources.use(await VaultServer.start({ config }));
+    const { databaseId } = (await statusOf(server)).database;
+    const second = resources.use(
+      await VaultServer.start({ config: { ...config, redis: { ...table, prefix: 'second' } } }),
+    );
+    await second.terminate();
+    cpSync(join(server.dataDir, 'instance'), join(second.dataDir, 'instance'));
+    const { status, stdout } = await second.run(['status', '--port', new URL(server.url).port]);
+    expect(stdout).toContain(
+      `serving, but database ${databaseId}, not the one of this configuration`,
+    );
+    expect(status).toBe(1);
   });
 
   it('works when no server runs, and leaves no Redis behind', async () => {

@@ -57,6 +57,35 @@ it('says that it tries again, and serves once Redis is there, without a restart'
   expect(await server.terminate()).toEqual({ status: 0, signal: null });
 });
 
+it.each([
+  ['ends', () => redis.kill(), () => redis.restart()],
+  ['hangs', async () => redis.pause(), async () => redis.resume()],
+])(
+  'is not ready while a Redis that it served from %s, says why, and is ready again after',
+  async (_, away, back) => {
+    await redis.restart();
+    await server.launch();
+    const ask = async (): Promise<unknown[]> => {
+      const answer = await fetch(`${server.url}/readyz`);
+      return [answer.status, await answer.json()];
+    };
+    expect(await ask()).toEqual([200, { mode: 'serving' }]);
+    await away();
+    expect(await ask()).toEqual([
+      503,
+      { mode: 'degraded', reason: 'redisUnusable', retrying: true },
+    ]);
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    expect(metrics).toContain('vault_mode{mode="serving"} 0');
+    expect((await fetch(`${server.url}/healthz`)).status).toBe(200);
+    await back();
+    // Each answer waits for Redis.
+    // oxlint-disable-next-line no-await-in-loop -- asked until it is
+    while ((await fetch(`${server.url}/readyz`)).status !== 200);
+    expect(await readiness()).toEqual({ mode: 'serving' });
+  },
+);
+
 it('stops at once while it waits for Redis', async () => {
   await startWithoutRedis();
   expect(await server.terminate()).toEqual({ status: 0, signal: null });
