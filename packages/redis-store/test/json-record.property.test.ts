@@ -82,7 +82,7 @@ describe('the limits of a record', () => {
   it('count the values of all fields together', () => {
     const most = Array.from({ length: values - 2 }, () => 0);
     expect(refusal({ port: 1, options: most })).toBeUndefined();
-    expect(refusal({ port: 1, host: 'h', options: most })).toBe('makes it more than 65536 values');
+    expect(refusal({ port: 1, host: 'h', options: most })).toBe('makes it more than 16384 values');
   });
 
   it('count bytes, not characters', () => {

@@ -3,6 +3,8 @@
  * values in force. Each has a test that goes past it.
  */
 
+import { RECORD_LIMITS } from '@vault/redis-store';
+
 /** What a number counts. */
 export type LimitUnit = 'bytes' | 'ms' | 'count' | 'KiB';
 
@@ -18,6 +20,8 @@ export interface LimitRow {
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
+/** Of a call around its record: the request, its parameters, the batch; with room to spare. */
+const ENVELOPE_VALUES = 64;
 const SECOND_MS = 1000;
 const MINUTE_MS = 60 * SECOND_MS;
 const HOUR_MS = 60 * MINUTE_MS;
@@ -31,11 +35,62 @@ export const LIMITS = {
     description: 'largest WebSocket message before sign-in',
   },
   messageBytes: {
-    default: 16 * MIB,
+    default: 2 * MIB,
     unit: 'bytes',
     min: KIB,
     max: 100 * MIB,
-    description: 'largest WebSocket message after sign-in',
+    description: 'largest WebSocket message after sign-in; a record has at most 1 MiB',
+  },
+  messageValuesBeforeSignIn: {
+    default: 1000,
+    unit: 'count',
+    min: 100,
+    max: 1_000_000,
+    description: 'most values (texts, numbers, objects, …) in one message before sign-in',
+  },
+  messageValues: {
+    default: 2 * RECORD_LIMITS.values,
+    unit: 'count',
+    min: RECORD_LIMITS.values + ENVELOPE_VALUES,
+    max: 1_000_000,
+    description: `most values in one message after sign-in; a record has at most ${RECORD_LIMITS.values}`,
+  },
+  unfinishedMessageMs: {
+    default: MINUTE_MS,
+    unit: 'ms',
+    min: 100,
+    max: HOUR_MS,
+    description: 'a socket whose message has begun and is not whole is closed after',
+  },
+  unreadAnswerMs: {
+    default: MINUTE_MS,
+    unit: 'ms',
+    min: 100,
+    max: HOUR_MS,
+    description:
+      'a socket on which answers wait, and the client reads nothing of them, is closed after',
+  },
+  bytesInFlight: {
+    default: 256 * MIB,
+    unit: 'bytes',
+    min: MIB,
+    max: 64 * GIB,
+    description:
+      'memory of all messages that are received, worked on, or answered and not read; past it reading waits, and the socket that holds most is closed',
+  },
+  bytesInFlightPerUser: {
+    default: 128 * MIB,
+    unit: 'bytes',
+    min: MIB,
+    max: 64 * GIB,
+    description: 'the same of one user',
+  },
+  bytesInFlightOfStrangers: {
+    default: 32 * MIB,
+    unit: 'bytes',
+    min: 256 * KIB,
+    max: 64 * GIB,
+    description: 'the same of all sockets that nobody signed in on',
   },
   answerBytes: {
     default: 64 * MIB,
@@ -58,6 +113,21 @@ export const LIMITS = {
     min: 1,
     max: 65_536,
     description: 'calls of one socket that run at once; the socket is not read meanwhile',
+  },
+  callsInFlightPerUser: {
+    default: 512,
+    unit: 'count',
+    min: 1,
+    max: 65_536,
+    description: 'calls of one user that run at once; more wait for their turn',
+  },
+  callsInFlightOfStrangers: {
+    default: 128,
+    unit: 'count',
+    min: 1,
+    max: 65_536,
+    description:
+      'calls before sign-in that run at once, of one address a quarter of them; more wait for their turn',
   },
   sockets: {
     default: 2000,

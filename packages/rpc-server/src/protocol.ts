@@ -24,8 +24,9 @@ export const ERROR_CODES = {
   },
   INVALID_REQUEST: {
     code: -32600,
-    when: 'the message is JSON but no JSON-RPC 2.0 request, or a batch is empty or too long',
-    advice: 'see the message; the largest batch is the limit `batchCalls`',
+    when: 'the message is no JSON-RPC 2.0 request, a batch is empty or too long, or there are more values in it than the limits allow; `id` is null where it was not read',
+    advice:
+      'see the message; the limits are `batchCalls`, `messageValues` and `messageValuesBeforeSignIn`',
   },
   METHOD_NOT_FOUND: {
     code: -32601,
@@ -84,7 +85,7 @@ export const ERROR_CODES = {
   },
   INVALID_PARAMETERS: {
     code: 10,
-    when: 'parameters do not fit the method; `data` is an object, `data.errors` has one item a problem',
+    when: 'parameters do not fit the method; `data` is an object, `data.errors` has one item a problem, 16 at most',
     advice: 'see `data.errors`, or `vault-cli list-commands <method>`',
   },
   OBJECT_ALREADY_EXISTS: {

@@ -7,7 +7,7 @@ const NAMES = Object.keys(LIMITS) as LimitName[];
 test('has the values of the design', () => {
   expect(resolveLimits()).toMatchObject({
     messageBeforeSignInBytes: 65_536,
-    messageBytes: 16_777_216,
+    messageBytes: 2_097_152,
     batchCalls: 20,
     rightsRecheckMs: 5000,
     throttlingDelayMs: 2000,

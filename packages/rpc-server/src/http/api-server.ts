@@ -12,6 +12,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { ClientAddresses } from '../admission/client-address.js';
 import type { ConnectionRegistry } from '../admission/connection-registry.js';
 import { HttpConnections } from '../admission/http-connections.js';
+import { Traffic } from '../admission/traffic.js';
 import { TokenVoucher } from '../admission/token-voucher.js';
 import type { InstanceIdentity } from '../instance-identity.js';
 import { resolveLimits } from '../limits.js';
@@ -119,7 +120,11 @@ export function createApi(options: ApiOptions): Api {
     allowedOrigins: options.allowedOrigins ?? [],
   });
   const addresses = new ClientAddresses(options.trustedProxies);
-  const metrics = new ApiMetrics(() => sockets.connections.size);
+  const metrics = new ApiMetrics({
+    openSockets: () => sockets.connections.size,
+    bytesInFlight: () => traffic.budget.bytes,
+  });
+  const traffic = new Traffic(limits, (limit) => metrics.refusal(limit));
   const methods = new MethodTable([...API_METHODS, ...collectionMethods(options.collections)]);
   const startedAtMs = now();
   let state: ApiState = { mode: 'starting' };
@@ -142,6 +147,7 @@ export function createApi(options: ApiOptions): Api {
   });
   const sockets = new SocketEndpoint({
     dispatcher,
+    traffic,
     guard,
     addresses,
     voucher: new TokenVoucher((token, address) => services().authenticator.byToken(token, address)),

@@ -21,6 +21,12 @@ export interface KeyMetrics {
   readonly isDue: boolean;
 }
 
+/** Asked at each scrape. */
+export interface LiveFigures {
+  readonly openSockets: () => number;
+  readonly bytesInFlight: () => number;
+}
+
 export class ApiMetrics {
   readonly #registry = new Registry();
   readonly #calls: Counter<'method' | 'outcome'>;
@@ -31,8 +37,7 @@ export class ApiMetrics {
   readonly #key: { readonly age: Gauge; readonly encryptions: Gauge; readonly isDue: Gauge };
   #readKey: () => Promise<KeyMetrics | undefined> = () => Promise.resolve(undefined);
 
-  /** @param openSockets asked at each scrape */
-  constructor(openSockets: () => number) {
+  constructor({ openSockets, bytesInFlight }: LiveFigures) {
     const registers = [this.#registry];
     collectDefaultMetrics({ register: this.#registry, prefix: 'vault_' });
     this.#calls = new Counter({
@@ -87,6 +92,12 @@ export class ApiMetrics {
       help: 'Open WebSockets',
       registers,
       collect: () => sockets.set(openSockets()),
+    });
+    const bytes: Gauge = new Gauge({
+      name: 'vault_bytes_in_flight',
+      help: 'Memory of messages received, worked on, or answered and not read; see limits.bytesInFlight',
+      registers,
+      collect: () => bytes.set(bytesInFlight()),
     });
   }
 

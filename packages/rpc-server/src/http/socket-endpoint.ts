@@ -5,6 +5,7 @@ import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 import type { Client, ClientAddresses } from '../admission/client-address.js';
 import { ConnectionRegistry } from '../admission/connection-registry.js';
+import type { Traffic } from '../admission/traffic.js';
 import type { TokenVoucher, Vouched } from '../admission/token-voucher.js';
 import type { LimitName, Limits } from '../limits.js';
 import { API_PATH } from '../protocol.js';
@@ -17,6 +18,7 @@ import type { RequestGuard } from './request-guard.js';
 
 export interface SocketEndpointOptions {
   readonly dispatcher: Dispatcher;
+  readonly traffic: Traffic;
   readonly guard: RequestGuard;
   readonly addresses: ClientAddresses;
   readonly voucher: TokenVoucher;
@@ -38,6 +40,15 @@ const REASONS = {
 /** How long calls under way and the clients' answers to our Close may take at shutdown. */
 const CLOSE_TIMEOUT_MS = 10_000;
 
+/** Pieces that one message may come in: 2 MiB in packets of 1 400 bytes are 1 500. */
+const PIECES_MAX = 8192;
+/** How often deadlines are looked at. */
+const SWEEP_MS = 1000;
+
+function sweepMs({ unfinishedMessageMs, unreadAnswerMs }: Limits): number {
+  return Math.min(SWEEP_MS, unfinishedMessageMs / 2, unreadAnswerMs / 2);
+}
+
 /** For client and operator: what to change. */
 function limitText(name: LimitName, limits: Limits): string {
   return `limits.${name} is ${limits[name]}`;
@@ -54,6 +65,7 @@ export class SocketEndpoint {
   readonly #options: SocketEndpointOptions;
   readonly connections = new ConnectionRegistry<Connection>();
   readonly #server: WebSocketServer;
+  readonly #sweeper: NodeJS.Timeout;
 
   constructor(options: SocketEndpointOptions) {
     this.#options = options;
@@ -63,7 +75,11 @@ export class SocketEndpoint {
       // Off: a small compressed frame could hold a large message, and secrets beside chosen text
       // must not be compressed together.
       perMessageDeflate: false,
+      maxBufferedChunks: PIECES_MAX,
+      maxFragments: PIECES_MAX,
     });
+    this.#sweeper = setInterval(() => this.#sweep(), sweepMs(options.limits));
+    this.#sweeper.unref();
   }
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void {
@@ -109,8 +125,19 @@ export class SocketEndpoint {
     });
     await Promise.race([closed, waited]);
     clearTimeout(timer);
+    clearInterval(this.#sweeper);
     for (const socket of this.#server.clients) socket.terminate();
     this.#server.close();
+  }
+
+  #sweep(): void {
+    const { traffic, onRefusal } = this.#options;
+    const nowMs = performance.now();
+    for (const connection of this.connections) {
+      const limit = connection.checkDeadlines(nowMs);
+      if (limit !== undefined) onRefusal(limit);
+    }
+    traffic.accounts.prune();
   }
 
   #admit(
@@ -159,13 +186,14 @@ export class SocketEndpoint {
   }
 
   #accept(socket: WebSocket, stream: Duplex, client: Client, vouched: Vouched | undefined): void {
-    const { dispatcher, limits, now, rights } = this.#options;
+    const { dispatcher, traffic, limits, now, rights } = this.#options;
     const connection = new Connection({
       socket,
       stream,
       client,
       vouched,
       dispatcher,
+      traffic,
       limits,
       now,
       onSessionChange: (changed) => {

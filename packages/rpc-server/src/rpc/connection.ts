@@ -3,13 +3,16 @@ import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
 import type { Client } from '../admission/client-address.js';
+import type { AccountOwner, Holder } from '../admission/account.js';
 import type { Registered } from '../admission/connection-registry.js';
+import type { Traffic } from '../admission/traffic.js';
+import { TrafficShare } from '../admission/traffic.js';
 import type { Limits } from '../limits.js';
 import type { Notifications } from '../protocol.js';
 import { hasPermission, Session } from '../session/session.js';
 import type { Identity } from '../session/session.js';
 import type { Caller, Dispatcher } from './dispatcher.js';
-import { setMessageLimit } from './message-limit.js';
+import { MessageReceiver } from './receiver.js';
 import { TurnCork } from './turn-cork.js';
 
 /** Close codes of RFC 6455 §7.4.1, and one of the private range. */
@@ -20,6 +23,15 @@ const CLOSE_TRY_AGAIN = 1013;
 const CLOSE_SIGNED_OUT = 4001;
 /** Answers that may wait for a stranger: the method list asked for again and again must not fill the memory. */
 const UNSENT_BEFORE_SIGN_IN_BYTES = 1024 * 1024;
+/** A client that has so much to read is not read from: it reads first. */
+const UNSENT_BEFORE_NEXT_BYTES = 1024 * 1024;
+/** What stands in the buffers of a stream anyway is not counted. */
+const UNSENT_COUNTED_BYTES = 16 * 1024;
+/** A message is in memory as bytes, as text of up to two bytes a character, and as the values in it. */
+const MEMORY_FACTOR = 4;
+
+/** Why a connection is not read from. */
+type Hold = 'calls' | 'unsent' | 'account';
 
 export interface ConnectionOptions {
   readonly socket: WebSocket;
@@ -29,13 +41,14 @@ export interface ConnectionOptions {
   /** The user whose valid token was shown at the upgrade: the place is theirs until somebody signs in. */
   readonly vouched?: Pick<Identity, 'userId' | 'permission'> | undefined;
   readonly dispatcher: Dispatcher;
+  readonly traffic: Traffic;
   readonly limits: Limits;
   readonly now: () => number;
   /** Told after each sign-in, sign-out or change of rights. */
   readonly onSessionChange: (connection: Connection) => void;
 }
 
-export class Connection implements Caller, Registered {
+export class Connection implements Caller, Registered, Holder {
   readonly session: Session;
   readonly client: Client;
   readonly #options: ConnectionOptions;
@@ -45,22 +58,45 @@ export class Connection implements Caller, Registered {
   #onIdle: (() => void) | undefined;
   readonly #signInDeadline: NodeJS.Timeout;
   readonly #cork: TurnCork;
+  readonly #receiver: MessageReceiver;
+  readonly #share: TrafficShare;
+  readonly #holds = new Set<Hold>();
+  /** Ended by us, at once. */
+  #isDropped = false;
+  #isGone = false;
+  /** When the message began that is not whole yet, or when reading went on; ms of `performance`. */
+  #unfinishedSinceMs: number | undefined;
+  #unfinishedBytes = 0;
+  #unsentBytes = 0;
+  /** Bytes that were ever given to the stream. */
+  #givenBytes = 0;
+  /** Of them those that the client had taken at the last look, and when there were more than before. */
+  #takenBytes = 0;
+  #takenAtMs = performance.now();
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
     this.client = options.client;
     this.#usedAtMs = options.now();
     this.session = new Session(() => this.#sessionChanged());
-    const { socket, stream, limits } = options;
+    const { socket, stream, limits, traffic } = options;
+    this.#share = new TrafficShare(traffic, this, this.#owner);
     this.#cork = new TurnCork(stream);
-    setMessageLimit(socket, limits.messageBeforeSignInBytes);
+    this.#receiver = new MessageReceiver(socket);
+    this.#receiver.limit(limits.messageBeforeSignInBytes);
     this.#signInDeadline = setTimeout(
       () => socket.close(CLOSE_POLICY, 'no sign-in'),
       limits.signInDeadlineMs,
     );
     this.#signInDeadline.unref();
     socket.on('message', (data) => this.#receive(data));
-    socket.once('close', () => clearTimeout(this.#signInDeadline));
+    // After the listener of ws, which has made messages of it where they are whole.
+    stream.on('data', () => this.#noteUnfinished());
+    stream.on('drain', () => this.#noteUnsent());
+    socket.once('close', () => {
+      clearTimeout(this.#signInDeadline);
+      this.#leave();
+    });
     // The reason is in the close code that ws sends; an unheard 'error' would end the process.
     socket.on('error', () => undefined);
   }
@@ -103,15 +139,56 @@ export class Connection implements Caller, Registered {
     this.#options.socket.close(CLOSE_SIGNED_OUT, 'signed out by the server');
   }
 
+  get heldBytes(): number {
+    return this.#unfinishedBytes + this.#unsentBytes;
+  }
+
+  holdReading(): void {
+    this.#hold('account');
+  }
+
+  goOnReading(): void {
+    this.#goOn('account');
+  }
+
+  /**
+   * Ends it where the client lets us wait too long.
+   * @param nowMs of `performance`
+   * @returns the limit that it went past
+   */
+  checkDeadlines(nowMs: number): 'unfinishedMessageMs' | 'unreadAnswerMs' | undefined {
+    const { limits } = this.#options;
+    const { unfinishedMessageMs, unreadAnswerMs } = limits;
+    const isUnfinished = nowMs - (this.#unfinishedSinceMs ?? nowMs) > unfinishedMessageMs;
+    if (isUnfinished && this.#holds.size === 0) {
+      this.drop(
+        `a message was not finished: limits.unfinishedMessage is ${unfinishedMessageMs} ms`,
+      );
+      return 'unfinishedMessageMs';
+    }
+    this.#noteUnsent();
+    const takenBytes = this.#givenBytes - this.#options.socket.bufferedAmount;
+    if (this.#unsentBytes === 0 || takenBytes > this.#takenBytes) {
+      this.#takenBytes = takenBytes;
+      this.#takenAtMs = nowMs;
+    } else if (nowMs - this.#takenAtMs > unreadAnswerMs) {
+      this.drop(`answers were not read: limits.unreadAnswer is ${unreadAnswerMs} ms`);
+      return 'unreadAnswerMs';
+    }
+    return undefined;
+  }
+
   /**
    * Ends it at once: makes room for somebody else, or a client does not keep to the limits.
    * @param reason for the client, where it still reads
    */
   drop(reason: string): void {
     const { socket } = this.#options;
+    this.#isDropped = true;
     socket.close(CLOSE_TRY_AGAIN, reason);
     // The Close frame goes first where the client reads; one that does not is not waited for.
     socket.terminate();
+    this.#leave();
   }
 
   /** Waits for the calls under way, then closes, and waits for the client's Close. */
@@ -126,7 +203,7 @@ export class Connection implements Caller, Registered {
   }
 
   #receive(data: RawData): void {
-    const { socket, limits, now } = this.#options;
+    const { limits, now } = this.#options;
     const expiresAtMs = this.session.identity?.expiresAtMs;
     if (expiresAtMs !== undefined && expiresAtMs <= now()) {
       // As Xen Orchestra: the message that comes after the token's end is not answered.
@@ -134,22 +211,66 @@ export class Connection implements Caller, Registered {
       return;
     }
     this.#usedAtMs = now();
+    this.#unfinishedSinceMs = undefined;
     this.#callsInFlight += 1;
-    if (this.#callsInFlight >= limits.callsInFlight) socket.pause();
+    if (this.#callsInFlight >= limits.callsInFlight) this.#hold('calls');
     // A buffer, because `binaryType` is what `ws` sets it to.
-    void this.#answer((data as Buffer).toString());
+    const bytes = data as Buffer;
+    this.#share.submit(bytes.length * MEMORY_FACTOR, () => this.#answer(bytes));
   }
 
-  async #answer(text: string): Promise<void> {
-    const { dispatcher, socket, limits } = this.#options;
+  async #answer(bytes: Buffer): Promise<void> {
+    const { dispatcher, limits } = this.#options;
     try {
-      const answer = await dispatcher.answer(text, this);
+      // It was ended for what it holds: that is not worked on any more.
+      if (this.#isDropped) return;
+      const answer = await dispatcher.answer(bytes, this);
       if (answer !== undefined) this.#send(answer);
     } finally {
       this.#callsInFlight -= 1;
-      if (socket.isPaused && this.#callsInFlight < limits.callsInFlight) socket.resume();
+      if (this.#callsInFlight < limits.callsInFlight) this.#goOn('calls');
       if (this.#callsInFlight === 0) this.#onIdle?.();
     }
+  }
+
+  #hold(reason: Hold): void {
+    this.#holds.add(reason);
+    this.#options.socket.pause();
+  }
+
+  #goOn(reason: Hold): void {
+    if (!this.#holds.delete(reason) || this.#holds.size > 0) return;
+    // While it was not read from, its client could not finish anything.
+    if (this.#unfinishedSinceMs !== undefined) this.#unfinishedSinceMs = performance.now();
+    this.#options.socket.resume();
+  }
+
+  #noteUnfinished(): void {
+    if (this.#isGone) return;
+    const bytes = this.#receiver.unfinishedBytes;
+    if (bytes > 0) this.#unfinishedSinceMs ??= performance.now();
+    else this.#unfinishedSinceMs = undefined;
+    if (bytes === this.#unfinishedBytes) return;
+    this.#unfinishedBytes = bytes;
+    this.#share.setHeld(this.heldBytes);
+  }
+
+  #noteUnsent(): void {
+    if (this.#isGone) return;
+    const { bufferedAmount } = this.#options.socket;
+    const bytes = bufferedAmount < UNSENT_COUNTED_BYTES ? 0 : bufferedAmount;
+    if (bytes > UNSENT_BEFORE_NEXT_BYTES) this.#hold('unsent');
+    else this.#goOn('unsent');
+    if (bytes === this.#unsentBytes) return;
+    this.#unsentBytes = bytes;
+    this.#share.setHeld(this.heldBytes);
+  }
+
+  #leave(): void {
+    this.#isGone = true;
+    this.#unfinishedBytes = 0;
+    this.#unsentBytes = 0;
+    this.#share.leave();
   }
 
   async #idle(): Promise<void> {
@@ -169,20 +290,31 @@ export class Connection implements Caller, Registered {
     // What comes now counts too for a stranger, whose one batch may ask for much.
     const unsent = socket.bufferedAmount + (isStranger ? text.length : 0);
     if (unsent > unsentMax) {
-      socket.terminate();
+      this.drop(`answers were not read: limits.unsentBytes is ${limits.unsentBytes}`);
       return;
     }
     this.#cork.hold();
     // As bytes: a string would be measured first and encoded afterwards.
-    socket.send(Buffer.from(text), { binary: false });
+    const bytes = Buffer.from(text);
+    this.#givenBytes += bytes.length;
+    socket.send(bytes, { binary: false });
+    this.#noteUnsent();
+  }
+
+  /** Whose account its calls and its memory count for: a token that was only shown counts for nobody. */
+  get #owner(): AccountOwner {
+    const { identity } = this.session;
+    const isPrivileged = this.isLocal || identity?.permission === 'admin';
+    return { userId: identity?.userId, addressKey: this.client.key, isPrivileged };
   }
 
   #sessionChanged(): void {
-    const { socket, limits, onSessionChange } = this.#options;
+    const { limits, onSessionChange } = this.#options;
     const isSignedIn = this.session.identity !== undefined;
     if (isSignedIn) clearTimeout(this.#signInDeadline);
     const { messageBytes, messageBeforeSignInBytes } = limits;
-    setMessageLimit(socket, isSignedIn ? messageBytes : messageBeforeSignInBytes);
+    this.#receiver.limit(isSignedIn ? messageBytes : messageBeforeSignInBytes);
+    if (!this.#isGone) this.#share.changeOwner(this.#owner);
     onSessionChange(this);
   }
 }

@@ -10,6 +10,7 @@ import {
   JSONRPCServer,
 } from 'json-rpc-2.0';
 import type { JSONRPCID, JSONRPCRequest, JSONRPCResponse } from 'json-rpc-2.0';
+import { RECORD_LIMITS } from '@vault/redis-store';
 import type { ApiMetrics } from '../http/metrics.js';
 import type { Limits } from '../limits.js';
 import { ERROR_CODES } from '../protocol.js';
@@ -20,7 +21,9 @@ import { ApiError, forbiddenOperation, unauthorized } from './api-error.js';
 import type { CallContext, Services } from './call-context.js';
 import { apiErrorOf, answerOf } from './error-answer.js';
 import type { ErrorAnswer } from './error-answer.js';
+import { boundedError } from './bounded-error.js';
 import { exactIds, isInexact, withExactId } from './exact-id.js';
+import { scanMessage } from './message-scan.js';
 import type { MethodResult } from './method.js';
 import type { MethodTable, TableEntry } from './method-table.js';
 import type { RecoveryFace } from './recovery-face.js';
@@ -50,6 +53,13 @@ export interface DispatcherOptions {
   readonly onUnexpected: (method: string, error: unknown) => void;
 }
 
+/** Batch, request, parameters and a filter are around what may be in a record. */
+const MESSAGE_DEPTH = RECORD_LIMITS.depth + 4;
+/** Longest `id` that is a text, in UTF-16 units: every answer repeats it. */
+const ID_LENGTH_MAX = 256;
+/** Of a name that no method has, what is repeated. */
+const NAME_LENGTH_MAX = 100;
+
 type Answer = JSONRPCResponse | null;
 type Outcome = Promise<MethodResult> | MethodResult;
 
@@ -58,7 +68,8 @@ interface Call {
   readonly isBatch: boolean;
 }
 
-function errorResponse(id: JSONRPCID, { code, message, data }: ErrorAnswer): JSONRPCResponse {
+function errorResponse(id: JSONRPCID, error: ErrorAnswer): JSONRPCResponse {
+  const { code, message, data } = boundedError(error);
   return createJSONRPCErrorResponse(id, code, message, data);
 }
 
@@ -73,6 +84,10 @@ function isObject(value: unknown): value is object {
 /** What the library would take for a request: a method that is no string, parameters that are neither array nor object. */
 function isMalformed({ method, params }: { method?: unknown; params?: unknown }): boolean {
   return typeof method !== 'string' || (params !== undefined && typeof params !== 'object');
+}
+
+function isLongId({ id }: { id?: unknown }): boolean {
+  return typeof id === 'string' && id.length > ID_LENGTH_MAX;
 }
 
 /** The id to answer a malformed request with: its own, where it has one. */
@@ -120,16 +135,19 @@ export class Dispatcher {
    * @returns `undefined` when nothing is to be answered: notifications, and answers. Rejects never: a
    * defect in here would end the process, and with it what others do
    */
-  async answer(text: string, caller: Caller): Promise<string | undefined> {
+  async answer(bytes: Buffer, caller: Caller): Promise<string | undefined> {
     try {
-      return await this.#answerText(text, caller);
+      return await this.#answerBytes(bytes, caller);
     } catch (error) {
       this.#options.onUnexpected('a message', error);
       return JSON.stringify(errorResponse(null, answerOf(error, false)));
     }
   }
 
-  async #answerText(text: string, caller: Caller): Promise<string | undefined> {
+  async #answerBytes(bytes: Buffer, caller: Caller): Promise<string | undefined> {
+    const refused = this.#refuseUnparsed(bytes, caller);
+    if (refused !== undefined) return JSON.stringify(refused);
+    const text = bytes.toString();
     let message: unknown;
     try {
       message = JSON.parse(text);
@@ -163,10 +181,25 @@ export class Dispatcher {
     return written.length === 0 ? undefined : `[${written.join(',')}]`;
   }
 
+  /** What would take too long to parse. @returns the answer, where it is refused */
+  #refuseUnparsed(bytes: Buffer, { session }: Caller): JSONRPCResponse | undefined {
+    const { messageValues, messageValuesBeforeSignIn } = this.#options.limits;
+    const name = session.identity === undefined ? 'messageValuesBeforeSignIn' : 'messageValues';
+    const values = name === 'messageValues' ? messageValues : messageValuesBeforeSignIn;
+    const past = scanMessage(bytes, { values, depth: MESSAGE_DEPTH });
+    if (past === undefined) return undefined;
+    return invalidRequest(
+      past === 'values'
+        ? `a message has at most ${values} values: limits.${name}`
+        : `a message has at most ${MESSAGE_DEPTH} objects and arrays inside each other`,
+    );
+  }
+
   /** @returns `null` when nothing is to be answered, as the library does */
   #single(message: unknown, call: Call): Answer | PromiseLike<Answer> {
     if (!isObject(message)) return invalidRequest('invalid JSON-RPC request');
     if (isAnswer(message)) return null;
+    if (isLongId(message)) return invalidRequest(`an id has at most ${ID_LENGTH_MAX} characters`);
     if (isMalformed(message)) return invalidRequest('invalid JSON-RPC request', idOf(message));
     // The library checks the rest of the form, and answers -32600 when it is not a request.
     return this.#server.receive(message as JSONRPCRequest, call);
@@ -201,7 +234,8 @@ export class Dispatcher {
     }
     this.#options.metrics.call('unknown', 'METHOD_NOT_FOUND', 0);
     const { code } = ERROR_CODES.METHOD_NOT_FOUND;
-    return createJSONRPCErrorResponse(id, code, `method not found: ${method}`, method);
+    const name = method.slice(0, NAME_LENGTH_MAX);
+    return createJSONRPCErrorResponse(id, code, `method not found: ${name}`, name);
   }
 
   /** Runs one call, and makes the answer of its result or its error. */

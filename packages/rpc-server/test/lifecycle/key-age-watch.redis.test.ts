@@ -91,7 +91,7 @@ describe('a key that is due', () => {
 });
 
 test('metrics say age, use and whether it is due, and nothing where that cannot be asked', async () => {
-  const metrics = new ApiMetrics(() => 0);
+  const metrics = new ApiMetrics({ openSockets: () => 0, bytesInFlight: () => 0 });
   const value = async (name: string) =>
     new RegExp(`^${name} (\\S+)$`, 'm').exec(await metrics.text())?.[1];
   expect(await value('vault_key_age_seconds')).toBeUndefined();

@@ -35,10 +35,13 @@ async function answerWritten(failure: Error): Promise<{ answer: unknown; unexpec
     recovery: () => undefined,
     ensureFresh: () => undefined,
     limits: resolveLimits(),
-    metrics: new ApiMetrics(() => 0),
+    metrics: new ApiMetrics({ openSockets: () => 0, bytesInFlight: () => 0 }),
     onUnexpected: (_, error) => unexpected.push(error),
   });
-  const text = await dispatcher.answer('{"jsonrpc":"2.0","id":7,"method":"test.get"}', CALLER);
+  const text = await dispatcher.answer(
+    Buffer.from('{"jsonrpc":"2.0","id":7,"method":"test.get"}'),
+    CALLER,
+  );
   return { answer: JSON.parse(text ?? ''), unexpected };
 }
 

@@ -90,6 +90,12 @@ test('reports every problem, not just the first', () => {
   });
 });
 
+test('of a thousand wrong parameters reports the first alone', () => {
+  const wrong = Object.fromEntries(Array.from({ length: 1000 }, (_, i) => [`wrong${i}`, i]));
+  const { errors } = problemsOf(wrong) as { errors: object[] };
+  expect(errors).toHaveLength(1);
+});
+
 test('lets a string be empty where the schema sets minLength', () => {
   expect(read({ id: 'x', note: '' })).toMatchObject({ note: '' });
 });

@@ -1,0 +1,83 @@
+/**
+ * Whose message is worked on next. Everybody's turn comes: messages wait by account, and accounts take
+ * turns; those of administrators come first. The work of one round of the event loop is cut after some
+ * milliseconds, so that sockets are read, health is answered and timers run, whatever has piled up.
+ */
+import type { Account } from './account.js';
+
+/** Work on messages in one round of the event loop. */
+const ROUND_MS = 10;
+
+export class Turns {
+  /** Accounts with work that may run, in order of their turn. */
+  readonly #ready = new Set<Account>();
+  readonly #privileged = new Set<Account>();
+  #spentMs = 0;
+  #isScheduled = false;
+
+  /** @param work begins at once where nobody waits; it never rejects */
+  submit(account: Account, work: () => Promise<void>): void {
+    const isFirst = account.isPrivileged || this.#ready.size === 0;
+    const isFree = isFirst && account.waiting.length === 0 && account.hasRoom;
+    if (isFree && this.#spentMs < ROUND_MS) {
+      this.#run(account, work);
+      this.#schedule();
+      return;
+    }
+    account.waiting.push(work);
+    this.#makeReady(account);
+    this.#schedule();
+  }
+
+  #makeReady(account: Account): void {
+    if (account.waiting.length === 0) return;
+    if (account.hasRoom) (account.isPrivileged ? this.#privileged : this.#ready).add(account);
+    else if (account.running < account.runningMax) account.group?.blocked.add(account);
+  }
+
+  #run(account: Account, work: () => Promise<void>): void {
+    const { group } = account;
+    account.running += 1;
+    if (group !== undefined) group.running += 1;
+    const startedMs = performance.now();
+    const worked = work();
+    this.#spentMs += performance.now() - startedMs;
+    void worked.then(() => this.#done(account));
+  }
+
+  #done(account: Account): void {
+    const { group } = account;
+    account.running -= 1;
+    if (group !== undefined) {
+      group.running -= 1;
+      const [blocked] = group.blocked;
+      if (blocked !== undefined) {
+        group.blocked.delete(blocked);
+        this.#makeReady(blocked);
+      }
+    }
+    this.#makeReady(account);
+    if (this.#ready.size + this.#privileged.size > 0) this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(() => this.#round());
+  }
+
+  #round(): void {
+    this.#isScheduled = false;
+    this.#spentMs = 0;
+    while (this.#spentMs < ROUND_MS) {
+      const from = this.#privileged.size > 0 ? this.#privileged : this.#ready;
+      const [account] = from;
+      if (account === undefined) return;
+      from.delete(account);
+      const work = account.hasRoom ? account.waiting.shift() : undefined;
+      if (work !== undefined) this.#run(account, work);
+      this.#makeReady(account);
+    }
+    this.#schedule();
+  }
+}
