@@ -35,6 +35,8 @@ const ADVICE = {
     SOURCE_CONFIG_INVALID: 'correct `[keystore]`; the message names the option',
     HALF_UNREADABLE: 'mend what the message names (permission, daemon, command), then restart',
     HALF_CORRUPT: 'restore that half, or `vault-server recovery-kit restore`',
+    HALF_FOREIGN:
+      'give the halves of the server places of their own in `[keystore]`, see [Keys of another system](keys.md#keys-of-another-system)',
     HALF_NOT_WRITABLE: 'give the server the right to write there, or choose another source',
     HALF_FULL: '`vault-cli encryption.deleteInactiveKeys`, then repeat',
     HALF_CONFLICT: 'repeat; if it lasts, find out who else writes there',

@@ -137,6 +137,28 @@ describe('encryption on, over a plaintext database', () => {
     expect(contents).toEqual(['not a half']);
   });
 
+  test.each<[string, string | undefined, string | Buffer | undefined]>([
+    ['both halves', 'c1'.repeat(32), Buffer.from('d2'.repeat(32), 'hex')],
+    ['half A only', 'c1'.repeat(32), undefined],
+    ['half B only', undefined, Buffer.from('d2'.repeat(32), 'hex')],
+  ])('another system’s key in %s: degraded, nothing written', async (_, a, b) => {
+    await site.writeHalfA(a);
+    site.writeHalfB(b);
+    const before = await site.save();
+    await site.start(true);
+    await expectDegraded('encryptionFailed', before);
+    expect(site.server.stderr).toMatch(/another system.*s key stands in half [AB]/);
+    await site.server.terminate();
+    await site.start(false);
+    await expectServing('plaintext');
+    const after = await site.save();
+    const halves = ({ halfA, files }: SavedSite): unknown => [
+      halfA,
+      files.filter(([path]) => path.startsWith('vault-encryption-key')),
+    ];
+    expect(halves(after)).toEqual(halves(before));
+  });
+
   test('both right: that pair is used', async () => {
     const [a, b] = ['1a'.repeat(32), '2b'.repeat(32)];
     const { id } = VaultKey.derive(KeyHalf.fromHex(a), KeyHalf.fromHex(b));

@@ -174,7 +174,7 @@ export class VaultSite implements Stoppable {
   }
 
   /** Sets half B with mode 0400; `undefined` removes it. */
-  writeHalfB(text: string | undefined): void {
+  writeHalfB(text: string | Uint8Array | undefined): void {
     rmSync(this.halfBPath, { force: true });
     if (text !== undefined) writeFileSync(this.halfBPath, text, { mode: 0o400 });
   }

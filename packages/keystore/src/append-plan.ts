@@ -5,6 +5,7 @@ import type { KeyId } from '@vault/crypto';
 import { nameHalf } from './diagnosis.js';
 import type { ReadHalf, ReadHalves } from './diagnosis.js';
 import { KeystoreError } from './errors.js';
+import { FOREIGN_VALUE, isForeignValue } from './half-value.js';
 import { linesOf } from './half-source.js';
 import type { HalfLine } from './half-source.js';
 
@@ -23,8 +24,13 @@ export async function appendRefusalOf(halves: ReadHalves): Promise<string | unde
   return `neither half can be written by the server: ${fixed.join('; ')}`;
 }
 
-async function writableRefusal({ source, reading }: ReadHalf): Promise<string | undefined> {
+async function writableRefusal({
+  source,
+  reading,
+  ownBare,
+}: ReadHalf): Promise<string | undefined> {
   if (reading.status === 'unreadable') return `cannot be read: ${reading.reason}`;
+  if (isForeignValue(linesOf(reading), ownBare)) return FOREIGN_VALUE;
   const refusal = await source.writeRefusal();
   return refusal === undefined ? undefined : `cannot be written: ${refusal}`;
 }
@@ -42,7 +48,7 @@ function unwritableRefusal({ source, reading }: ReadHalf): string | undefined {
 }
 
 /** The newest bare line: a labelled one belongs to its key. */
-function currentSecret(lines: readonly HalfLine[]): KeyHalf | undefined {
+export function currentSecret(lines: readonly HalfLine[]): KeyHalf | undefined {
   return lines.findLast(({ keyId }) => keyId === undefined)?.half;
 }
 

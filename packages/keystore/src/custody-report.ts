@@ -1,48 +1,84 @@
 /** What loading found, as a report. */
+import { VaultKey } from '@vault/crypto';
+import type { KeyHalf, KeyId } from '@vault/crypto';
 import type { CustodyReport, HalfReport, HalvesState, KeyRing } from './custody.js';
+import { currentSecret } from './append-plan.js';
 import { diagnose } from './diagnosis.js';
 import type { ReadHalf, ReadHalves } from './diagnosis.js';
 import { linesOf } from './half-source.js';
-import type { Pairing } from './pairing.js';
+import type { HalfLine } from './half-source.js';
+import { isForeignValue } from './half-value.js';
+import type { Pair, Pairing } from './pairing.js';
 
-/** The keys of the report are those of the pairing, which it takes over. */
+/**
+ * The keys of the report are those of the pairing, which it takes over.
+ * @param isOurs whether a pair is of a key of ours
+ */
 export function reportCustody(
   halves: ReadHalves,
   pairing: Pairing,
+  isOurs: (pair: Pair) => boolean,
   custodyWarnings: readonly string[],
 ): CustodyReport {
   const [a, b] = halves;
+  const ours = pairing.pairs.filter(isOurs);
   return {
-    state: stateOf(halves, pairing),
-    ring: ringOf(pairing),
+    state: stateOf(halves, ours),
+    ring: ringOf(ours),
+    unlabelled: ringOf(pairing.pairs.filter((pair) => !isOurs(pair))),
+    supersededIds: ours
+      .filter(({ lineA, lineB }) => isSuperseded(a, lineA) || isSuperseded(b, lineB))
+      .map(({ key }) => key.id),
+    suppliedId: suppliedId(halves),
     halves: [reportOf(a), reportOf(b)],
-    diagnosis: diagnose(a, b, pairing),
+    diagnosis: diagnose(a, b, { ...pairing, pairs: ours }),
     custodyWarnings,
   };
 }
 
-function stateOf([a, b]: ReadHalves, { pairs }: Pairing): HalvesState {
+function stateOf([a, b]: ReadHalves, ours: readonly Pair[]): HalvesState {
   const statuses = [a.reading.status, b.reading.status];
   if (statuses.includes('unreadable')) return 'unreadable';
   const missing = statuses.filter((status) => status === 'missing').length;
   if (missing === 2) return 'none';
   if (missing === 1) return 'one';
-  return pairs.length > 0 ? 'paired' : 'unpaired';
+  return ours.length > 0 ? 'paired' : 'unpaired';
 }
 
-function ringOf({ pairs }: Pairing): KeyRing {
+function ringOf(pairs: readonly Pair[]): KeyRing {
   const keys = new Map(pairs.map(({ key }) => [key.id, key]));
   return { ids: [...keys.keys()], byId: (id) => keys.get(id) };
 }
 
-function reportOf({ half, source, reading }: ReadHalf): HalfReport {
-  const keyIds = linesOf(reading).flatMap(({ keyId }) => (keyId === undefined ? [] : [keyId]));
+/** Whether a newer secret stands after the line, in a source that an operator changes. */
+function isSuperseded({ source, reading }: ReadHalf, line: HalfLine): boolean {
+  if (source.isWritable) return false;
+  const lines = linesOf(reading);
+  const newest = lines.findLastIndex(({ keyId }) => keyId === undefined);
+  return newest > lines.indexOf(line) && lines[newest]?.half.equals(line.half) === false;
+}
+
+function suppliedId(halves: ReadHalves): KeyId | undefined {
+  const [halfA, halfB] = halves.map(({ source, reading }): KeyHalf | undefined =>
+    source.isWritable ? undefined : currentSecret(linesOf(reading)),
+  );
+  if (halfA === undefined || halfB === undefined) return undefined;
+  const key = VaultKey.derive(halfA, halfB);
+  key.destroy();
+  return key.id;
+}
+
+function reportOf({ half, source, reading, ownBare }: ReadHalf): HalfReport {
+  const lines = linesOf(reading);
+  const keyIds = lines.flatMap(({ keyId }) => (keyId === undefined ? [] : [keyId]));
+  const isForeign = source.isWritable && isForeignValue(lines, ownBare);
   return {
     half,
     source: source.source,
     place: source.place,
-    status: reading.status,
+    status: isForeign ? 'foreign' : reading.status,
     keyIds: [...new Set(keyIds)],
+    isWritable: source.isWritable,
     ...('reason' in reading ? { reason: reading.reason } : {}),
   };
 }

@@ -33,9 +33,11 @@ export interface HalfReport {
   readonly source: string;
   /** Where it is kept, as an operator would name it. */
   readonly place: string;
-  readonly status: 'missing' | 'found' | 'corrupt' | 'unreadable';
+  readonly status: 'missing' | 'found' | 'foreign' | 'corrupt' | 'unreadable';
   /** Ids that its lines are labelled with; a bare line has none. */
   readonly keyIds: readonly KeyId[];
+  /** Whether the server writes there; what it does not write an operator changes. */
+  readonly isWritable: boolean;
   /** Why it is corrupt or unreadable: one sentence, no stored value in it. */
   readonly reason?: string;
 }
@@ -44,6 +46,15 @@ export interface HalfReport {
 export interface CustodyReport {
   readonly state: HalvesState;
   readonly ring: KeyRing;
+  /**
+   * Keys that halves without a key id would give, in a source that the server writes. They are another
+   * system's, until {@link KeyCustody.admit} says otherwise: to be compared with what the state of the database names.
+   */
+  readonly unlabelled: KeyRing;
+  /** Keys of the ring that have a half from a secret in whose place an operator gave a newer one. */
+  readonly supersededIds: readonly KeyId[];
+  /** The key of the newest secrets, where the server writes neither half; else `undefined`. */
+  readonly suppliedId: KeyId | undefined;
   readonly halves: readonly [HalfReport, HalfReport];
   /** One sentence a key or half that does not fit: which is missing, corrupt or of another key, by key id, and which would fit. */
   readonly diagnosis: readonly string[];
@@ -55,11 +66,16 @@ export interface CustodyReport {
 export interface KeyCustody {
   /** Reads both sources afresh. Never throws for a missing, corrupt or unreadable half: it reports. */
   load(): Promise<CustodyReport>;
+  /**
+   * Says that the authenticated state of the database names these keys: halves without a key id that give
+   * one of them are ours from now on. Nothing is read.
+   */
+  admit(ids: readonly KeyId[]): void;
   /** Why no new pair can be written, or `undefined` when it can. */
   appendRefusal(): Promise<string | undefined>;
   /**
    * Generates a new pair, appends one line to each writable source (what is there stays; a corrupt
-   * value is copied aside first), atomically and durably, reads both back.
+   * value is copied aside first, a foreign one is refused), atomically and durably, reads both back.
    * @throws KeystoreError when a source cannot be written or reads back something else; a line already written stays
    */
   append(): Promise<VaultKey>;

@@ -1,5 +1,5 @@
 /** Half diagnosis: one sentence a key or half that does not fit, for an operator. No secret in it. */
-import type { KeyId } from '@vault/crypto';
+import type { KeyHalf, KeyId } from '@vault/crypto';
 import { linesOf } from './half-source.js';
 import type { HalfLine, HalfReading, HalfSource } from './half-source.js';
 import type { Pairing } from './pairing.js';
@@ -9,6 +9,8 @@ export interface ReadHalf {
   readonly half: 'A' | 'B';
   readonly source: HalfSource;
   readonly reading: HalfReading;
+  /** Halves without a key id, in a source that the server writes, that are known to be ours; every other one is foreign. */
+  readonly ownBare: readonly KeyHalf[];
 }
 
 export type ReadHalves = readonly [ReadHalf, ReadHalf];
@@ -27,6 +29,8 @@ export function diagnose(a: ReadHalf, b: ReadHalf, pairing: Pairing): readonly s
       ({ keyId }) =>
         `The halves of key ${keyId} do not belong together: at least one of them was altered.`,
     ),
+    ...describeForeign(a, b),
+    ...describeForeign(b, a),
     ...describeOrphans(a, b, pairing),
     ...describeOrphans(b, a, pairing),
   ];
@@ -41,6 +45,28 @@ function describeReading({ half, source, reading }: ReadHalf, other: ReadHalf): 
   return [`${subject} is missing${fits}.`];
 }
 
+/** Lines that are another system's, as far as is known. */
+export function foreignLines({ source, reading, ownBare }: ReadHalf): readonly HalfLine[] {
+  if (!source.isWritable) return [];
+  return linesOf(reading).filter(
+    ({ keyId, half }) => keyId === undefined && !ownBare.some((own) => own.equals(half)),
+  );
+}
+
+function describeForeign(one: ReadHalf, other: ReadHalf): readonly string[] {
+  const sought = labelsOf(linesOf(other.reading)).filter(
+    (id) => !labelsOf(linesOf(one.reading)).includes(id),
+  );
+  const fits =
+    sought.length === 0
+      ? ''
+      : `; a half of key ${sought.join(' or ')} would fit ${nameHalf(other.half, other.source)}`;
+  return foreignLines(one).map(
+    (line) =>
+      `${capitalise(nameHalf(one.half, one.source))} has a half without a key id (fingerprint ${line.half.fingerprint()}) that no key of this database accounts for: it is foreign, and is left as it is${fits}.`,
+  );
+}
+
 /** Lines of one half that no line of the other belongs to; not asked when the other half is not there to ask. */
 function describeOrphans(one: ReadHalf, other: ReadHalf, pairing: Pairing): readonly string[] {
   if (linesOf(other.reading).length === 0) return [];
@@ -51,6 +77,7 @@ function describeOrphans(one: ReadHalf, other: ReadHalf, pairing: Pairing): read
   for (const line of linesOf(one.reading)) {
     if (used.has(line)) continue;
     if (line.keyId === undefined) {
+      if (one.source.isWritable) continue; // spoken of already
       // Each secret of an unwritable source is tried with every line; one that fits none is only worth a word when nothing fits.
       if (pairing.pairs.length === 0) sentences.push(describeBareOrphan(one, other, line));
     } else if (!explained.has(line.keyId)) {

@@ -7,6 +7,7 @@ export const KEYSTORE_ERRORS = {
   SOURCE_CONFIG_INVALID: 'the configuration of a half source is not right: mend it',
   HALF_UNREADABLE: 'a half source cannot be asked: mend what the message names',
   HALF_CORRUPT: 'what stands at the place of a half is not a half: restore it',
+  HALF_FOREIGN: 'the place holds a value of another system: give the half a place of its own',
   HALF_NOT_WRITABLE: 'the source, or what runs as this user, cannot write there',
   HALF_FULL: 'no room for one more line: delete inactive keys first',
   HALF_CONFLICT: 'somebody else changed the value again and again: try again',

@@ -1,7 +1,7 @@
 /** The port of a half source: where one of the two halves lives. */
 import type { KeyHalf, KeyId } from '@vault/crypto';
 
-/** One line of a value. Without a key id it is *bare*: it pairs with whatever it provably fits. */
+/** One line of a value. Without a key id it is *bare*: whose it is only its source, or the state of the database, can say. */
 export interface HalfLine {
   readonly keyId: KeyId | undefined;
   readonly half: KeyHalf;
@@ -59,9 +59,10 @@ export interface HalfSource {
   /**
    * Adds one line after those that are there, atomically and durably. A corrupt value is copied
    * aside first, and its whole lines are kept.
-   * @throws KeystoreError; what was there before still is
+   * @param ownBare halves without a key id that are known to be ours
+   * @throws KeystoreError `HALF_FOREIGN` where a value is there and no line of it is ours; what was there before still is
    */
-  append(line: LabelledHalf): Promise<void>;
+  append(line: LabelledHalf, ownBare?: readonly KeyHalf[]): Promise<void>;
   /**
    * Removes lines; the value itself goes with its last line. Nothing to remove is no error.
    * @throws KeystoreError; what was there before still is

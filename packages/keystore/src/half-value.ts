@@ -8,10 +8,15 @@
  * or, in a file or a credential, exactly 32 raw bytes
  * ```
  *
+ * A bare half says nothing of whose it is: where the server writes, it is *foreign* until the state of the
+ * database names a key that it gives. A value with no line of ours is never changed; a foreign line beside
+ * ours stays byte for byte.
+ *
  * Blanks around a line and empty lines do not count. A half is never shortened, padded or hashed
  * into shape; one of only zeros is none. Whatever does not fit is a *flaw*, and the whole lines beside it are still read.
  */
 import { isKeyId, KEY_HALF_BYTES } from '@vault/crypto';
+import type { KeyHalf } from '@vault/crypto';
 import { destroyLines } from './half-source.js';
 import type { HalfLine, HalfReading, LabelledHalf, LineRemoval } from './half-source.js';
 import { halfFromBytes } from './internal/half-from-bytes.js';
@@ -44,33 +49,62 @@ export interface ParsedValue {
 
 /** @param value is not changed and not kept */
 export function parseHalfValue(value: Uint8Array, options: ParseOptions = {}): ParsedValue {
+  const { placed, flaw } = placeLines(value, options);
+  return { lines: distinctLines(placed), flaw };
+}
+
+/** A line, and the bytes of the value that it stands in: without its line feed, with the blanks around it. */
+interface PlacedLine {
+  /** Of a line that stands there twice, one and the same. */
+  readonly line: HalfLine;
+  readonly bytes: Uint8Array;
+}
+
+function distinctLines(placed: readonly PlacedLine[]): readonly HalfLine[] {
+  return [...new Set(placed.map(({ line }) => line))];
+}
+
+function placeLines(
+  value: Uint8Array,
+  options: ParseOptions,
+): { readonly placed: readonly PlacedLine[]; readonly flaw: string | undefined } {
   if (value.length > HALF_VALUE_MAX_BYTES) {
-    return { lines: [], flaw: `expected at most ${HALF_VALUE_MAX_BYTES} bytes, met more` };
+    return { placed: [], flaw: `expected at most ${HALF_VALUE_MAX_BYTES} bytes, met more` };
   }
-  if (options.allowRaw === true && value.length === KEY_HALF_BYTES && !isCutText(value)) {
-    const half = halfFromBytes(value);
-    if (half !== undefined) return { lines: [{ keyId: undefined, half }], flaw: undefined };
+  const raw = rawHalf(value, options);
+  if (raw !== undefined) {
+    return { placed: [{ line: { keyId: undefined, half: raw }, bytes: value }], flaw: undefined };
   }
-  const lines: HalfLine[] = [];
+  const placed: PlacedLine[] = [];
   let flaw: string | undefined;
   let number = 0;
-  for (const text of textLines(value)) {
+  for (const bytes of textLines(value)) {
+    const text = trimBlanks(bytes);
     number++;
     if (text.length === 0) continue;
     const line = parseLine(text);
     if (line === undefined) {
       flaw ??= `line ${number} is neither <key id>:<64 hex digits> nor 64 hex digits (it has ${text.length} bytes)`;
-    } else if (lines.some((known) => isSameLine(known, line))) {
+      continue;
+    }
+    const same = placed.find((known) => isSameLine(known.line, line));
+    if (same !== undefined) {
       line.half.destroy();
-    } else if (line.keyId === undefined && countBare(lines) >= BARE_LINES_MAX) {
+      placed.push({ line: same.line, bytes });
+    } else if (line.keyId === undefined && countBare(placed) >= BARE_LINES_MAX) {
       line.half.destroy();
       flaw ??= `expected at most ${BARE_LINES_MAX} lines without a key id, met more`;
     } else {
-      lines.push(line);
+      placed.push({ line, bytes });
     }
   }
-  if (lines.length === 0) flaw ??= 'the value is empty';
-  return { lines, flaw };
+  if (placed.length === 0) flaw ??= 'the value is empty';
+  return { placed, flaw };
+}
+
+function rawHalf(value: Uint8Array, { allowRaw }: ParseOptions): KeyHalf | undefined {
+  const isRaw = allowRaw === true && value.length === KEY_HALF_BYTES && !isCutText(value);
+  return isRaw ? halfFromBytes(value) : undefined;
 }
 
 /** Lines joined by LF, without one at the end. The buffer holds secrets: the caller zeroes it. */
@@ -101,46 +135,109 @@ export type ValueEdit =
   | { readonly action: 'replace'; readonly value: Buffer; readonly isCorrupt: boolean }
   | { readonly action: 'delete' };
 
-/** The line to remove stands in a corrupt value: copied aside, it would not be removed at all. */
-export interface RemovalRefusal {
-  readonly action: 'refuse';
-  readonly reason: string;
-}
+/** Why the value stays as it is. */
+export type EditRefusal =
+  /** the line to remove stands in a corrupt value: copied aside, it would not be removed at all */
+  | { readonly action: 'refuse'; readonly because: 'corrupt'; readonly reason: string }
+  /** every line in it is another system's, which would find its value changed */
+  | { readonly action: 'refuse'; readonly because: 'foreign' };
 
-/** The value with one more line. @param current `undefined` when nothing is there */
+/**
+ * The value with one more line. What is there stays byte for byte, but that a raw half of ours becomes text.
+ * @param current `undefined` when nothing is there
+ * @param ownBare halves without a key id that are known to be ours; every other one is foreign
+ */
 export function appendEdit(
   current: Uint8Array | undefined,
   line: LabelledHalf,
   options: ParseOptions,
-): ValueEdit {
-  const parsed = current === undefined ? undefined : parseHalfValue(current, options);
-  const lines = parsed?.lines ?? [];
+  ownBare: readonly KeyHalf[] = [],
+): ValueEdit | EditRefusal {
+  if (current === undefined) {
+    return { action: 'replace', value: formatHalfValue([line]), isCorrupt: false };
+  }
+  const { placed, flaw } = placeLines(current, options);
+  const lines = distinctLines(placed);
   try {
     if (lines.some((known) => isSameLine(known, line))) return { action: 'keep' };
-    const value = formatHalfValue([...lines, line]);
-    return { action: 'replace', value, isCorrupt: parsed?.flaw !== undefined };
+    if (isForeignValue(lines, ownBare)) return { action: 'refuse', because: 'foreign' };
+    const added = formatHalfValue([line]);
+    try {
+      const value = joinLines([...keptBytes(current, placed, options), added]);
+      return { action: 'replace', value, isCorrupt: flaw !== undefined && !isBlank(current) };
+    } finally {
+      added.fill(0);
+    }
   } finally {
     destroyLines(lines);
   }
 }
 
-/** The value without some lines. @param current `undefined` when nothing is there */
+/** After the name of a place: what was found there, and what to do. */
+export const FOREIGN_VALUE =
+  'holds a half without a key id, as other systems (Xen Orchestra) write it: it is foreign, and is left as it is; give the half of this server a place of its own in [keystore]';
+
+/** Whether there are lines, and none of them is ours: a label is what we give, and nobody else. */
+export function isForeignValue(
+  lines: readonly HalfLine[],
+  ownBare: readonly KeyHalf[] = [],
+): boolean {
+  return lines.length > 0 && !lines.some((line) => isOwnLine(line, ownBare));
+}
+
+/** Of a source that the server writes: a line with a label, or one that is known. */
+function isOwnLine({ keyId, half }: HalfLine, ownBare: readonly KeyHalf[]): boolean {
+  return keyId !== undefined || ownBare.some((own) => own.equals(half));
+}
+
+/** The value without some lines; the others stay byte for byte. @param current `undefined` when nothing is there */
 export function removeEdit(
   current: Uint8Array | undefined,
   removal: LineRemoval,
   options: ParseOptions,
-): ValueEdit | RemovalRefusal {
+): ValueEdit | EditRefusal {
   if (current === undefined) return { action: 'keep' };
-  const { lines, flaw } = parseHalfValue(current, options);
+  const { placed, flaw } = placeLines(current, options);
   try {
-    const kept = lines.filter((line) => !isToRemove(line, removal));
-    if (kept.length === lines.length) return { action: 'keep' };
-    if (flaw !== undefined) return { action: 'refuse', reason: flaw };
+    const kept = placed.filter(({ line }) => !isToRemove(line, removal));
+    if (kept.length === placed.length) return { action: 'keep' };
+    if (flaw !== undefined) return { action: 'refuse', because: 'corrupt', reason: flaw };
     if (kept.length === 0) return { action: 'delete' };
-    return { action: 'replace', value: formatHalfValue(kept), isCorrupt: false };
+    const value = joinLines(kept.map(({ bytes }) => bytes));
+    return { action: 'replace', value, isCorrupt: false };
   } finally {
-    destroyLines(lines);
+    destroyLines(distinctLines(placed));
   }
+}
+
+/** What stays of a value that a line is added to: its whole lines, as they are written. */
+function keptBytes(
+  current: Uint8Array,
+  placed: readonly PlacedLine[],
+  options: ParseOptions,
+): readonly Uint8Array[] {
+  const raw = rawHalf(current, options);
+  raw?.destroy();
+  if (raw === undefined) return placed.map(({ bytes }) => bytes);
+  return [formatHalfValue(distinctLines(placed))];
+}
+
+/** The buffer holds secrets: the caller zeroes it. */
+function joinLines(lines: readonly Uint8Array[]): Buffer {
+  const length = lines.reduce((sum, line) => sum + line.length + 1, -1);
+  const out = Buffer.alloc(length);
+  let at = 0;
+  for (const [index, line] of lines.entries()) {
+    if (index > 0) out[at++] = LINE_FEED;
+    out.set(line, at);
+    at += line.length;
+  }
+  return out;
+}
+
+/** Nobody's: it may be written over, and needs no copy. */
+export function isBlank(value: Uint8Array): boolean {
+  return value.every((byte) => byte === LINE_FEED || BLANKS.has(byte));
 }
 
 function isToRemove(line: HalfLine, removal: LineRemoval): boolean {
@@ -152,8 +249,8 @@ function isSameLine(one: HalfLine, other: HalfLine): boolean {
   return one.keyId === other.keyId && one.half.equals(other.half);
 }
 
-function countBare(lines: readonly HalfLine[]): number {
-  return lines.filter(({ keyId }) => keyId === undefined).length;
+function countBare(placed: readonly PlacedLine[]): number {
+  return distinctLines(placed).filter(({ keyId }) => keyId === undefined).length;
 }
 
 /** 32 bytes that could be the beginning of our text are a cut value, not 32 random bytes (the chance of that is under 2^-100). */
@@ -166,7 +263,7 @@ function* textLines(value: Uint8Array): Generator<Uint8Array> {
   while (start <= value.length) {
     const feed = value.indexOf(LINE_FEED, start);
     const end = feed < 0 ? value.length : feed;
-    yield trimBlanks(value.subarray(start, end));
+    yield value.subarray(start, end);
     start = end + 1;
   }
 }

@@ -10,9 +10,15 @@ import { nameHalf } from './diagnosis.js';
 import type { ReadHalf, ReadHalves } from './diagnosis.js';
 import { errnoOf, KeystoreError } from './errors.js';
 import { destroyReading, linesOf } from './half-source.js';
-import type { HalfLine, HalfReading, HalfSource, LineRemoval } from './half-source.js';
+import type {
+  HalfLine,
+  HalfReading,
+  HalfSource,
+  LabelledHalf,
+  LineRemoval,
+} from './half-source.js';
 import { pairHalves } from './pairing.js';
-import type { Pairing } from './pairing.js';
+import type { Pair, Pairing } from './pairing.js';
 
 export interface SplitKeystoreOptions {
   readonly halfA: HalfSource;
@@ -33,6 +39,7 @@ export interface HalfPair {
 export class SplitKeystore implements KeyCustody {
   readonly #halfA: HalfSource;
   readonly #halfB: HalfSource;
+  readonly #admitted = new Set<KeyId>();
   #lastChange: Promise<unknown> = Promise.resolve();
 
   /** @throws KeystoreError `SOURCE_CONFIG_INVALID` when both halves would be at one place */
@@ -61,11 +68,17 @@ export class SplitKeystore implements KeyCustody {
 
   async load(): Promise<CustodyReport> {
     const custodyWarnings = await checkCustody(this.#halfA, this.#halfB);
-    return this.#withHalves((halves) => reportCustody(halves, pairOf(halves), custodyWarnings));
+    return this.#withHalves((halves, pairing) =>
+      reportCustody(halves, pairing, (pair) => this.#isOurs(pair), custodyWarnings),
+    );
+  }
+
+  admit(ids: readonly KeyId[]): void {
+    for (const id of ids) this.#admitted.add(id);
   }
 
   async appendRefusal(): Promise<string | undefined> {
-    return this.#withHalves((halves) => appendRefusalOf(halves));
+    return this.#withPairs((halves) => appendRefusalOf(halves));
   }
 
   append(): Promise<VaultKey> {
@@ -81,9 +94,7 @@ export class SplitKeystore implements KeyCustody {
    * @returns `undefined` when no whole key of that id is there
    */
   exportPair(id: KeyId): Promise<HalfPair | undefined> {
-    return this.#withHalves((halves) => {
-      const { pairs } = pairOf(halves);
-      for (const { key } of pairs) key.destroy();
+    return this.#withPairs((_halves, { pairs }) => {
       const pair = pairs.find(({ key }) => key.id === id);
       if (pair === undefined) return undefined;
       // Copies: those that were read are destroyed.
@@ -109,13 +120,15 @@ export class SplitKeystore implements KeyCustody {
     if (key.id !== keyId) {
       throw new KeystoreError('APPEND_REFUSED', `the halves do not give key ${keyId}`);
     }
-    await this.#withHalves(async ([a, b]) => {
+    // Who gives the whole key says that a half of it is ours, with a label or without.
+    this.admit([keyId]);
+    await this.#withPairs(async ([a, b]) => {
       const plans = [
-        { source: a.source, half: halfA, plan: await planRestore(a, keyId, halfA) },
-        { source: b.source, half: halfB, plan: await planRestore(b, keyId, halfB) },
+        { at: a, half: halfA, plan: await planRestore(a, keyId, halfA) },
+        { at: b, half: halfB, plan: await planRestore(b, keyId, halfB) },
       ];
-      for (const { source, half, plan } of plans) {
-        if (plan === 'append') await source.append({ keyId, half });
+      for (const { at, half, plan } of plans) {
+        if (plan === 'append') await at.source.append({ keyId, half }, at.ownBare);
       }
     });
     await this.#assertReadsBack(keyId);
@@ -125,13 +138,13 @@ export class SplitKeystore implements KeyCustody {
     const refusal = await this.appendRefusal();
     if (refusal !== undefined) throw new KeystoreError('APPEND_REFUSED', refusal);
     await this.#initialiseMissing();
-    return this.#withHalves(async ([a, b]) => {
+    return this.#withPairs(async ([a, b]) => {
       const halfA = halfForNewPair(a);
       const halfB = halfForNewPair(b);
       const key = VaultKey.derive(halfA, halfB);
       try {
-        if (a.source.isWritable) await a.source.append({ keyId: key.id, half: halfA });
-        if (b.source.isWritable) await b.source.append({ keyId: key.id, half: halfB });
+        await appendTo(a, { keyId: key.id, half: halfA });
+        await appendTo(b, { keyId: key.id, half: halfB });
         await this.#assertReadsBack(key.id);
         return key;
       } catch (error) {
@@ -155,9 +168,9 @@ export class SplitKeystore implements KeyCustody {
   }
 
   async #assertReadsBack(id: KeyId): Promise<void> {
-    const { ring, diagnosis } = await this.load();
+    const { ring, unlabelled, diagnosis } = await this.load();
     const isThere = ring.byId(id) !== undefined;
-    for (const other of ring.ids) ring.byId(other)?.destroy();
+    for (const keys of [ring, unlabelled]) for (const each of keys.ids) keys.byId(each)?.destroy();
     if (isThere) return;
     throw new KeystoreError(
       'HALF_READ_BACK_FAILED',
@@ -166,7 +179,7 @@ export class SplitKeystore implements KeyCustody {
   }
 
   async #removeLines(id: KeyId): Promise<void> {
-    await this.#withHalves(async (halves) => {
+    await this.#withPairs(async (halves, { pairs }) => {
       for (const { half, source, reading } of halves) {
         if (source.isWritable && reading.status === 'unreadable') {
           throw new KeystoreError(
@@ -175,17 +188,13 @@ export class SplitKeystore implements KeyCustody {
           );
         }
       }
-      const pairing = pairOf(halves);
-      try {
-        // Both are tried even when one fails: the next call then has only that one left.
-        const results = await Promise.allSettled(
-          halves.map((half) => removeFrom(half, removalOf(half, id, pairing))),
-        );
-        const failed = results.find((result) => result.status === 'rejected');
-        if (failed !== undefined) throw failed.reason;
-      } finally {
-        for (const { key } of pairing.pairs) key.destroy();
-      }
+      const ours = pairs.filter((pair) => this.#isOurs(pair));
+      // Both are tried even when one fails: the next call then has only that one left.
+      const results = await Promise.allSettled(
+        halves.map((half) => removeFrom(half, removalOf(half, id, ours))),
+      );
+      const failed = results.find((result) => result.status === 'rejected');
+      if (failed !== undefined) throw failed.reason;
     });
   }
 
@@ -193,21 +202,50 @@ export class SplitKeystore implements KeyCustody {
     return [this.#halfA, this.#halfB];
   }
 
+  #isOurs({ key, isOwn }: Pair): boolean {
+    return isOwn || this.#admitted.has(key.id);
+  }
+
+  /** As {@link #withHalves}, and zeroes the keys, too. */
+  #withPairs<T>(use: (halves: ReadHalves, pairing: Pairing) => T | Promise<T>): Promise<T> {
+    return this.#withHalves(async (halves, pairing) => {
+      try {
+        return await use(halves, pairing);
+      } finally {
+        for (const { key } of pairing.pairs) key.destroy();
+      }
+    });
+  }
+
   /** Reads both sources, and zeroes what they gave once `use` is done. */
-  async #withHalves<T>(use: (halves: ReadHalves) => T | Promise<T>): Promise<T> {
+  async #withHalves<T>(use: (halves: ReadHalves, pairing: Pairing) => T | Promise<T>): Promise<T> {
     const [readingA, readingB] = await Promise.all([
       readWhatever(this.#halfA),
       readWhatever(this.#halfB),
     ]);
     try {
-      return await use([
-        { half: 'A', source: this.#halfA, reading: readingA },
-        { half: 'B', source: this.#halfB, reading: readingB },
-      ]);
+      const pairing = this.#pair(readingA, readingB);
+      const ours = pairing.pairs.filter((pair) => this.#isOurs(pair));
+      const ownA = bareHalves(ours.map(({ lineA }) => lineA));
+      const ownB = bareHalves(ours.map(({ lineB }) => lineB));
+      return await use(
+        [
+          { half: 'A', source: this.#halfA, reading: readingA, ownBare: ownA },
+          { half: 'B', source: this.#halfB, reading: readingB, ownBare: ownB },
+        ],
+        pairing,
+      );
     } finally {
       destroyReading(readingA);
       destroyReading(readingB);
     }
+  }
+
+  /** The order of lines that are written says which key is older. */
+  #pair(readingA: HalfReading, readingB: HalfReading): Pairing {
+    const a = { lines: linesOf(readingA), isWritable: this.#halfA.isWritable };
+    const b = { lines: linesOf(readingB), isWritable: this.#halfB.isWritable };
+    return pairHalves(a, b, a.isWritable ? 'A' : 'B');
   }
 
   /** Changes of one keystore run one after the other; other processes are kept away by the migration lock. */
@@ -218,9 +256,12 @@ export class SplitKeystore implements KeyCustody {
   }
 }
 
-/** The order of lines that are written says which key is older. */
-function pairOf([a, b]: ReadHalves): Pairing {
-  return pairHalves(linesOf(a.reading), linesOf(b.reading), a.source.isWritable ? 'A' : 'B');
+function bareHalves(lines: readonly HalfLine[]): readonly KeyHalf[] {
+  return lines.filter(({ keyId }) => keyId === undefined).map(({ half }) => half);
+}
+
+async function appendTo({ source, ownBare }: ReadHalf, line: LabelledHalf): Promise<void> {
+  if (source.isWritable) await source.append(line, ownBare);
 }
 
 /** A source that fails in a way it does not know of itself is unreadable, too: never missing. */
@@ -234,15 +275,14 @@ async function readWhatever(source: HalfSource): Promise<HalfReading> {
 
 /**
  * The lines of one half that go with a key: those labelled with it, and a bare one that it was
- * paired by, unless another key needs that one, too.
+ * paired by, unless another key of ours needs that one, too.
  */
-function removalOf({ half }: ReadHalf, keyId: KeyId, { pairs }: Pairing): LineRemoval {
-  const lineOf = ({ lineA, lineB }: Pairing['pairs'][number]): HalfLine =>
-    half === 'A' ? lineA : lineB;
-  const pair = pairs.find(({ key }) => key.id === keyId);
+function removalOf({ half }: ReadHalf, keyId: KeyId, ours: readonly Pair[]): LineRemoval {
+  const lineOf = ({ lineA, lineB }: Pair): HalfLine => (half === 'A' ? lineA : lineB);
+  const pair = ours.find(({ key }) => key.id === keyId);
   if (pair === undefined) return { keyId };
   const line = lineOf(pair);
-  const isNeeded = pairs.some((other) => other !== pair && lineOf(other) === line);
+  const isNeeded = ours.some((other) => other !== pair && lineOf(other) === line);
   return line.keyId === undefined && !isNeeded ? { keyId, bareHalf: line.half } : { keyId };
 }
 

@@ -137,11 +137,55 @@ function describeWriting(current: () => SourceUnderTest, canCopyAside: boolean):
     expect(readable(await source.read())).toEqual([firstText, secondText]);
   });
 
-  test('appends after a bare half that somebody else put there', async () => {
+  test('leaves a bare half that nobody knows as it is: it is another system’s', async () => {
+    const at = current();
+    await at.plantHalf(KeyHalf.generate());
+    const before = await at.stored();
+    const other = [KeyHalf.generate()];
+    await expect(at.source.append(first)).rejects.toMatchObject({ code: 'HALF_FOREIGN' });
+    await expect(at.source.append(first, other)).rejects.toThrow(at.source.place);
+    await at.source.remove({ keyId: FIRST_ID });
+    expect(await at.stored()).toBe(before);
+  });
+
+  test('appends after a bare half that is known to be ours', async () => {
     const at = current();
     const bare = await at.plantHalf(KeyHalf.generate());
-    await at.source.append(first);
+    await at.source.append(first, [bare]);
     expect(readable(await at.source.read())).toEqual([`bare:${bare.unsafeHex()}`, firstText]);
+  });
+
+  test('leaves a foreign line beside ours byte for byte, whatever is done around it', async () => {
+    const at = current();
+    const foreign = ` ${'Ab'.repeat(32)}\t`;
+    await at.plantGarbage(`${foreign}\n${firstText}`);
+    await at.source.append(second);
+    await at.source.remove({ keyId: FIRST_ID });
+    expect(await at.stored()).toContain(foreign);
+    expect(readable(await at.source.read())).toEqual([`bare:${'ab'.repeat(32)}`, secondText]);
+    await at.source.remove({ keyId: SECOND_ID });
+    expect(await at.stored()).toContain(foreign);
+    expect(readable(await at.source.read())).toEqual([`bare:${'ab'.repeat(32)}`]);
+    // What is left is foreign through and through.
+    await expect(at.source.append(first)).rejects.toMatchObject({ code: 'HALF_FOREIGN' });
+  });
+
+  test('leaves a corrupt value with a foreign half in it as it is', async () => {
+    const at = current();
+    const corrupt = `${'ab'.repeat(32)}\n${GARBAGE}`;
+    await at.plantGarbage(corrupt);
+    await expect(at.source.append(first)).rejects.toMatchObject({ code: 'HALF_FOREIGN' });
+    expect(await at.stored()).toContain(corrupt);
+    expect((await at.copies?.()) ?? []).toEqual([]);
+  });
+
+  test('takes a blank value for nobody’s: it writes there, and copies nothing aside', async () => {
+    const at = current();
+    await at.plantGarbage(' \n');
+    expect(await at.source.writeRefusal()).toBeUndefined();
+    await at.source.append(first);
+    expect(readable(await at.source.read())).toEqual([firstText]);
+    expect((await at.copies?.()) ?? []).toEqual([]);
   });
 
   test('appending what is there already changes nothing', async () => {

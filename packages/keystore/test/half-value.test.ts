@@ -80,10 +80,18 @@ describe('a half value', () => {
   test('appended to gives a new buffer; the old one is the caller’s', () => {
     const current = Buffer.from(HEX);
     const line = { keyId: ID, half: KeyHalf.fromHex(HEX) };
-    const edit = appendEdit(current, line, {});
+    const edit = appendEdit(current, line, {}, [KeyHalf.fromHex(HEX)]);
     expect(edit).toMatchObject({ action: 'replace', isCorrupt: false });
     expect(current.toString()).toBe(HEX);
     expect(line.half.unsafeHex()).toBe(HEX);
+  });
+
+  test('appended to stays byte for byte, a line that stands there twice too', () => {
+    const old = `  ${HEX.toUpperCase()}\r\n${HEX}\n${ID}:${HEX}`;
+    const half = KeyHalf.fromHex('0e'.repeat(32));
+    const edit = appendEdit(Buffer.from(`${old}\n`), { keyId: ID, half }, {});
+    if (edit.action !== 'replace') throw new Error(edit.action);
+    expect(edit.value.toString()).toBe(`${old}\n${ID}:${'0e'.repeat(32)}`);
   });
 
   test('read into lines can be zeroed', () => {

@@ -141,7 +141,8 @@ describe('secrets stay where they are', () => {
     const path = at.folder.join('half');
     writeFileSync(path, MARKER_HALF, { mode: 0o400 });
     const place = new FilePlace({ path, owner: { ...at.environment, fileSystem } });
-    await new StoredHalfSource(place).append({ keyId: ID, half: KeyHalf.generate() });
+    const known = [KeyHalf.fromHex(MARKER_HALF)];
+    await new StoredHalfSource(place).append({ keyId: ID, half: KeyHalf.generate() }, known);
     expect(buffers.length).toBeGreaterThan(1);
     expect(buffers.every((buffer) => buffer.every((byte) => byte === 0))).toBe(true);
     expect(readFileSync(path, 'utf8')).toContain(MARKER_HALF);

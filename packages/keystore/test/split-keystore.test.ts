@@ -78,11 +78,45 @@ describe('two writable halves', () => {
     await keystore.remove(second.id);
   });
 
-  test('written bare, as Xen Orchestra does, are a pair; that key too can be removed', async () => {
+  test('written bare, as Xen Orchestra does, are another system’s: not used, not changed, not removed', async () => {
     plant(pathA, A1);
     plant(pathB, B1);
     const { id } = keyOf(A1, B1);
-    expect(await keystore.load()).toMatchObject({ state: 'paired', ring: { ids: [id] } });
+    const report = await keystore.load();
+    expect(report).toMatchObject({
+      state: 'unpaired',
+      ring: { ids: [] },
+      unlabelled: { ids: [id] },
+      halves: [{ status: 'foreign' }, { status: 'foreign' }],
+    });
+    expect(report.diagnosis).toEqual([
+      expect.stringMatching(
+        /^Half A \(file .*half-a\) has a half without a key id .* it is foreign/,
+      ),
+      expect.stringMatching(
+        /^Half B \(file .*half-b\) has a half without a key id .* it is foreign/,
+      ),
+    ]);
+    expect(await keystore.appendRefusal()).toMatch(
+      /^half A \(file .*half-a\) holds a half without a key id.*place of its own/,
+    );
+    await expect(keystore.append()).rejects.toMatchObject({ code: 'APPEND_REFUSED' });
+    await keystore.remove(id);
+    expect([linesOf(pathA), linesOf(pathB)]).toEqual([[A1], [B1]]);
+  });
+
+  test('written bare are a pair once the state of the database names their key; that key too can be removed', async () => {
+    plant(pathA, A1);
+    plant(pathB, B1);
+    const { id } = keyOf(A1, B1);
+    keystore.admit([id]);
+    expect(await keystore.load()).toMatchObject({
+      state: 'paired',
+      ring: { ids: [id] },
+      unlabelled: { ids: [] },
+      halves: [{ status: 'found' }, { status: 'found' }],
+      diagnosis: [],
+    });
     const added = await keystore.append();
     expect((await keystore.load()).ring.ids).toEqual([id, added.id]);
     await keystore.remove(id);
@@ -90,13 +124,52 @@ describe('two writable halves', () => {
     expect(linesOf(pathB)).toHaveLength(1);
   });
 
-  test('a half put back without its label is found by the key that it gives', async () => {
+  test('put back without its label: ours once the state names the key that it gives, and the line beside it never', async () => {
     const { id } = keyOf(A1, B1);
     plant(pathA, A2, A1);
     plant(pathB, `${id}:${B1}`);
+    expect(await keystore.load()).toMatchObject({
+      state: 'unpaired',
+      ring: { ids: [] },
+      unlabelled: { ids: [id] },
+    });
+    keystore.admit([id]);
     expect(await keystore.load()).toMatchObject({ state: 'paired', ring: { ids: [id] } });
+    const added = await keystore.append();
     await keystore.remove(id);
+    expect(linesOf(pathA)).toEqual([A2, expect.stringMatching(`^${added.id}:`)]);
+    await keystore.remove(added.id);
     expect(linesOf(pathA)).toEqual([A2]);
+  });
+
+  test('bare, and needed by another key of ours: the half stays until that key goes, too', async () => {
+    const [one, two] = [keyOf(A1, B1).id, keyOf(A1, B2).id];
+    plant(pathA, A1);
+    plant(pathB, B1, B2);
+    keystore.admit([one, two]);
+    await keystore.remove(one);
+    expect([linesOf(pathA), linesOf(pathB)]).toEqual([[A1], [B2]]);
+    await keystore.remove(two);
+    expect(await keystore.load()).toMatchObject({ state: 'none' });
+  });
+
+  test('with a foreign half beside the lines of ours: ours work, it stays where it is', async () => {
+    const key = await keystore.append();
+    const [line = ''] = linesOf(pathA);
+    plant(pathA, A2, line);
+    expect(await keystore.load()).toMatchObject({
+      state: 'paired',
+      ring: { ids: [key.id] },
+      halves: [{ status: 'found' }, { status: 'found' }],
+      diagnosis: [expect.stringContaining('it is foreign, and is left as it is')],
+    });
+    const second = await keystore.append();
+    await keystore.remove(key.id);
+    await keystore.remove(second.id);
+    expect(linesOf(pathA)).toEqual([A2]);
+    expect(existsSync(pathB)).toBe(false);
+    await expect(keystore.append()).rejects.toMatchObject({ code: 'APPEND_REFUSED' });
+    expect(existsSync(pathB)).toBe(false);
   });
 
   test('one label, and halves that do not give it: they do not belong together', async () => {
@@ -225,6 +298,21 @@ describe('the pair of a recovery kit', () => {
     expect(new Set(ring.ids)).toEqual(new Set([key.id, later.id]));
   });
 
+  test('is not put back into the place of a foreign half', async () => {
+    const key = await keystore.append();
+    const pair = await keystore.exportPair(key.id);
+    if (pair === undefined) throw new Error('the key is there');
+    rmSync(pathB);
+    writeFileSync(pathB, B2, { mode: 0o400 });
+    await expect(keystore.restorePair(pair)).rejects.toMatchObject({ code: 'APPEND_REFUSED' });
+    expect(readFileSync(pathB, 'utf8')).toBe(B2);
+    // Its own half without the label is no foreign one.
+    rmSync(pathB);
+    writeFileSync(pathB, pair.halfB.unsafeHex(), { mode: 0o400 });
+    await keystore.restorePair(pair);
+    expect((await keystore.load()).ring.ids).toEqual([key.id]);
+  });
+
   test('is put back without its corrupt half being lost', async () => {
     const key = await keystore.append();
     const pair = await keystore.exportPair(key.id);
@@ -316,7 +404,38 @@ describe('a half that cannot be written', () => {
     const report = await both.load();
     expect(report.ring.ids).toEqual([old.id, added.id]);
     expect(report.diagnosis).toEqual([]);
-    expect((await changed.load()).ring.ids).toEqual([added.id]);
+    expect(report.supersededIds).toEqual([old.id]);
+    expect(report.suppliedId).toBeUndefined();
+    expect(await changed.load()).toMatchObject({ ring: { ids: [added.id] }, supersededIds: [] });
+  });
+
+  test('both changed or one of them: the key of the newest secrets is the one that was supplied', async () => {
+    const other = { source: 'env', variable: 'OTHER' };
+    const variables = {
+      VAULT_MASTER_KEY: base64(A2),
+      VAULT_MASTER_KEY_PREVIOUS: base64(A1),
+      OTHER: base64(B1),
+    };
+    const [old, supplied] = [keyOf(A1, B1).id, keyOf(A2, B1).id];
+    expect(await keystoreWith({ source: 'env' }, variables, other).load()).toMatchObject({
+      ring: { ids: [old, supplied] },
+      supersededIds: [old],
+      suppliedId: supplied,
+    });
+  });
+
+  test('with a raw half beside it that nobody knows: that is foreign, and no pair', async () => {
+    const raw = Buffer.from('b7'.repeat(32), 'hex');
+    writeFileSync(path, raw, { mode: 0o400 });
+    const keystore = keystoreWith({ source: 'env' }, { VAULT_MASTER_KEY: base64(A1) });
+    expect(await keystore.load()).toMatchObject({
+      state: 'unpaired',
+      ring: { ids: [] },
+      halves: [{ status: 'found' }, { status: 'foreign' }],
+    });
+    await expect(keystore.append()).rejects.toMatchObject({ code: 'APPEND_REFUSED' });
+    await keystore.remove(keyOf(A1, 'b7'.repeat(32)).id);
+    expect(readFileSync(path)).toEqual(raw);
   });
 
   test('not set: a pair cannot be appended, and the refusal says so', async () => {

@@ -15,6 +15,7 @@ import { OperationRefusedError } from './errors.js';
 import { parseFence } from './fence.js';
 import type { FenceContent } from './fence.js';
 import { KeyNames } from './key-names.js';
+import { loadKeys } from './load-keys.js';
 import { MigrationLock } from './lock.js';
 import { manifestPathOf } from './migration/backup.js';
 import type { OpenOptions } from './open-options.js';
@@ -79,8 +80,8 @@ async function acceptUnderLock(
   link: RedisLink,
   lock: MigrationLock,
 ): Promise<AcceptReport> {
-  const report = await options.custody.load();
   const witness = new Witness(options.dataDir);
+  const report = await loadKeys({ custody: options.custody, link, witness });
   const observing = { link, witness, ring: report.ring, definitions: options.collections };
   const read = await readSeal(link);
   const believed = await believableSeal(read, observing);
@@ -244,7 +245,7 @@ async function restartLostMigration(
   const { custody, collections: definitions, logger = SILENT_LOGGER } = options;
   const identity = currentIdentity();
   const parts = { link, witness, custody, identity, definitions, logger };
-  const keeper = new SealKeeper(parts, await custody.load());
+  const keeper = new SealKeeper(parts, await loadKeys(parts));
   keeper.adopt(seal);
   await keeper.change(lock, { migration: { ...migration, from: 'either', isBackedUp: false } });
 }

@@ -14,6 +14,7 @@ import { messageOf } from './internal/error-message.js';
 import { KeyNames } from './key-names.js';
 import { EncryptionCount, keyUseOf } from './key-use.js';
 import type { KeyUse } from './key-use.js';
+import { loadKeys } from './load-keys.js';
 import { MigrationLock } from './lock.js';
 import { removeAbandonedBackups } from './migration/abandoned-backups.js';
 import { makeContext } from './migration/migration-context.js';
@@ -156,7 +157,7 @@ export class CredentialDatabase {
 
   /** All that an operator wants to know. */
   async status(): Promise<DatabaseStatus> {
-    const { options, link, keeper, keptKeysBecause } = this.#parts;
+    const { options, link, keeper, witness, keptKeysBecause } = this.#parts;
     await keeper.watch();
     await this.#encryptions.add();
     const counts = await Promise.all(
@@ -165,7 +166,7 @@ export class CredentialDatabase {
     return statusOf({
       link,
       content: keeper.content,
-      report: await options.custody.load(),
+      report: await loadKeys({ custody: options.custody, link, witness }),
       encrypt: options.encrypt ?? null,
       dataDir: options.dataDir,
       keptKeysBecause,
@@ -344,7 +345,7 @@ async function openOn(
   const identity = currentIdentity();
   const witness = new Witness(options.dataDir);
   const { custody, collections: definitions } = options;
-  const report = await custody.load();
+  const report = await loadKeys({ custody, link, witness });
   const keeper = new SealKeeper({ link, witness, custody, identity, definitions, logger }, report);
   // What an absent or a false setting means is decided when the seal is read.
   const setting = { role, isEncrypting: options.encrypt === true ? true : null };

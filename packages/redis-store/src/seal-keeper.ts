@@ -8,6 +8,7 @@ import type { CustodyReport, KeyCustody, KeyRing } from './custody.js';
 import type { DatabaseView, ViewSource } from './database-state.js';
 import { ACCEPT_ADVICE, DegradedError, StateStaleError, StoreError } from './errors.js';
 import { fenceBytes } from './fence.js';
+import { loadKeys } from './load-keys.js';
 import { MigrationLock } from './lock.js';
 import type { Partition } from './partition.js';
 import type { ProcessIdentity } from './process-identity.js';
@@ -74,7 +75,7 @@ export class SealKeeper implements ViewSource {
 
   /** Reads the halves again. */
   async reloadKeys(): Promise<CustodyReport> {
-    this.#report = await this.#options.custody.load();
+    this.#report = await loadKeys(this.#options);
     await this.onRing(this.ring);
     return this.#report;
   }
@@ -361,10 +362,9 @@ export class SealKeeper implements ViewSource {
     return this.#giveUp(new DegradedError('foreignDatabase', { cause, advice: ACCEPT_ADVICE }));
   }
   #giveUp(error: DegradedError): DegradedError {
-    if (this.#refusal === undefined) {
-      this.#refusal = error;
-      this.onDegraded(error);
-    }
+    const isFirst = this.#refusal === undefined;
+    this.#refusal ??= error;
+    if (isFirst) this.onDegraded(error);
     return error;
   }
 

@@ -21,15 +21,22 @@ class StaticCustody implements KeyCustody {
       place: 'memory of this process',
       status: ids.length === 0 ? 'missing' : 'found',
       keyIds: ids,
+      isWritable: true,
     });
     return Promise.resolve({
       state,
       ring: { ids, byId: (id) => keys.get(id) },
+      unlabelled: { ids: [], byId: () => undefined },
+      supersededIds: [],
+      suppliedId: undefined,
       halves: [half('A'), half('B')],
       diagnosis: [],
       custodyWarnings: ['Both halves are in the memory of one process'],
     });
   }
+
+  /** Each pair was given as one: there is nothing to admit. */
+  admit(): void {}
 
   appendRefusal(): Promise<undefined> {
     return Promise.resolve(undefined);

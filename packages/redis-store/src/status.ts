@@ -14,7 +14,7 @@ import type { SealContent } from './seal.js';
 export interface HalvesStatus {
   readonly state: HalvesState;
   readonly keyIds: readonly KeyId[];
-  readonly halves: readonly HalfReport[];
+  readonly halves: readonly [HalfReport, HalfReport];
   readonly diagnosis: readonly string[];
   readonly custodyWarnings: readonly string[];
 }

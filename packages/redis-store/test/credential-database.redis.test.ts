@@ -64,6 +64,7 @@ describe('encrypting a live database', () => {
     });
     const readOnly: KeyCustody = {
       load: () => custody.load(),
+      admit: (ids) => custody.admit(ids),
       append: () => custody.append(),
       appendRefusal: () => custody.appendRefusal(),
       remove: () => Promise.reject(new Error('read-only file system')),

@@ -317,7 +317,11 @@ export class VaultServer {
     const { settings } = config;
     return new KitWatch({
       dataDir: settings.datadir,
-      loadKeys: async () => (await custodyOf(settings, sources)).custody.load(),
+      loadKeys: async (activeKeyId) => {
+        const { custody } = await custodyOf(settings, sources);
+        if (activeKeyId !== null) custody.admit([activeKeyId]);
+        return custody.load();
+      },
       logger: log('keys'),
     });
   }

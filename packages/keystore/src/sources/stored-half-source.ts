@@ -1,4 +1,5 @@
 /** A half source that stores one value at one place: what `file`, `xenstore`, `command` and `systemd` have in common. */
+import type { KeyHalf, KeyId } from '@vault/crypto';
 import { KeystoreError } from '../errors.js';
 import { destroyReading } from '../half-source.js';
 import type {
@@ -9,8 +10,16 @@ import type {
   LabelledHalf,
   LineRemoval,
 } from '../half-source.js';
-import { appendEdit, parseHalfValue, readingOf, removeEdit } from '../half-value.js';
-import type { ValuePlace } from '../value-place.js';
+import {
+  appendEdit,
+  FOREIGN_VALUE,
+  isBlank,
+  parseHalfValue,
+  readingOf,
+  removeEdit,
+} from '../half-value.js';
+import type { EditRefusal, ValueEdit } from '../half-value.js';
+import type { RawReading, ValuePlace } from '../value-place.js';
 
 export class StoredHalfSource implements HalfSource {
   readonly #at: ValuePlace;
@@ -37,7 +46,10 @@ export class StoredHalfSource implements HalfSource {
   }
 
   async read(): Promise<HalfReading> {
-    const raw = await this.#at.read();
+    return this.#readingOf(await this.#at.read());
+  }
+
+  #readingOf(raw: RawReading): HalfReading {
     if (raw.status === 'corrupt') return { ...raw, lines: [] };
     if (raw.status !== 'value') return raw;
     try {
@@ -50,29 +62,37 @@ export class StoredHalfSource implements HalfSource {
   async writeRefusal(): Promise<string | undefined> {
     const refusal = await this.#at.writeRefusal();
     if (refusal !== undefined || this.#at.canCopyAside) return refusal;
-    const reading = await this.read();
+    const raw = await this.#at.read();
+    const isNothing = raw.status === 'value' && isBlank(raw.value);
+    const reading = this.#readingOf(raw);
     destroyReading(reading);
-    if (reading.status !== 'corrupt') return undefined;
+    if (reading.status !== 'corrupt' || isNothing) return undefined;
     return `its value is corrupt (${reading.reason}), and there is no place to copy it aside`;
   }
 
-  async append(line: LabelledHalf): Promise<void> {
+  async append(line: LabelledHalf, ownBare: readonly KeyHalf[] = []): Promise<void> {
     this.#assertWritable();
-    await this.#at.change((current) => appendEdit(current, line, this.#at.parseOptions));
+    await this.#at.change((current) =>
+      this.#checked(line.keyId, appendEdit(current, line, this.#at.parseOptions, ownBare)),
+    );
   }
 
   async remove(removal: LineRemoval): Promise<void> {
     this.#assertWritable();
-    await this.#at.change((current) => {
-      const edit = removeEdit(current, removal, this.#at.parseOptions);
-      if (edit.action === 'refuse') {
-        throw new KeystoreError(
-          'HALF_CORRUPT',
-          `${this.source} ${this.place} holds key ${removal.keyId} in a corrupt value (${edit.reason}): mend it by hand`,
-        );
-      }
-      return edit;
-    });
+    await this.#at.change((current) =>
+      this.#checked(removal.keyId, removeEdit(current, removal, this.#at.parseOptions)),
+    );
+  }
+
+  #checked(keyId: KeyId, edit: ValueEdit | EditRefusal): ValueEdit {
+    if (edit.action !== 'refuse') return edit;
+    if (edit.because === 'foreign') {
+      throw new KeystoreError('HALF_FOREIGN', `${this.source} ${this.place} ${FOREIGN_VALUE}`);
+    }
+    throw new KeystoreError(
+      'HALF_CORRUPT',
+      `${this.source} ${this.place} holds key ${keyId} in a corrupt value (${edit.reason}): mend it by hand`,
+    );
   }
 
   #assertWritable(): void {

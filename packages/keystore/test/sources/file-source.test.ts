@@ -86,11 +86,14 @@ describe('the half file', () => {
     expect(statSync(`${path}.corrupt-1`).mode & 0o777).toBe(0o400);
   });
 
-  test('may be 32 raw bytes, which are kept when a line is appended', async () => {
+  test('of 32 raw bytes stays as it is while nobody knows it; known, it becomes a line beside the new one', async () => {
     const raw = Buffer.from('\n:'.repeat(15) + '\u0001\u0002', 'latin1');
     plant(path, raw);
     expect(readable(await source.read())).toEqual([`bare:${raw.toString('hex')}`]);
-    await source.append({ keyId: FIRST_ID, half: KeyHalf.fromHex('ab'.repeat(32)) });
+    const line = { keyId: FIRST_ID, half: KeyHalf.fromHex('ab'.repeat(32)) };
+    await expect(source.append(line)).rejects.toMatchObject({ code: 'HALF_FOREIGN' });
+    expect(readFileSync(path)).toEqual(raw);
+    await source.append(line, [KeyHalf.fromBytes(raw)]);
     expect(readable(await source.read())).toEqual([
       `bare:${raw.toString('hex')}`,
       `${FIRST_ID}:${'ab'.repeat(32)}`,
@@ -200,7 +203,7 @@ describe('the half file', () => {
   });
 
   test('that somebody else changes while we change it is a conflict: theirs stays', async () => {
-    plant(path, 'ab'.repeat(32));
+    plant(path, `${SECOND_ID}:${'ab'.repeat(32)}`);
     let reads = 0;
     const open: FileSystem['open'] = async (file, ...more) => {
       if (file === path && ++reads === 2) plant(path, 'cd'.repeat(32));

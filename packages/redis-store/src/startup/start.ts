@@ -7,8 +7,8 @@ import type { KeyId, VaultKey } from '@vault/crypto';
 import { abandonedSpools } from '../abandoned-files.js';
 import { canonicalDefinitions } from '../collection-definition.js';
 import { removeFiles } from '../durable-file.js';
-import { ACCEPT_ADVICE, DegradedError, StoreError } from '../errors.js';
-import type { DegradedDetails, DegradedReason } from '../errors.js';
+import { DegradedError, StoreError } from '../errors.js';
+import type { DegradedReason } from '../errors.js';
 import { rollImportForward } from '../import.js';
 import { messageOf } from '../internal/error-message.js';
 import { MigrationLock } from '../lock.js';
@@ -38,6 +38,7 @@ import type { Intent } from './encryption-intent.js';
 import { OppositeCheck } from './opposite-setting.js';
 import type { Observation } from './observe.js';
 import { warnOfStart } from './start-warnings.js';
+import { refusedStart } from './refused-start.js';
 import { decide, fitOf } from './startup-table.js';
 import type { StartAction } from './startup-table.js';
 
@@ -362,15 +363,7 @@ export class DatabaseStart {
   }
 
   #degraded(reason: DegradedReason, seen: Observation): DegradedError {
-    const { ring, diagnosis } = this.#parts.keeper.custodyReport;
-    const details: DegradedDetails = {
-      ...(seen.cause === undefined ? {} : { cause: seen.cause }),
-      ...(seen.neededKeyIds[0] === undefined ? {} : { neededKeyId: seen.neededKeyIds[0] }),
-      foundKeyIds: ring.ids,
-      diagnosis,
-      ...(reason === 'foreignDatabase' ? { advice: ACCEPT_ADVICE } : {}),
-    };
-    return new DegradedError(reason, details);
+    return refusedStart(reason, seen, this.#parts.keeper.custodyReport);
   }
 
   #context(): MigrationContext {

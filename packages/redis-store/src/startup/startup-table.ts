@@ -31,7 +31,7 @@ export interface Observed {
 }
 
 /** How the halves stand to the keys that are needed. */
-export type HalvesFit = 'none' | 'one' | 'unpaired' | 'wrong' | 'unreadable' | 'right';
+export type HalvesFit = 'none' | 'one' | 'unpaired' | 'foreign' | 'wrong' | 'unreadable' | 'right';
 
 export type StartAction = 'serve' | 'encrypt' | 'decrypt' | 'finish' | 'reseal';
 export type Decision =
@@ -82,9 +82,10 @@ export const STARTUP_TABLE: readonly StartRow[] = [
     observed: KEYED,
     act: { degrade: 'decryptionFailed' },
   },
+  // Nothing is written beside another system's half, and nothing is encrypted with it.
   {
     setting: true,
-    halves: ['unreadable'],
+    halves: ['unreadable', 'foreign'],
     observed: ['plaintext'],
     act: { degrade: 'encryptionFailed' },
   },
@@ -107,11 +108,17 @@ export const STARTUP_TABLE: readonly StartRow[] = [
   },
 ];
 
-/** How the halves that were loaded stand to the keys that are needed. */
+/**
+ * How the halves that were loaded stand to the keys that are needed. A foreign half counts only where a new pair
+ * would be written: whether one that fits nothing was once ours, it does not open what is stored.
+ */
 export function fitOf(
-  { state, ring }: Pick<CustodyReport, 'state' | 'ring'>,
+  { state, ring, halves }: Pick<CustodyReport, 'state' | 'ring' | 'halves'>,
   neededKeyIds: readonly KeyId[],
 ): HalvesFit {
+  const isForeign = halves.some(({ status }) => status === 'foreign');
+  const isAppending = state === 'none' || state === 'one' || state === 'unpaired';
+  if (isForeign && isAppending && neededKeyIds.length === 0) return 'foreign';
   if (state !== 'paired') return state;
   return neededKeyIds.every((id) => ring.byId(id) !== undefined) ? 'right' : 'wrong';
 }

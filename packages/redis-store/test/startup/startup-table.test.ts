@@ -1,19 +1,38 @@
 /** Every case of a start: setting × halves × what is observed, against the table of the design written out. */
 import { describe, expect, it } from '@jest/globals';
+import type { HalfReport } from '../../src/custody.js';
 import { decide, fitOf } from '../../src/startup/startup-table.js';
 import type { HalvesFit, ObservedKind } from '../../src/startup/startup-table.js';
 import { newKey } from '../store-fixture.js';
 
-const FITS: readonly HalvesFit[] = ['none', 'one', 'unpaired', 'wrong', 'unreadable', 'right'];
+const FITS: readonly HalvesFit[] = [
+  'none',
+  'one',
+  'unpaired',
+  'foreign',
+  'wrong',
+  'unreadable',
+  'right',
+];
 
 /** Outcome in the order of FITS. */
-type Line = readonly [string, string, string, string, string, string];
-const same = (outcome: string): Line => [outcome, outcome, outcome, outcome, outcome, outcome];
+type Line = readonly [string, string, string, string, string, string, string];
+const same = (outcome: string): Line => [
+  outcome,
+  outcome,
+  outcome,
+  outcome,
+  outcome,
+  outcome,
+  outcome,
+];
 
 const NO_KEYS_ON: Line = [
   'keysMissing',
   'oneHalf',
   'decryptionFailed',
+  // Foreign counts only where no key is needed.
+  'startFailed',
   'decryptionFailed',
   'decryptionFailed',
   '',
@@ -22,17 +41,26 @@ const NO_KEYS_OFF: Line = [
   'keysMissing',
   'oneHalf',
   'keyLoadingFailed',
+  'startFailed',
   'keyLoadingFailed',
   'keyLoadingFailed',
   '',
 ];
 const withKeys = (line: Line, outcome: string): Line =>
-  [...line.slice(0, 5), outcome] as unknown as Line;
+  [...line.slice(0, 6), outcome] as unknown as Line;
 
 const EXPECTED: Readonly<Record<'on' | 'off', Readonly<Record<ObservedKind, Line>>>> = {
   on: {
     // No key is needed in plaintext, so halves are never "wrong": the table does not name it.
-    plaintext: ['encrypt', 'encrypt', 'encrypt', 'startFailed', 'encryptionFailed', 'encrypt'],
+    plaintext: [
+      'encrypt',
+      'encrypt',
+      'encrypt',
+      'encryptionFailed',
+      'startFailed',
+      'encryptionFailed',
+      'encrypt',
+    ],
     'importing-plaintext': same('finish'),
     'importing-encrypted': withKeys(NO_KEYS_ON, 'finish'),
     encrypting: withKeys(NO_KEYS_ON, 'encrypt'),
@@ -79,18 +107,40 @@ describe('how halves fit', () => {
   const key = newKey();
   const other = newKey();
   const ring = { ids: [key.id], byId: (id: string) => (id === key.id ? key : undefined) };
+  const empty = { ids: [], byId: () => undefined };
+  const half = (name: 'A' | 'B', status: HalfReport['status']): HalfReport => ({
+    half: name,
+    source: 'file',
+    place: '/somewhere',
+    status,
+    keyIds: [],
+    isWritable: true,
+  });
+  const found = [half('A', 'found'), half('B', 'found')] as const;
+  const foreign = [half('A', 'found'), half('B', 'foreign')] as const;
 
   it('is right when every needed key is there, or none is needed', () => {
-    expect(fitOf({ state: 'paired', ring }, [key.id])).toBe('right');
-    expect(fitOf({ state: 'paired', ring }, [])).toBe('right');
+    expect(fitOf({ state: 'paired', ring, halves: found }, [key.id])).toBe('right');
+    expect(fitOf({ state: 'paired', ring, halves: found }, [])).toBe('right');
   });
   it('is wrong when one of the needed keys is not there', () => {
-    expect(fitOf({ state: 'paired', ring }, [key.id, other.id])).toBe('wrong');
+    expect(fitOf({ state: 'paired', ring, halves: found }, [key.id, other.id])).toBe('wrong');
   });
   it.each(['none', 'one', 'unpaired', 'unreadable'] as const)(
     'passes on that they are %s',
     (state) => {
-      expect(fitOf({ state, ring: { ids: [], byId: () => undefined } }, [key.id])).toBe(state);
+      expect(fitOf({ state, ring: empty, halves: found }, [key.id])).toBe(state);
     },
   );
+  it.each(['none', 'one', 'unpaired'] as const)(
+    'is foreign where a new pair would be written beside what another system wrote (%s)',
+    (state) => {
+      expect(fitOf({ state, ring: empty, halves: foreign }, [])).toBe('foreign');
+      expect(fitOf({ state, ring: empty, halves: foreign }, [key.id])).toBe(state);
+    },
+  );
+  it('is not foreign where nothing is known of the other half, or a key of ours is there', () => {
+    expect(fitOf({ state: 'unreadable', ring: empty, halves: foreign }, [])).toBe('unreadable');
+    expect(fitOf({ state: 'paired', ring, halves: foreign }, [])).toBe('right');
+  });
 });

@@ -1,6 +1,6 @@
 /** `vault-server status`: what an operator needs to know, in every state of server and database. */
 import { DegradedError } from '@vault/redis-store';
-import type { CustodyReport, DatabaseStatus } from '@vault/redis-store';
+import type { DatabaseStatus, HalvesStatus } from '@vault/redis-store';
 import { custodyOf } from '../config/custody-config.js';
 import type { ServerConfig } from '../config/load-config.js';
 import { rotationNote } from '../lifecycle/rotation-note.js';
@@ -18,15 +18,12 @@ import { configFor, sourcesFor } from './surroundings.js';
 import type { Surroundings } from './surroundings.js';
 import { jsonText } from './database-report.js';
 
-/** Halves as loaded now, without the keys. */
-export type HalvesView = Omit<CustodyReport, 'ring'> & { readonly keyIds: readonly string[] };
-
 export interface StatusReport {
   readonly configFile: string;
   readonly datadir: string;
   /** What the server says of itself, or that none answers. */
   readonly server: ServerAnswer;
-  readonly halves: HalvesView;
+  readonly halves: HalvesStatus;
   /** Only when the database can be opened. */
   readonly database?: DatabaseStatus & RotationNote & KitNote;
   /** Only when it cannot. */
@@ -77,9 +74,11 @@ async function lookAtAll(surroundings: Surroundings, config: ServerConfig): Prom
   };
   try {
     const database = await withDatabase(surroundings, config, (opened) => opened.status());
+    // The database knows better than the halves alone which of them are its own.
+    const { halves } = database;
     const rotation = rotationNote(database, settings['keystore.rotateAfter'], Date.now());
     const kit = await lookAtKit(surroundings, config, database);
-    return { ...base, database: { ...database, ...rotation, ...kit } };
+    return { ...base, halves, database: { ...database, ...rotation, ...kit } };
   } catch (error) {
     if (!(error instanceof DegradedError)) throw error;
     const { reason, message, details } = await withRecoveryAdvice(error, settings.datadir);
@@ -87,11 +86,15 @@ async function lookAtAll(surroundings: Surroundings, config: ServerConfig): Prom
   }
 }
 
-async function lookAtHalves(surroundings: Surroundings, { settings }: ServerConfig) {
+/** As they are by themselves, where no database says which of them are its own. */
+async function lookAtHalves(
+  surroundings: Surroundings,
+  { settings }: ServerConfig,
+): Promise<HalvesStatus> {
   const { custody } = await custodyOf(settings, sourcesFor(surroundings, settings.datadir));
-  const { ring, ...report } = await custody.load();
-  for (const id of ring.ids) ring.byId(id)?.destroy();
-  return { ...report, keyIds: ring.ids };
+  const { ring, unlabelled, state, halves, diagnosis, custodyWarnings } = await custody.load();
+  for (const keys of [ring, unlabelled]) for (const id of keys.ids) keys.byId(id)?.destroy();
+  return { state, keyIds: ring.ids, halves, diagnosis, custodyWarnings };
 }
 
 async function lookAtKit(
@@ -100,6 +103,7 @@ async function lookAtKit(
   { activeKeyId }: DatabaseStatus,
 ): Promise<KitNote> {
   const { custody } = await custodyOf(settings, sourcesFor(surroundings, settings.datadir));
+  if (activeKeyId !== null) custody.admit([activeKeyId]);
   const { ring } = await custody.load();
   const note = await kitNote(settings.datadir, activeKeyId, ring);
   for (const id of ring.ids) ring.byId(id)?.destroy();

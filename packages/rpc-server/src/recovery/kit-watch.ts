@@ -1,12 +1,16 @@
 /** Says in status and log whether there is a recovery kit for the active key. */
+import type { KeyId } from '@vault/crypto';
 import type { CredentialDatabase, CustodyReport, StoreLogger } from '@vault/redis-store';
 import { kitNote, readKitState } from './kit-state.js';
 import type { KitNote } from './kit-state.js';
 
 export interface KitWatchOptions {
   readonly dataDir: string;
-  /** Keys that were loaded now; they are destroyed after. */
-  readonly loadKeys: () => Promise<Pick<CustodyReport, 'ring'>>;
+  /**
+   * Keys that were loaded now; they are destroyed after.
+   * @param activeKeyId is ours, whether its halves are labelled or not
+   */
+  readonly loadKeys: (activeKeyId: KeyId | null) => Promise<Pick<CustodyReport, 'ring'>>;
   readonly logger: StoreLogger;
 }
 
@@ -20,18 +24,19 @@ export class KitWatch {
   }
 
   /** For the status. */
-  note({ activeKeyId }: { readonly activeKeyId: string | null }): Promise<KitNote> {
+  note({ activeKeyId }: { readonly activeKeyId: KeyId | null }): Promise<KitNote> {
     const { dataDir } = this.#options;
-    return this.#withKeys((ring) => kitNote(dataDir, activeKeyId, ring));
+    return this.#withKeys(activeKeyId, (ring) => kitNote(dataDir, activeKeyId, ring));
   }
 
   /** Once a server serves: a kit of a former key opens nothing any more. Never rejects. */
   async sayIfOutdated(database: Pick<CredentialDatabase, 'keyUse'>): Promise<void> {
     const { dataDir, logger } = this.#options;
     try {
-      const state = await this.#withKeys((ring) => readKitState(dataDir, ring));
-      if (state === undefined) return;
       const use = await database.keyUse();
+      const activeKeyId = use?.keyId ?? null;
+      const state = await this.#withKeys(activeKeyId, (ring) => readKitState(dataDir, ring));
+      if (state === undefined) return;
       if (use !== undefined && use.keyId !== state.keyId) this.sayDue(use.keyId);
     } catch (error) {
       logger.warn('The recovery kit could not be looked at', { cause: error });
@@ -46,8 +51,11 @@ export class KitWatch {
     });
   }
 
-  async #withKeys<T>(use: (ring: CustodyReport['ring']) => Promise<T>): Promise<T> {
-    const { ring } = await this.#options.loadKeys();
+  async #withKeys<T>(
+    activeKeyId: KeyId | null,
+    use: (ring: CustodyReport['ring']) => Promise<T>,
+  ): Promise<T> {
+    const { ring } = await this.#options.loadKeys(activeKeyId);
     try {
       return await use(ring);
     } finally {
