@@ -1,34 +1,25 @@
 /** The database: opened through the startup table, served through its collections, changed as a whole only under the lock. */
 import type { KeyId } from '@vault/crypto';
-import { removeAbandonedFiles } from './abandoned-files.js';
 import { Collection } from './collection.js';
-import { checkDefinitions } from './collection-definition.js';
 import type { DatabaseState } from './database-state.js';
-import { DegradedError, OperationRefusedError, StoreError } from './errors.js';
+import { OperationRefusedError, StoreError } from './errors.js';
 import type { RecordUnreadableError } from './errors.js';
 import { exportRecords } from './export-records.js';
 import type { ExportedRecord } from './export-records.js';
 import { ImportSpool, rollImportForward } from './import.js';
 import type { ImportReport } from './import.js';
-import { messageOf } from './internal/error-message.js';
-import { KeyNames } from './key-names.js';
 import { EncryptionCount, keyUseOf } from './key-use.js';
 import type { KeyUse } from './key-use.js';
 import { loadKeys } from './load-keys.js';
 import { MigrationLock } from './lock.js';
-import { removeAbandonedBackups } from './migration/abandoned-backups.js';
 import { makeContext } from './migration/migration-context.js';
 import type { MigrationContext, Progress } from './migration/migration-context.js';
 import type { OpenOptions } from './open-options.js';
-import { currentIdentity } from './process-identity.js';
-import type { ProcessIdentity } from './process-identity.js';
-import { Heartbeat, listProcesses } from './processes.js';
-import { RedisLink } from './redis-link.js';
+import { listProcesses } from './processes.js';
 import type { SealContent } from './seal.js';
-import { SealKeeper } from './seal-keeper.js';
 import { confirmDecryption, setPin } from './pin.js';
-import { DatabaseStart } from './startup/start.js';
-import { definitionsRefusal, refusalOf } from './startup/state-refusal.js';
+import { openParts } from './startup/open-parts.js';
+import type { DatabaseParts } from './startup/open-parts.js';
 import { statusOf } from './status.js';
 import type { DatabaseStatus } from './status.js';
 import { deleteInactiveKeys, resumeRekey, rotateKey } from './rotation.js';
@@ -36,32 +27,21 @@ import type { RotationOptions, RotationReport } from './rotation.js';
 import { SILENT_LOGGER } from './store-logger.js';
 import { repairIndexes, verifyDatabase } from './verify.js';
 import type { RepairReport, VerifyReport } from './verify.js';
-import { Witness } from './witness.js';
 
 /** How soon a process that is not asked for anything notices what another one did to the seal. */
 const WATCH_EVERY_MS = 1000;
 /** An operation on the whole database does not wait for another one. */
 const OPERATION_LOCK_WAIT_MS = 1000;
 
-interface Parts {
-  readonly options: OpenOptions;
-  readonly link: RedisLink;
-  readonly keeper: SealKeeper;
-  readonly witness: Witness;
-  readonly identity: ProcessIdentity;
-  readonly heartbeat: Heartbeat;
-  readonly keptKeysBecause: string | undefined;
-}
-
 export class CredentialDatabase {
-  readonly #parts: Parts;
+  readonly #parts: DatabaseParts;
   readonly #collections: ReadonlyMap<string, Collection>;
   readonly #encryptions: EncryptionCount;
   readonly #watching: NodeJS.Timeout;
   #isWatching = false;
   #isClosed = false;
 
-  private constructor(parts: Parts) {
+  private constructor(parts: DatabaseParts) {
     this.#parts = parts;
     const { options, link, keeper } = parts;
     const logger = options.logger ?? SILENT_LOGGER;
@@ -81,15 +61,7 @@ export class CredentialDatabase {
    * @throws RangeError for definitions or options that contradict themselves
    */
   static async open(options: OpenOptions): Promise<CredentialDatabase> {
-    checkDefinitions(options.collections);
-    const names = new KeyNames(options.prefix);
-    const link = await connected(RedisLink.connect(options.redis, names));
-    try {
-      return await openOn(link, options, (parts) => new CredentialDatabase(parts));
-    } catch (error) {
-      await link.close();
-      throw error;
-    }
+    return new CredentialDatabase(await openParts(options));
   }
 
   /** Names of the collections. */
@@ -335,48 +307,6 @@ export class CredentialDatabase {
   }
 }
 
-async function openOn(
-  link: RedisLink,
-  options: OpenOptions,
-  make: (parts: Parts) => CredentialDatabase,
-): Promise<CredentialDatabase> {
-  const logger = options.logger ?? SILENT_LOGGER;
-  const role = options.role ?? 'server';
-  const identity = currentIdentity();
-  const witness = new Witness(options.dataDir);
-  const { custody, collections: definitions } = options;
-  const report = await loadKeys({ custody, link, witness });
-  const keeper = new SealKeeper({ link, witness, custody, identity, definitions, logger }, report);
-  // What an absent or a false setting means is decided when the seal is read.
-  const setting = { role, isEncrypting: options.encrypt === true ? true : null };
-  const heartbeat = new Heartbeat(link, identity, setting, report.ring);
-  keeper.onRing = (ring) => heartbeat.useRing(ring);
-  const announce = (isEncrypting: boolean) => heartbeat.useDecision(isEncrypting);
-  const start = new DatabaseStart({ options, link, keeper, witness, identity, logger, announce });
-  keeper.serves = (content) => refusalOf(content, options, start.isEncrypting);
-  try {
-    // Before the seal is read: whoever changes keys and then lists the processes misses none.
-    await heartbeat.start();
-    await start.run();
-    if (role === 'server') {
-      await witness.commit(keeper.content);
-      await removeAbandonedFiles(options.dataDir);
-      await removeAbandonedBackups(options.dataDir, keeper.content, logger);
-    }
-    // Before, this process itself may have been the one that changes them.
-    keeper.serves = (content) =>
-      refusalOf(content, options, start.isEncrypting) ?? definitionsRefusal(content, options);
-    // Before, a degraded database is one that does not open, and `open` says so itself.
-    keeper.onDegraded = (error) => options.onDegraded?.(error);
-    start.warn();
-    const { keptKeysBecause } = start;
-    return make({ options, link, keeper, witness, identity, heartbeat, keptKeysBecause });
-  } catch (error) {
-    await heartbeat.stop();
-    throw asDegraded(error);
-  }
-}
-
 /** Under the lock: nobody changes the key any more. @throws {OperationRefusedError} */
 function checkImportable({ state, keyId }: SealContent, spool: ImportSpool): void {
   if (state !== 'encrypted' && state !== 'plaintext') {
@@ -385,22 +315,4 @@ function checkImportable({ state, keyId }: SealContent, spool: ImportSpool): voi
   if ((spool.keyId ?? null) !== keyId) {
     throw new OperationRefusedError('the key was changed while the import was read: import again');
   }
-}
-
-async function connected(connecting: Promise<RedisLink>): Promise<RedisLink> {
-  try {
-    return await connecting;
-  } catch (error) {
-    throw asDegraded(error);
-  }
-}
-
-/** Degraded until proven healthy: an error that no row of the table names is degraded with that cause. */
-function asDegraded(error: unknown): unknown {
-  if (error instanceof DegradedError || error instanceof RangeError) return error;
-  const cause = messageOf(error);
-  const isRedis =
-    error instanceof StoreError &&
-    (error.code === 'REDIS_UNAVAILABLE' || error.code === 'REDIS_REFUSED');
-  return new DegradedError(isRedis ? 'redisUnusable' : 'startFailed', { cause }, { cause: error });
 }

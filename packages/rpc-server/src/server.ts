@@ -14,7 +14,7 @@ import { ScheduledExport } from './backup/scheduled-export.js';
 import { backupProtectionOf } from './backup/protection.js';
 import { backupDatabaseOf } from './backup/database-adapter.js';
 import type { ImportParams } from './backup/port.js';
-import { custodyOf } from './config/custody-config.js';
+import { loadKeysOf } from './config/custody-config.js';
 import { ConfigError } from './config/errors.js';
 import { limitsOf } from './config/limit-settings.js';
 import { InstanceIdentity } from './instance-identity.js';
@@ -317,11 +317,7 @@ export class VaultServer {
     const { settings } = config;
     return new KitWatch({
       dataDir: settings.datadir,
-      loadKeys: async (activeKeyId) => {
-        const { custody } = await custodyOf(settings, sources);
-        if (activeKeyId !== null) custody.admit([activeKeyId]);
-        return custody.load();
-      },
+      loadKeys: (activeKeyId) => loadKeysOf(settings, sources, activeKeyId),
       logger: log('keys'),
     });
   }

@@ -1,7 +1,7 @@
 /** `vault-server status`: what an operator needs to know, in every state of server and database. */
 import { DegradedError } from '@vault/redis-store';
 import type { DatabaseStatus, HalvesStatus } from '@vault/redis-store';
-import { custodyOf } from '../config/custody-config.js';
+import { custodyOf, loadKeysOf } from '../config/custody-config.js';
 import type { ServerConfig } from '../config/load-config.js';
 import { rotationNote } from '../lifecycle/rotation-note.js';
 import type { RotationNote } from '../lifecycle/rotation-note.js';
@@ -102,9 +102,8 @@ async function lookAtKit(
   { settings }: ServerConfig,
   { activeKeyId }: DatabaseStatus,
 ): Promise<KitNote> {
-  const { custody } = await custodyOf(settings, sourcesFor(surroundings, settings.datadir));
-  if (activeKeyId !== null) custody.admit([activeKeyId]);
-  const { ring } = await custody.load();
+  const sources = sourcesFor(surroundings, settings.datadir);
+  const { ring } = await loadKeysOf(settings, sources, activeKeyId);
   const note = await kitNote(settings.datadir, activeKeyId, ring);
   for (const id of ring.ids) ring.byId(id)?.destroy();
   return note;

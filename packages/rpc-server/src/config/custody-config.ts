@@ -1,6 +1,7 @@
 /** From `[keystore]` to the keeper of both halves. */
+import type { KeyId } from '@vault/crypto';
 import { createHalfSource, defaultPair, KeystoreError, SplitKeystore } from '@vault/keystore';
-import type { HalfSource, SourceEnvironment } from '@vault/keystore';
+import type { CustodyReport, HalfSource, SourceEnvironment } from '@vault/keystore';
 import { ConfigError } from './errors.js';
 import type { Settings } from './settings.js';
 
@@ -36,4 +37,18 @@ export async function custodyOf(
     if (!(error instanceof KeystoreError)) throw error;
     throw new ConfigError('CONFIG_TYPE', error.message);
   }
+}
+
+/**
+ * The keys as they are now, for whoever asks beside the open database.
+ * @param activeKeyId of that database: its halves are ours, labelled or not
+ */
+export async function loadKeysOf(
+  settings: Pick<Settings, 'keystore.halfA' | 'keystore.halfB'>,
+  environment: SourceEnvironment,
+  activeKeyId: KeyId | null,
+): Promise<CustodyReport> {
+  const { custody } = await custodyOf(settings, environment);
+  if (activeKeyId !== null) custody.admit([activeKeyId]);
+  return custody.load();
 }

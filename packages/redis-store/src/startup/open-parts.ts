@@ -1,0 +1,101 @@
+/** The opening of a database: connected, looked at, brought into the state that the setting asks for, and followed from then on. */
+import { removeAbandonedFiles } from '../abandoned-files.js';
+import { checkDefinitions } from '../collection-definition.js';
+import { DegradedError, StoreError } from '../errors.js';
+import { messageOf } from '../internal/error-message.js';
+import { KeyNames } from '../key-names.js';
+import { loadKeys } from '../load-keys.js';
+import { removeAbandonedBackups } from '../migration/abandoned-backups.js';
+import type { OpenOptions } from '../open-options.js';
+import { currentIdentity } from '../process-identity.js';
+import type { ProcessIdentity } from '../process-identity.js';
+import { Heartbeat } from '../processes.js';
+import { RedisLink } from '../redis-link.js';
+import { SealKeeper } from '../seal-keeper.js';
+import { SILENT_LOGGER } from '../store-logger.js';
+import { Witness } from '../witness.js';
+import { DatabaseStart } from './start.js';
+import { definitionsRefusal, refusalOf } from './state-refusal.js';
+
+/** What an open database works with. */
+export interface DatabaseParts {
+  readonly options: OpenOptions;
+  readonly link: RedisLink;
+  readonly keeper: SealKeeper;
+  readonly witness: Witness;
+  readonly identity: ProcessIdentity;
+  readonly heartbeat: Heartbeat;
+  readonly keptKeysBecause: string | undefined;
+}
+
+/**
+ * @throws {DegradedError} when it may not be served: nothing was opened
+ * @throws RangeError for definitions or options that contradict themselves
+ */
+export async function openParts(options: OpenOptions): Promise<DatabaseParts> {
+  checkDefinitions(options.collections);
+  const names = new KeyNames(options.prefix);
+  const link = await connected(RedisLink.connect(options.redis, names));
+  try {
+    return await openOn(link, options);
+  } catch (error) {
+    await link.close();
+    throw error;
+  }
+}
+
+async function openOn(link: RedisLink, options: OpenOptions): Promise<DatabaseParts> {
+  const logger = options.logger ?? SILENT_LOGGER;
+  const role = options.role ?? 'server';
+  const identity = currentIdentity();
+  const witness = new Witness(options.dataDir);
+  const { custody, collections: definitions } = options;
+  const report = await loadKeys({ custody, link, witness });
+  const keeper = new SealKeeper({ link, witness, custody, identity, definitions, logger }, report);
+  // What an absent or a false setting means is decided when the seal is read.
+  const setting = { role, isEncrypting: options.encrypt === true ? true : null };
+  const heartbeat = new Heartbeat(link, identity, setting, report.ring);
+  keeper.onRing = (ring) => heartbeat.useRing(ring);
+  const announce = (isEncrypting: boolean) => heartbeat.useDecision(isEncrypting);
+  const start = new DatabaseStart({ options, link, keeper, witness, identity, logger, announce });
+  keeper.serves = (content) => refusalOf(content, options, start.isEncrypting);
+  try {
+    // Before the seal is read: whoever changes keys and then lists the processes misses none.
+    await heartbeat.start();
+    await start.run();
+    if (role === 'server') {
+      await witness.commit(keeper.content);
+      await removeAbandonedFiles(options.dataDir);
+      await removeAbandonedBackups(options.dataDir, keeper.content, logger);
+    }
+    // Before, this process itself may have been the one that changes them.
+    keeper.serves = (content) =>
+      refusalOf(content, options, start.isEncrypting) ?? definitionsRefusal(content, options);
+    // Before, a degraded database is one that does not open, and `open` says so itself.
+    keeper.onDegraded = (error) => options.onDegraded?.(error);
+    start.warn();
+    const { keptKeysBecause } = start;
+    return { options, link, keeper, witness, identity, heartbeat, keptKeysBecause };
+  } catch (error) {
+    await heartbeat.stop();
+    throw asDegraded(error);
+  }
+}
+
+async function connected(connecting: Promise<RedisLink>): Promise<RedisLink> {
+  try {
+    return await connecting;
+  } catch (error) {
+    throw asDegraded(error);
+  }
+}
+
+/** Degraded until proven healthy: an error that no row of the table names is degraded with that cause. */
+function asDegraded(error: unknown): unknown {
+  if (error instanceof DegradedError || error instanceof RangeError) return error;
+  const cause = messageOf(error);
+  const isRedis =
+    error instanceof StoreError &&
+    (error.code === 'REDIS_UNAVAILABLE' || error.code === 'REDIS_REFUSED');
+  return new DegradedError(isRedis ? 'redisUnusable' : 'startFailed', { cause }, { cause: error });
+}
