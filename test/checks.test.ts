@@ -219,6 +219,50 @@ describe('the checks of the repository', () => {
     });
   });
 
+  test.each([
+    ['sound READMEs', '', '', 0],
+    ['another count of packages', '2 packages of other authors', '3 packages of other authors', 1],
+    ['a tarball too few', './vault-crypto-0.1.0.tgz ', '', 1],
+    ['another Node', 'Node 20.19', 'Node 18.0', 1],
+  ])('install-docs tells %s', async (_what, from, to, status) => {
+    const folder = resources.use(new TemporaryFolder('vault-check'));
+    const engines = { node: '^20.19.0 || >=24.0.0' };
+    const manifest = { version: '0.1.0', engines };
+    const dependencies = { '@vault/crypto': '0.1.0', debug: '4.4.3' };
+    const keystore = { ...manifest, name: '@vault/keystore', dependencies };
+    const packages = {
+      'packages/crypto': manifest,
+      'packages/keystore': keystore,
+      'node_modules/@vault/crypto': { link: true, resolved: 'packages/crypto' },
+      'node_modules/debug': { version: '4.4.3', dependencies: { ms: '^2.1.3' } },
+      'node_modules/ms': { version: '2.1.3', optionalDependencies: { fsevents: '2.0.0' } },
+      'node_modules/fsevents': { version: '2.0.0' },
+    };
+    const files = {
+      'package-lock.json': JSON.stringify({ packages }),
+      'packages/crypto/package.json': JSON.stringify({ ...manifest, name: '@vault/crypto' }),
+      'packages/crypto/README.md': '# @vault/crypto\n\n## Example\n',
+      'packages/keystore/package.json': JSON.stringify(keystore),
+      'packages/keystore/README.md': '# @vault/keystore\n\n## Example\n',
+      'node_modules/debug/index.js': 'x'.repeat(600_000),
+    };
+    for (const [path, text] of Object.entries(files)) {
+      mkdirSync(dirname(folder.join(path)), { recursive: true });
+      writeFileSync(folder.join(path), text);
+    }
+    const generator = join(CHECKS, '../generate-install-docs.mjs');
+    await runOrThrow('node', [generator], { cwd: folder.path });
+    const readme = folder.join('packages/keystore/README.md');
+    const text = readFileSync(readme, 'utf8');
+    expect(text).toContain('2 packages of other authors, 1 MB;');
+    writeFileSync(readme, text.replace(from, to));
+    const checked = join(CHECKS, 'check-install-docs.mjs');
+    expect(await runProgram('node', [checked], { cwd: folder.path })).toMatchObject({
+      status,
+      stderr: status === 0 ? '' : expect.stringContaining('packages/keystore/README.md:'),
+    });
+  });
+
   test('packages finds files that do not belong, and entry points that lead nowhere', async () => {
     const manifest = {
       name: 'broken',
