@@ -67,4 +67,22 @@ describe('scripts/start', () => {
     }
     expect(existsSync(folder.join('data'))).toBe(true);
   });
+
+  test('stops the server and its Redis in order when its terminal is closed', async () => {
+    const folder = resources.use(new TemporaryFolder('vault-start'));
+    const port = await findFreePort();
+    const options = `--port ${port} --datadir ${folder.join('data')} --config ${folder.join('config.toml')}`;
+    // A pseudo-terminal with a shell, as a terminal window has one.
+    const terminal = resources.use(
+      Program.start('script', ['--quiet', '--command', `${START} ${options}`, '/dev/null']),
+    );
+    await terminal.waitForOutput(/^vault-server ready on \S+$/m, { limitMs: 50_000 });
+    expect(programsIn(folder.path)).toHaveLength(3);
+    await terminal.kill();
+    // oxlint-disable-next-line no-await-in-loop -- the kernel tells nobody of the end of a stranger's child
+    while (programsIn(folder.path).length > 0)
+      await new Promise((resolve) => setImmediate(resolve));
+    const log = readFileSync(folder.join('data/redis/redis.log'), 'utf8');
+    expect(log.trimEnd().split('\n').at(-1)).toMatch(/Redis is now ready to exit, bye bye/);
+  });
 });

@@ -23,8 +23,8 @@ export type Logger = Readonly<Record<LogLevel, (message: string, data?: LogData)
 export interface LogOptions {
   /** Takes whole lines, with the line feed. */
   readonly write: (line: string) => void;
-  /** Lines below are dropped. Default `info`. */
-  readonly level?: LogLevel;
+  /** Lines below are dropped; a function is asked at each line. Default `info`. */
+  readonly level?: LogLevel | (() => LogLevel);
   /** Namespaces whose debug lines are written at any level, as the package `debug` reads them: `vault:*,-vault:http`. */
   readonly debugNamespaces?: string;
   readonly now?: () => Date;
@@ -51,9 +51,10 @@ export function createLog(options: LogOptions): (namespace: string) => Logger {
   return (name) => {
     const namespace = `vault:${name}`;
     const isDebugged = debugNamespaces !== '' && debug.enabled(namespace);
-    const from = isDebugged ? 0 : LOG_LEVELS.indexOf(level);
+    const from = (): number =>
+      isDebugged ? 0 : LOG_LEVELS.indexOf(typeof level === 'function' ? level() : level);
     const lineOf = (at: LogLevel) => (message: string, data?: LogData) => {
-      if (LOG_LEVELS.indexOf(at) < from && message !== AUDIT_MESSAGE) return;
+      if (LOG_LEVELS.indexOf(at) < from() && message !== AUDIT_MESSAGE) return;
       const text = `${now().toISOString()} ${namespace} ${at.toUpperCase()} ${oneLine(message)}`;
       write(data === undefined ? `${text}\n` : `${text} ${inspectData(data)}\n`);
     };

@@ -26,6 +26,9 @@ const stopRequested = new Promise<void>((resolve) => {
   }
 });
 
+/** A terminal or a pipe that went away takes no output any more: what runs goes on, and ends in order. */
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+
 const status = await runCommandLine(process.argv.slice(2), {
   environment: process.env,
   workingFolder: process.cwd(),
@@ -38,6 +41,7 @@ const status = await runCommandLine(process.argv.slice(2), {
   // Made when it is asked for: most commands never look at standard input.
   secretInput: new SecretInput(() => process.stdin, process.stderr),
   stopRequested,
+  onReload: (listener) => void process.on('SIGHUP', listener),
   version,
 });
 // Not by itself: a wait for another process' migration may be under way, which a crash may cut off too.

@@ -21,7 +21,6 @@ import { InstanceIdentity } from './instance-identity.js';
 import { resolveLimits } from './limits.js';
 import { parseListen } from './config/listen-address.js';
 import type { ServerConfig } from './config/load-config.js';
-import { readPem } from './config/redis-config.js';
 import { localSocketOf } from './config/local-socket.js';
 import { prepareDataFolder } from './data-folder.js';
 import { createApi } from './http/api-server.js';
@@ -29,13 +28,15 @@ import { isRetrying } from './http/api-state.js';
 import type { Api } from './http/api-server.js';
 import { usersOf } from './http/serving.js';
 import { KeyAgeWatch } from './lifecycle/key-age-watch.js';
+import { planReload, readTlsFiles } from './lifecycle/reload.js';
+import type { ReloadPlan } from './lifecycle/reload.js';
 import { isRedisAway, RETRY_ADVICE, retryTurns } from './lifecycle/redis-retry.js';
 import { keyMetrics, rotationNote } from './lifecycle/rotation-note.js';
 import { ServedDatabase } from './lifecycle/served-database.js';
 import { localRedis } from './local-redis.js';
 import type { LocalRedis } from './local-redis.js';
 import { describeError } from './log.js';
-import type { Logger } from './log.js';
+import type { Logger, LogLevel } from './log.js';
 import { openDatabase } from './open-database.js';
 import type { DatabaseParts } from './open-database.js';
 import { OwnRedisError } from './own-redis/errors.js';
@@ -56,6 +57,8 @@ export interface ServerOptions {
   /** `PATH`, for children. */
   readonly searchPath: string;
   readonly log: (namespace: string) => Logger;
+  /** Changes the level of every logger that {@link log} gave. Default: it stays. */
+  readonly setLogLevel?: (level: LogLevel) => void;
   readonly version: string;
   /** `VAULT_ADMIN_EMAIL`, `VAULT_ADMIN_PASSWORD`. */
   readonly administrator: {
@@ -94,9 +97,15 @@ export class VaultServer {
   /** Attempts after one that found Redis away. */
   #retrying: Promise<void> = Promise.resolve();
   readonly #stopping = new AbortController();
+  /** In force: that of the start, with what {@link reload} took over. */
+  #config: ServerConfig;
+  #reloading: Promise<void> = Promise.resolve();
+  /** What begins anew when its settings change; there while it serves. */
+  #schedules: (() => Promise<void>) | undefined;
 
   private constructor(options: ServerOptions, api: Api) {
     this.#options = options;
+    this.#config = options.config;
     this.#log = options.log('server');
     this.#credentialsLog = options.log('crypto-credentials');
     this.#api = api;
@@ -128,6 +137,43 @@ export class VaultServer {
     return this.#opening;
   }
 
+  /**
+   * Reads the configuration and the certificate again, and takes over what can be while it serves; no
+   * socket is cut. A broken one changes nothing. Never rejects: the log says what was done, or why not.
+   * @param load reads it as the start did
+   */
+  reload(load: () => ServerConfig): Promise<void> {
+    this.#reloading = this.#reloading.then(() => this.#reload(load));
+    return this.#reloading;
+  }
+
+  async #reload(load: () => ServerConfig): Promise<void> {
+    if (this.#stopping.signal.aborted) return;
+    let plan: ReloadPlan;
+    try {
+      plan = await planReload(this.#config, load(), this.#options.sources);
+    } catch (error) {
+      const advice = 'nothing was changed: correct it and send SIGHUP again';
+      this.#log.error('The configuration was not reloaded', {
+        cause: describeError(error),
+        advice,
+      });
+      return;
+    }
+    const { config, tls, applied, needsRestart } = plan;
+    this.#config = config;
+    this.#options.setLogLevel?.(config.settings['log.level'] as LogLevel);
+    if (tls !== undefined) this.#api.setTls(tls);
+    await this.#schedules?.();
+    this.#log.info('The configuration was reloaded', {
+      applied,
+      ...(tls !== undefined && { certificate: config.settings['http.cert'] }),
+    });
+    if (needsRestart.length > 0) {
+      this.#log.warn('These settings changed, and need a restart', { settings: needsRestart });
+    }
+  }
+
   /** Finishes what is under way, closes everything, and stops a Redis of the server's own. */
   async stop(): Promise<void> {
     this.#log.info('stopping');
@@ -136,6 +182,7 @@ export class VaultServer {
     // A migration under way ends at its next step, and the next start goes on with it.
     const opening = this.#opening.then(() => this.#retrying);
     await Promise.race([opening, delay(OPENING_ENDS_MS, undefined, { ref: false })]);
+    await this.#reloading;
     await this.#scheduled?.stop();
     await this.#keyAge?.stop();
     await this.#database?.close();
@@ -168,7 +215,7 @@ export class VaultServer {
       return undefined;
     } catch (error) {
       if (signal.aborted) return undefined;
-      return withRecoveryAdvice(asDegraded(error), this.#options.config.settings.datadir);
+      return withRecoveryAdvice(asDegraded(error), this.#config.settings.datadir);
     }
   }
 
@@ -207,7 +254,8 @@ export class VaultServer {
   }
 
   async #startRedis(): Promise<LocalRedis> {
-    const { config, searchPath } = this.#options;
+    const { searchPath } = this.#options;
+    const config = this.#config;
     this.#redis = await localRedis({
       settings: config.settings,
       searchPath,
@@ -219,7 +267,8 @@ export class VaultServer {
   }
 
   #databaseParts(redis: LocalRedis): Omit<DatabaseParts, 'role'> {
-    const { config, sources } = this.#options;
+    const { sources } = this.#options;
+    const config = this.#config;
     return {
       config,
       redis,
@@ -244,7 +293,8 @@ export class VaultServer {
 
   /** Degraded, or in recovery mode where that was asked for and helps. */
   #offerRecovery(degraded: DegradedError, refusal: string | undefined): void {
-    const { recovery, config, version, log, print } = this.#options;
+    const { recovery, version, log, print } = this.#options;
+    const config = this.#config;
     if (recovery === undefined || refusal !== undefined) {
       print(`vault-server degraded on ${this.#url}`);
       if (recovery === undefined) return;
@@ -279,7 +329,8 @@ export class VaultServer {
   }
 
   async #serve(database: CredentialDatabase): Promise<void> {
-    const { config, administrator, print } = this.#options;
+    const { administrator, print } = this.#options;
+    const config = this.#config;
     const { settings } = config;
     const users = usersOf(database, limitsOf(settings));
     const created = await ensureFirstAdministrator(database, users, {
@@ -295,6 +346,12 @@ export class VaultServer {
     this.#watchKeyAge(served);
     await kit.sayIfOutdated(database);
     await this.#startScheduledExport(backup, logger);
+    this.#schedules = async () => {
+      await this.#keyAge?.stop();
+      this.#watchKeyAge(served);
+      await this.#scheduled?.stop();
+      await this.#startScheduledExport(backup, logger);
+    };
     if (created !== undefined) {
       const file = join(settings.datadir, INITIAL_PASSWORD_FILE);
       for (const line of firstSteps(created, this.#url, file)) print(line);
@@ -304,16 +361,17 @@ export class VaultServer {
 
   /** The database with what its status says of this server beside it. */
   #served(database: CredentialDatabase, kit: KitWatch): ServedDatabase {
-    const rotateAfterMs = this.#options.config.settings['keystore.rotateAfter'];
+    const rotateAfterMs = () => this.#config.settings['keystore.rotateAfter'];
     return new ServedDatabase(
       database,
-      [(status) => rotationNote(status, rotateAfterMs, Date.now()), (status) => kit.note(status)],
+      [(status) => rotationNote(status, rotateAfterMs(), Date.now()), (status) => kit.note(status)],
       (activeKeyId) => kit.sayDue(activeKeyId),
     );
   }
 
   #kitWatch(): KitWatch {
-    const { config, sources, log } = this.#options;
+    const { sources, log } = this.#options;
+    const config = this.#config;
     const { settings } = config;
     return new KitWatch({
       dataDir: settings.datadir,
@@ -323,7 +381,7 @@ export class VaultServer {
   }
 
   #watchKeyAge(database: ServedDatabase): void {
-    const { settings } = this.#options.config;
+    const { settings } = this.#config;
     const rotateAfterMs = settings['keystore.rotateAfter'];
     const isAutomatic = settings['keystore.rotateAutomatically'];
     const logger = this.#options.log('keys');
@@ -333,8 +391,9 @@ export class VaultServer {
   }
 
   async #startScheduledExport(backup: DatabaseConfigBackup, logger: Logger): Promise<void> {
-    const { settings } = this.#options.config;
+    const { settings } = this.#config;
     const folder = settings['backup.exportFolder'];
+    this.#scheduled = undefined;
     if (folder === undefined) return;
     this.#scheduled = new ScheduledExport({
       backup,
@@ -365,13 +424,10 @@ function apiOptions({ config, log, version }: ServerOptions): Parameters<typeof 
   const { settings, collections } = config;
   const listen = parseListen(settings['http.listen']);
   if (listen === undefined) throw new TypeError('the settings were not checked');
-  const { 'http.cert': cert, 'http.key': key } = settings;
+  const tls = readTlsFiles(settings);
   return {
     listen,
-    ...(cert !== undefined &&
-      key !== undefined && {
-        tls: { cert: readPem('http.cert', cert), key: readPem('http.key', key) },
-      }),
+    ...(tls !== undefined && { tls }),
     localSocket: localSocketOf(settings),
     trustedProxies: settings['http.trustedProxies'],
     allowedHosts: settings['http.allowedHosts'],

@@ -2,6 +2,7 @@
 import { DegradedError } from '@vault/redis-store';
 import type { CredentialDatabase, Progress, StoreLogger } from '@vault/redis-store';
 import type { ServerConfig } from '../config/load-config.js';
+import type { LogLevel } from '../log.js';
 import { localRedis } from '../local-redis.js';
 import type { LocalRedis } from '../local-redis.js';
 import { openDatabase } from '../open-database.js';
@@ -65,5 +66,5 @@ export async function withDatabase<Result>(
 /** Warnings and errors only, unless the configuration says otherwise: a tool has its own output. */
 export function toolLogger(surroundings: Surroundings, { settings }: ServerConfig): StoreLogger {
   const level = settings['log.level'] === 'info' ? 'warn' : settings['log.level'];
-  return logFor(surroundings, level)('crypto-credentials');
+  return logFor(surroundings, level as LogLevel)('crypto-credentials');
 }

@@ -28,9 +28,12 @@ export const RECOVER: Command = {
     ],
   ],
   async run(surroundings, args) {
-    const config = onLoopback(configFor(surroundings, checkedPort(configArguments(args))));
+    const load = () => onLoopback(configFor(surroundings, checkedPort(configArguments(args))));
+    const config = load();
     const password = await recoveryPassword(surroundings);
-    const server = await VaultServer.start({
+    let server: VaultServer | undefined;
+    surroundings.onReload(() => void server?.reload(load));
+    server = await VaultServer.start({
       ...serverOptions(surroundings, config),
       recovery: { password, isRequired: true },
     });

@@ -7,6 +7,7 @@ import {
   isRecoveryPassword,
   RECOVERY_PASSWORD_CHARACTERS_MIN,
 } from '../recovery/recovery-password.js';
+import type { LogLevel } from '../log.js';
 import { CONFIG_OPTIONS, configArguments } from './command.js';
 import type { Command } from './command.js';
 import { configFor, logFor, searchPathOf, sourcesFor } from './surroundings.js';
@@ -27,9 +28,12 @@ export const START: Command = {
     ['VAULT_LOG_LEVEL=debug $0', 'Every setting has a variable: see docs/configuration.md'],
   ],
   async run(surroundings, args) {
-    const config = configFor(surroundings, checkedPort(configArguments(args)));
+    const load = () => configFor(surroundings, checkedPort(configArguments(args)));
+    const config = load();
     const password = recoveryPasswordOf(surroundings);
-    const server = await VaultServer.start({
+    let server: VaultServer | undefined;
+    surroundings.onReload(() => void server?.reload(load));
+    server = await VaultServer.start({
       ...serverOptions(surroundings, config),
       ...(password !== undefined && { recovery: { password, isRequired: false } }),
     });
@@ -42,11 +46,16 @@ export const START: Command = {
 /** What a server needs of configuration and process, in whatever mode it starts. */
 export function serverOptions(surroundings: Surroundings, config: ServerConfig): ServerOptions {
   const { environment, writeOut, version } = surroundings;
+  // The table of settings allows no other.
+  let level = config.settings['log.level'] as LogLevel;
   return {
     config,
     sources: sourcesFor(surroundings, config.settings.datadir),
     searchPath: searchPathOf(surroundings),
-    log: logFor(surroundings, config.settings['log.level']),
+    log: logFor(surroundings, () => level),
+    setLogLevel: (next) => {
+      level = next;
+    },
     version,
     administrator: {
       // An empty variable is one that was not given.

@@ -25,6 +25,8 @@ export interface Surroundings {
   readonly columns: number;
   /** Resolves at the first SIGTERM or SIGINT. */
   readonly stopRequested: Promise<void>;
+  /** From then on SIGHUP ends nothing, and calls the listener. */
+  readonly onReload: (listener: () => void) => void;
   readonly version: string;
 }
 
@@ -54,12 +56,11 @@ export function configFor(surroundings: Surroundings, args: ConfigArguments): Se
 /** Loggers that write to standard error at the configured level. */
 export function logFor(
   { environment, writeError }: Surroundings,
-  level: string,
+  level: LogLevel | (() => LogLevel),
 ): (namespace: string) => Logger {
   return createLog({
     write: writeError,
-    // The table of settings allows no other.
-    level: level as LogLevel,
+    level,
     debugNamespaces: environment['DEBUG'] ?? '',
   });
 }

@@ -9,6 +9,7 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { RequestListener, Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
+import type { Server as TlsServer } from 'node:https';
 import { ClientAddresses } from '../admission/client-address.js';
 import type { ConnectionRegistry } from '../admission/connection-registry.js';
 import { HttpConnections } from '../admission/http-connections.js';
@@ -73,6 +74,8 @@ export interface Api {
   /** @returns the URL, `http://127.0.0.1:7400` */
   listen(): Promise<string>;
   setState(state: ApiState): void;
+  /** Another certificate, for connections to come; those that are open stay. Only where it listens with TLS. */
+  setTls(tls: NonNullable<ApiOptions['tls']>): void;
   /** Waits for calls under way, then closes sockets and port. */
   close(): Promise<void>;
 }
@@ -85,6 +88,8 @@ interface Faces {
   readonly app: FastifyInstance;
   /** The same API for the local socket, without TLS. */
   readonly local: Server;
+  /** Those that listen with TLS: of a name such as `localhost` there are two. */
+  readonly tlsServers: readonly TlsServer[];
 }
 
 /** @param watch told of each server that listens: of a name such as `localhost` there are two */
@@ -94,10 +99,15 @@ function createFaces(tls: ApiOptions['tls'], watch: (server: Server) => void): F
     // Off: only uploads read a body, and they have a limit of their own.
     requestTimeout: 0,
   };
+  const tlsServers: TlsServer[] = [];
   const create = (handler: RequestListener): Server =>
-    tls === undefined
-      ? createServer(timeouts, handler)
-      : createTlsServer({ ...timeouts, handshakeTimeout: HANDSHAKE_TIMEOUT_MS, ...tls }, handler);
+    tls === undefined ? createServer(timeouts, handler) : createTls(tls, handler);
+  const createTls = (files: NonNullable<typeof tls>, handler: RequestListener): Server => {
+    const options = { ...timeouts, handshakeTimeout: HANDSHAKE_TIMEOUT_MS, ...files };
+    const server = createTlsServer(options, handler);
+    tlsServers.push(server);
+    return server;
+  };
   const local = createServer(timeouts);
   const app = fastify({
     logger: false,
@@ -109,7 +119,7 @@ function createFaces(tls: ApiOptions['tls'], watch: (server: Server) => void): F
       return server;
     },
   });
-  return { app, local };
+  return { app, local, tlsServers };
 }
 
 export function createApi(options: ApiOptions): Api {
@@ -162,7 +172,9 @@ export function createApi(options: ApiOptions): Api {
     onDrop: (limit) => metrics.refusal(limit),
   });
 
-  const { app, local } = createFaces(options.tls, (server) => httpConnections.watch(server));
+  const { app, local, tlsServers } = createFaces(options.tls, (server) =>
+    httpConnections.watch(server),
+  );
   app.removeAllContentTypeParsers();
   // Bodies are read by whoever needs them, as streams.
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
@@ -253,6 +265,9 @@ export function createApi(options: ApiOptions): Api {
       return serving;
     },
     setState,
+    setTls: (tls) => {
+      for (const server of tlsServers) server.setSecureContext(tls);
+    },
     listen: async () => {
       await app.listen({ host: listen.host, port: listen.port });
       if (options.localSocket !== undefined) await listenBeside(options.localSocket);
