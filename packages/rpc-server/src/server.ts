@@ -10,8 +10,6 @@ import { DegradedError } from '@vault/redis-store';
 import type { CredentialDatabase } from '@vault/redis-store';
 import type { SourceEnvironment } from '@vault/keystore';
 import { DatabaseConfigBackup, importText } from './backup/config-backup.js';
-import { ScheduledExport } from './backup/scheduled-export.js';
-import { backupProtectionOf } from './backup/protection.js';
 import { backupDatabaseOf } from './backup/database-adapter.js';
 import type { ImportParams } from './backup/port.js';
 import { loadKeysOf } from './config/custody-config.js';
@@ -19,19 +17,19 @@ import { ConfigError } from './config/errors.js';
 import { limitsOf } from './config/limit-settings.js';
 import { InstanceIdentity } from './instance-identity.js';
 import { resolveLimits } from './limits.js';
-import { parseListen } from './config/listen-address.js';
 import type { ServerConfig } from './config/load-config.js';
-import { localSocketOf } from './config/local-socket.js';
 import { prepareDataFolder } from './data-folder.js';
+import { apiOptions } from './api-options.js';
 import { createApi } from './http/api-server.js';
 import { isRetrying } from './http/api-state.js';
 import type { Api } from './http/api-server.js';
 import { usersOf } from './http/serving.js';
-import { KeyAgeWatch } from './lifecycle/key-age-watch.js';
-import { planReload, readTlsFiles } from './lifecycle/reload.js';
+import { asDegraded } from './lifecycle/as-degraded.js';
+import { planReload } from './lifecycle/reload.js';
 import type { ReloadPlan } from './lifecycle/reload.js';
 import { isRedisAway, RETRY_ADVICE, retryTurns } from './lifecycle/redis-retry.js';
 import { keyMetrics, rotationNote } from './lifecycle/rotation-note.js';
+import { Schedules } from './lifecycle/schedules.js';
 import { ServedDatabase } from './lifecycle/served-database.js';
 import { localRedis } from './local-redis.js';
 import type { LocalRedis } from './local-redis.js';
@@ -39,7 +37,6 @@ import { describeError } from './log.js';
 import type { Logger, LogLevel } from './log.js';
 import { openDatabase } from './open-database.js';
 import type { DatabaseParts } from './open-database.js';
-import { OwnRedisError } from './own-redis/errors.js';
 import { KitWatch } from './recovery/kit-watch.js';
 import { recoverDatabase } from './recovery/recover-database.js';
 import { recoveryRefusal } from './recovery/recoverable.js';
@@ -89,8 +86,7 @@ export class VaultServer {
   #url = '';
   #redis: LocalRedis | undefined;
   #database: CredentialDatabase | undefined;
-  #scheduled: ScheduledExport | undefined;
-  #keyAge: KeyAgeWatch | undefined;
+  #schedules: Schedules | undefined;
   /** Recovery was asked for, and there is nothing to recover, or no way to: the log says which. */
   hasNothingToDo = false;
   #opening: Promise<void> = Promise.resolve();
@@ -100,8 +96,6 @@ export class VaultServer {
   /** In force: that of the start, with what {@link reload} took over. */
   #config: ServerConfig;
   #reloading: Promise<void> = Promise.resolve();
-  /** What begins anew when its settings change; there while it serves. */
-  #schedules: (() => Promise<void>) | undefined;
 
   private constructor(options: ServerOptions, api: Api) {
     this.#options = options;
@@ -121,7 +115,10 @@ export class VaultServer {
     const instance = await InstanceIdentity.ensure(config.settings.datadir);
     const warnings = [...config.warnings, ...(warning === undefined ? [] : [warning])];
     for (const each of warnings) log('server').warn(each);
-    const server = new VaultServer(options, createApi({ ...apiOptions(options), instance }));
+    const server = new VaultServer(
+      options,
+      createApi({ ...apiOptions(config, options.version, log('api')), instance }),
+    );
     server.#url = await server.#api.listen();
     server.#opening = server.#open();
     return server;
@@ -164,7 +161,7 @@ export class VaultServer {
     this.#config = config;
     this.#options.setLogLevel?.(config.settings['log.level'] as LogLevel);
     if (tls !== undefined) this.#api.setTls(tls);
-    await this.#schedules?.();
+    await this.#schedules?.begin(config.settings);
     this.#log.info('The configuration was reloaded', {
       applied,
       ...(tls !== undefined && { certificate: config.settings['http.cert'] }),
@@ -183,8 +180,7 @@ export class VaultServer {
     const opening = this.#opening.then(() => this.#retrying);
     await Promise.race([opening, delay(OPENING_ENDS_MS, undefined, { ref: false })]);
     await this.#reloading;
-    await this.#scheduled?.stop();
-    await this.#keyAge?.stop();
+    await this.#schedules?.stop();
     await this.#database?.close();
     await this.#redis?.stop();
   }
@@ -343,15 +339,12 @@ export class VaultServer {
     const kit = this.#kitWatch();
     const served = this.#served(database, kit);
     this.#api.setState({ mode: 'serving', database: served, backup });
-    this.#watchKeyAge(served);
     await kit.sayIfOutdated(database);
-    await this.#startScheduledExport(backup, logger);
-    this.#schedules = async () => {
-      await this.#keyAge?.stop();
-      this.#watchKeyAge(served);
-      await this.#scheduled?.stop();
-      await this.#startScheduledExport(backup, logger);
-    };
+    this.#schedules = new Schedules({ database: served, backup, log: this.#options.log });
+    await this.#schedules.begin(settings);
+    this.#api.metrics.watchKey(() =>
+      keyMetrics(served, this.#config.settings['keystore.rotateAfter'], Date.now()),
+    );
     if (created !== undefined) {
       const file = join(settings.datadir, INITIAL_PASSWORD_FILE);
       for (const line of firstSteps(created, this.#url, file)) print(line);
@@ -380,36 +373,6 @@ export class VaultServer {
     });
   }
 
-  #watchKeyAge(database: ServedDatabase): void {
-    const { settings } = this.#config;
-    const rotateAfterMs = settings['keystore.rotateAfter'];
-    const isAutomatic = settings['keystore.rotateAutomatically'];
-    const logger = this.#options.log('keys');
-    this.#api.metrics.watchKey(() => keyMetrics(database, rotateAfterMs, Date.now()));
-    this.#keyAge = new KeyAgeWatch({ database, rotateAfterMs, isAutomatic, logger });
-    this.#keyAge.start();
-  }
-
-  async #startScheduledExport(backup: DatabaseConfigBackup, logger: Logger): Promise<void> {
-    const { settings } = this.#config;
-    const folder = settings['backup.exportFolder'];
-    this.#scheduled = undefined;
-    if (folder === undefined) return;
-    this.#scheduled = new ScheduledExport({
-      backup,
-      protection: await backupProtectionOf(settings),
-      folder,
-      everyMs: settings['backup.exportEvery'],
-      keep: settings['backup.exportKeep'],
-      logger,
-    });
-    try {
-      await this.#scheduled.start();
-    } catch (error) {
-      logger.error('scheduled config backups cannot be made', { folder, cause: error });
-    }
-  }
-
   #degrade(error: DegradedError): void {
     const { reason, message, details } = error;
     const isRecovery = this.#options.recovery?.isRequired === true;
@@ -418,35 +381,4 @@ export class VaultServer {
     const advice = retrying ? { advice: RETRY_ADVICE } : {};
     this.#credentialsLog.error(message, { ...details, ...advice });
   }
-}
-
-function apiOptions({ config, log, version }: ServerOptions): Parameters<typeof createApi>[0] {
-  const { settings, collections } = config;
-  const listen = parseListen(settings['http.listen']);
-  if (listen === undefined) throw new TypeError('the settings were not checked');
-  const tls = readTlsFiles(settings);
-  return {
-    listen,
-    ...(tls !== undefined && { tls }),
-    localSocket: localSocketOf(settings),
-    trustedProxies: settings['http.trustedProxies'],
-    allowedHosts: settings['http.allowedHosts'],
-    allowedOrigins: settings['http.allowedOrigins'],
-    limits: limitsOf(settings),
-    collections,
-    logger: log('api'),
-    version,
-  };
-}
-
-/** Every failure to open leaves the server degraded, with what is known of the cause. */
-function asDegraded(error: unknown): DegradedError {
-  if (error instanceof DegradedError) return error;
-  const isRedis = error instanceof OwnRedisError || isRedisAway(error);
-  const advice = error instanceof ConfigError ? 'correct the configuration and restart' : undefined;
-  return new DegradedError(
-    isRedis ? 'redisUnusable' : 'startFailed',
-    { cause: describeError(error), ...(advice !== undefined && { advice }) },
-    { cause: error },
-  );
 }
