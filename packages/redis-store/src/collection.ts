@@ -159,6 +159,8 @@ export class Collection {
         value: null,
         add: [],
         remove: this.#codec.filedIn(stored),
+        // Of two that remove one record, one did: the other finds it gone.
+        onSame: 'changed' as const,
       };
       // oxlint-disable-next-line no-await-in-loop
       const result = await this.#write(id, undefined, () => op);

@@ -57,19 +57,20 @@ export class MigrationLock {
     let seenSinceMs = startedMs;
     for (;;) {
       // oxlint-disable no-await-in-loop -- the lock is polled
+      // When it was asked, not answered: this process may sleep in between, and longer than a lock lives.
+      const askedMs = Date.now();
       const held = await lock.#take('take');
       if (held === undefined) break;
       if (held.value !== seen) {
         if (seen === '') options.onWait?.(held.holder);
         seen = held.value;
-        seenSinceMs = Date.now();
+        seenSinceMs = askedMs;
       }
-      const nowMs = Date.now();
       const isDead = held.holder !== undefined && isProvablyDead(held.holder);
-      if (isDead || nowMs - seenSinceMs > PATIENCE_MS) {
+      if (isDead || askedMs - seenSinceMs > PATIENCE_MS) {
         if ((await lock.#take('over', held.value)) === undefined) break;
       }
-      if (nowMs - startedMs >= (options.waitMs ?? Infinity)) throw lockedError(held.holder);
+      if (askedMs - startedMs >= (options.waitMs ?? Infinity)) throw lockedError(held.holder);
       await new Promise((resolve) => {
         setTimeout(resolve, POLL_MS);
       });
@@ -83,6 +84,16 @@ export class MigrationLock {
   check(): void {
     if (this.#lostBecause !== undefined) {
       throw new StoreError('DATABASE_LOCKED', `the migration lock was lost: ${this.#lostBecause}`);
+    }
+  }
+
+  /** Asks Redis; where that does not answer, nothing is known to be lost. */
+  async isHeld(): Promise<boolean> {
+    try {
+      const stored = await this.#link.get(this.#link.names.lock);
+      return stored?.toString().startsWith(this.token) ?? false;
+    } catch {
+      return true;
     }
   }
 

@@ -77,6 +77,13 @@ describe.each([
     expect(await servers.count()).toBe(1);
   });
 
+  test('of two that remove a record at once, one is told that it did', async () => {
+    const { servers } = await fixture();
+    const id = await servers.add({ ...XCP });
+    const told = await Promise.all([servers.remove(id), servers.remove(id)]);
+    expect(told.toSorted()).toEqual([false, true]);
+  });
+
   test('moves a record to its new index entries when it changes, and out of all when it is removed', async () => {
     const made = await fixture();
     const { servers } = made;

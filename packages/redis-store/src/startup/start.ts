@@ -7,7 +7,7 @@ import type { KeyId, VaultKey } from '@vault/crypto';
 import { abandonedSpools } from '../abandoned-files.js';
 import { canonicalDefinitions } from '../collection-definition.js';
 import { removeFiles } from '../durable-file.js';
-import { DegradedError, StoreError } from '../errors.js';
+import { DegradedError, StateStaleError, StoreError } from '../errors.js';
 import type { DegradedReason } from '../errors.js';
 import { rollImportForward } from '../import.js';
 import { messageOf } from '../internal/error-message.js';
@@ -91,8 +91,27 @@ export class DatabaseStart {
     }
   }
 
-  /** @returns whether the database may be served */
+  /** @returns whether the database may be served; `false`, to look again, too where another process changed the state meanwhile */
   async #round(): Promise<boolean> {
+    try {
+      return await this.#lookAndAct();
+    } catch (error) {
+      if (error instanceof StateStaleError) return false;
+      if (!(await this.#isLockLost())) throw error;
+      return false;
+    }
+  }
+
+  /** Whether this process slept for longer than its lock lives: another one may go on where it was. */
+  async #isLockLost(): Promise<boolean> {
+    const lock = this.#lock;
+    if (lock === undefined || (await lock.isHeld())) return false;
+    await lock.release();
+    this.#lock = undefined;
+    return true;
+  }
+
+  async #lookAndAct(): Promise<boolean> {
     const { keeper, options, link, identity, announce } = this.#parts;
     const seen = await this.#look();
     this.#intent = await readIntent(seen, options, link.names.prefix, keeper.ring);
@@ -309,8 +328,7 @@ export class DatabaseStart {
 
   /** While a living process has the lock they stay: a later start removes them. */
   async #removeSpools(): Promise<void> {
-    if (this.#lock === undefined) return;
-    this.#lock.check();
+    if (this.#lock === undefined || !(await this.#lock.isHeld())) return;
     await removeFiles(this.#parts.options.dataDir, await this.#spools());
   }
 
