@@ -70,7 +70,10 @@ async function failInTheMiddle(isOn: boolean): Promise<void> {
 }
 
 const backupPath = (): string => join(site.server.dataDir, 'encryption-backup.json');
-const filesOfData = (): string[] => readdirSync(site.server.dataDir).toSorted();
+const filesOfData = (): string[] =>
+  readdirSync(site.server.dataDir)
+    .filter((name) => !name.endsWith('.sock'))
+    .toSorted();
 
 /** Degraded with the line of the model; the CLI says so in one sentence and by its exit status. */
 async function expectFailedMigration(cause: RegExp): Promise<void> {
@@ -153,6 +156,45 @@ describe('encrypt fails because Redis refuses writes in the middle', () => {
     await site.writeHalfA(halves[0]);
     await site.start(false);
     await expectServing('plaintext');
+  });
+
+  test('both halves are removed and the line is off: the backup of the migration is put back', async () => {
+    await failToEncrypt();
+    const restore = ['restore-migration-backup', backupPath()];
+    const refused = await site.server.run([...restore, '--yes']);
+    expect([refused.status, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(/key [0-9a-f]{16} is there: nothing needs to be put back/),
+    ]);
+
+    await site.writeHalfA(undefined);
+    site.writeHalfB(undefined);
+    await site.start(false);
+    expect(site.server.stderr).toContain('ERROR Encryption keys are missing');
+    await site.server.terminate();
+    const asked = await site.server.run(restore);
+    expect([asked.status, asked.stderr]).toEqual([
+      2,
+      expect.stringContaining('5 records (server 3,'),
+    ]);
+    const restored = await site.server.run([...restore, '--yes']);
+    expect([restored.status, restored.stdout]).toEqual([
+      0,
+      expect.stringContaining('5 records were put back into a new database, plaintext'),
+    ]);
+    expect(restored.stdout + restored.stderr).not.toMatch(/pass of xcp/);
+
+    await site.start(false);
+    await expectServing('plaintext');
+    // The token of the registration came back too.
+    await cli.succeed(['server.getAll']);
+    expect(await site.readHalfA()).toBeUndefined();
+    expect(filesOfData()).toEqual([
+      expect.stringMatching(/^archived-database_.*\.jsonl$/),
+      'encryption-backup.json',
+      'vault-state',
+      expect.stringMatching(/^vault-state\.replaced-\d+$/),
+    ]);
   });
 
   test('restore a config backup: what is there is put aside, all comes under new keys', async () => {

@@ -22,7 +22,7 @@
  * A `text` block right behind a `sh` block must be found in its output line by line, in this order. Each block is one
  * `bash -e -o pipefail`, in the same working folder. `test/harness/operator/` holds what a machine with systemd has
  * (`systemctl`, `journalctl`), the two programs, `operator-demo`, which starts a server with a few records, and
- * `operator-fail-migration`, which fills the disk.
+ * `operator-fail-migration`, which fills the disk before a migration or in the middle of it.
  */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';

@@ -144,12 +144,13 @@ async function believableSeal(
     return objection === undefined ? seal : undefined;
   }
   if (isAuthenticSeal(seal, link.names.prefix, ring)) return seal;
-  if (ring.byId(keyId) === undefined) {
-    throw new OperationRefusedError(
-      `the database is under the key ${keyId}, which was not found: put its halves back first`,
-    );
-  }
-  return undefined;
+  if (ring.byId(keyId) !== undefined) return undefined;
+  // An encryption that changed no record yet needs no key, to an operator who gives it up.
+  const encrypted = await encryptedWithoutSeal(options, ['record']);
+  if (encrypted === undefined) return undefined;
+  throw new OperationRefusedError(
+    `the database is under the key ${keyId}, which was not found: put its halves back first, or a backup: vault-server restore-migration-backup for that of a migration, vault-server recover for a config backup`,
+  );
 }
 
 const inRing =

@@ -4,18 +4,18 @@
  * ```
  * {"format":"vault-database-archive","version":1,"prefix":"vault","createdAt":"2026-11-22T07:00:00.000Z"}
  * {"key":"vault:{server}:r:…","dump":"<base64>"}                       one line a key
- * {"end":{"keys":1234,"sha256":"<hex, of all lines before>"}}
+ * {"end":{"keys":1234,"plaintextRecords":0,"sha256":"<hex, of all lines before>"}}
  * ```
  *
- * What is encrypted stays encrypted in it.
+ * What is encrypted stays encrypted in it, and what is plaintext is so in it too: its end says how many records are.
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { access, open, rename, rm } from 'node:fs/promises';
+import { access, open, readdir, rename, rm } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { syncFolder } from './durable-file.js';
+import { removeFiles, syncFolder } from './durable-file.js';
 import { isMissingFile } from './internal/error-message.js';
 import { MigrationError } from './migration/migration-error.js';
 
@@ -28,6 +28,15 @@ const WRITING_MODE = 0o600;
 export interface ArchivedKey {
   readonly key: string;
   readonly dump: Buffer;
+  /** Of a record that is not an envelope; told to {@link ArchiveWriter.add}, and only its number is in the file. */
+  readonly isPlaintext?: boolean;
+}
+
+/** What the last line says of all others. */
+interface ArchiveEnd {
+  readonly keys: number;
+  readonly plaintextRecords: number;
+  readonly sha256: string;
 }
 
 interface ArchiveLine {
@@ -36,13 +45,14 @@ interface ArchiveLine {
   readonly prefix?: string;
   readonly key?: string;
   readonly dump?: string;
-  readonly end?: { readonly keys: number; readonly sha256: string };
+  readonly end?: ArchiveEnd;
 }
 
 /** Writes an archive under a temporary name; {@link finish} gives it its own. */
 export class ArchiveWriter {
   /** Keys written. */
   keys = 0;
+  #plaintextRecords = 0;
   readonly #dataDir: string;
   readonly #path: string;
   readonly #file: FileHandle;
@@ -64,9 +74,10 @@ export class ArchiveWriter {
   }
 
   /** Takes a key; {@link flush} writes what was taken. */
-  add({ key, dump }: ArchivedKey): void {
+  add({ key, dump, isPlaintext = false }: ArchivedKey): void {
     this.#line({ key, dump: dump.toString('base64') });
     this.keys++;
+    if (isPlaintext) this.#plaintextRecords++;
   }
 
   async flush(): Promise<void> {
@@ -85,7 +96,8 @@ export class ArchiveWriter {
       return undefined;
     }
     const sha256 = this.#hash.copy().digest('hex');
-    this.#lines += `${JSON.stringify({ end: { keys: this.keys, sha256 } })}\n`;
+    const end: ArchiveEnd = { keys: this.keys, plaintextRecords: this.#plaintextRecords, sha256 };
+    this.#lines += `${JSON.stringify({ end })}\n`;
     await this.flush();
     await this.#file.chmod(ARCHIVE_MODE);
     await this.#file.sync();
@@ -131,6 +143,39 @@ export async function checkArchive(path: string): Promise<{ prefix: string; keys
     if (line.key !== undefined) keys++;
   }
   throw new MigrationError(`${path} is not a whole and unaltered archive of a database`);
+}
+
+/** Longer than any last line is. */
+const END_LINE_BYTES = 1024;
+
+/** How many records an archive holds in plaintext, by its last line; `undefined` where that cannot be read. */
+export async function plaintextRecordsIn(path: string): Promise<number | undefined> {
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path, 'r');
+    const { size } = await file.stat();
+    const length = Math.min(size, END_LINE_BYTES);
+    const tail = Buffer.alloc(length);
+    await file.read(tail, 0, length, size - length);
+    const [last = ''] = tail.toString().trimEnd().split('\n').slice(-1);
+    return (JSON.parse(last) as ArchiveLine).end?.plaintextRecords;
+  } catch {
+    return undefined;
+  } finally {
+    await file?.close();
+  }
+}
+
+/** What {@link ArchiveWriter} leaves behind when its process is killed. */
+const UNFINISHED = /^archived-database_.*\.jsonl\.tmp$/;
+
+/** Removes files of archives that were never finished; only the holder of the lock knows that nobody writes one. */
+export async function removeUnfinishedArchives(dataDir: string): Promise<void> {
+  const names = await readdir(dataDir);
+  await removeFiles(
+    dataDir,
+    names.filter((name) => UNFINISHED.test(name)),
+  );
 }
 
 /** All keys of an archive that was checked, in the order in which they were written. */

@@ -3,7 +3,13 @@
  * back once its keys are found. Every key of ours is written to a file first (`archive-file.ts`), and
  * only what that file provably holds is removed.
  */
-import { checkArchive, ArchiveWriter, readArchive } from './archive-file.js';
+import { isEnvelope } from '@vault/crypto';
+import {
+  ArchiveWriter,
+  checkArchive,
+  readArchive,
+  removeUnfinishedArchives,
+} from './archive-file.js';
 import type { ArchivedKey } from './archive-file.js';
 import { OperationRefusedError } from './errors.js';
 import { messageOf } from './internal/error-message.js';
@@ -127,6 +133,7 @@ async function checkUnused(link: RedisLink, { custody }: ArchiveOptions): Promis
 
 async function archive(work: Work): Promise<ArchiveReport> {
   const { link, options, step } = work;
+  await removeUnfinishedArchives(options.dataDir);
   const writer = await ArchiveWriter.create(options.dataDir, link.names.prefix, new Date());
   const fences: string[] = [];
   let path: string | undefined;
@@ -167,10 +174,15 @@ async function* readKeys(
       const keys = page.filter((key) => isKept(link.names, key));
       for (let at = 0; at < keys.length; at += VALUES_AT_ONCE) {
         const group = keys.slice(at, at + VALUES_AT_ONCE);
-        const dumps = await Promise.all(group.map((key) => link.command('DUMP', key)));
+        const [dumps, heads] = await Promise.all([
+          Promise.all(group.map((key) => link.command('DUMP', key))),
+          Promise.all(group.map(async (key) => headOfRecord(link, key))),
+        ]);
         for (const [n, key] of group.entries()) {
           const dump = dumps[n];
-          if (Buffer.isBuffer(dump)) yield { key, dump };
+          const head = heads[n];
+          const isPlaintext = head !== undefined && !isEnvelope(head);
+          if (Buffer.isBuffer(dump)) yield { key, dump, isPlaintext };
         }
         await writer.flush();
       }
@@ -178,6 +190,13 @@ async function* readKeys(
     }
     // oxlint-enable no-await-in-loop
   }
+}
+
+/** The first byte of a record; `undefined` of what is none. */
+async function headOfRecord(link: RedisLink, key: string): Promise<Buffer | undefined> {
+  if (link.names.parse(key)?.kind !== 'record') return undefined;
+  const head = await link.command('GETRANGE', key, 0, 0);
+  return Buffer.isBuffer(head) ? head : undefined;
 }
 
 async function removeKeys(

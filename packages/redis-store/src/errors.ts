@@ -163,7 +163,7 @@ export type DegradedReason = keyof typeof DEGRADED_MESSAGES;
 
 /** What an operator does about a `foreignDatabase`. */
 export const ACCEPT_ADVICE =
-  'if this is meant to be the database, run vault-server accept-database';
+  'if you emptied, restored or replaced Redis on purpose, run vault-server accept-database --yes, then restart the server';
 
 /** What an operator needs beside the line: no secret in it. */
 export interface DegradedDetails {

@@ -1,6 +1,7 @@
 export { acceptDatabase } from './accept.js';
 export type { AcceptOptions, AcceptReport } from './accept.js';
 export { archiveDatabase, restoreArchive } from './archive.js';
+export { plaintextRecordsIn } from './archive-file.js';
 export type { ArchiveOptions, ArchiveReport, RestoreArchiveReport } from './archive.js';
 export { Collection, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX } from './collection.js';
 export type { Page } from './collection.js';
@@ -21,6 +22,14 @@ export type {
   IndexDefinition,
   TransformName,
 } from './collection-definition.js';
+export { compareWithBackup, restorableRecords } from './compare-backup.js';
+export type {
+  BackupComparison,
+  CollectionComparison,
+  CompareOptions,
+  RestorableRecord,
+  UnrestorableRecord,
+} from './compare-backup.js';
 export type { QueryFields } from './collection-query.js';
 export type { CustodyReport, HalfReport, HalvesState, KeyCustody, KeyRing } from './custody.js';
 export { CredentialDatabase } from './credential-database.js';

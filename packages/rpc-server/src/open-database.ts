@@ -7,6 +7,7 @@ import { custodyOf } from './config/custody-config.js';
 import type { ServerConfig } from './config/load-config.js';
 import type { LocalRedis } from './local-redis.js';
 import { RecoveryMarker } from './recovery/recovery-marker.js';
+import type { RecoveryKind } from './recovery/recovery-marker.js';
 
 export interface DatabaseParts {
   readonly config: ServerConfig;
@@ -29,15 +30,27 @@ export async function openDatabase(parts: DatabaseParts): Promise<CredentialData
   return CredentialDatabase.open(await openOptions(parts));
 }
 
+const UNDER_WAY_TEXTS = {
+  recover: {
+    what: 'a recovery',
+    advice: 'run vault-server recover, and import the config backup again',
+  },
+  'restore-migration-backup': {
+    what: 'the putting back of a migration backup',
+    advice: 'run vault-server restore-migration-backup again, with the same file',
+  },
+} as const satisfies Record<RecoveryKind, { readonly what: string; readonly advice: string }>;
+
 /** What a recovery left half done is no database, whatever it looks like. */
 async function checkNoRecovery(dataDir: string): Promise<void> {
   const underWay = await new RecoveryMarker(dataDir).read();
   if (underWay === undefined) return;
-  const { archives } = underWay;
+  const { archives, kind } = underWay;
   const kept = archives.length === 0 ? '' : `; what Redis held before is in ${archives.join(', ')}`;
+  const { what, advice } = UNDER_WAY_TEXTS[kind];
   throw new DegradedError('startFailed', {
-    cause: `a recovery was begun and did not end${kept}`,
-    advice: 'run vault-server recover, and import the config backup again',
+    cause: `${what} was begun and did not end${kept}`,
+    advice,
   });
 }
 

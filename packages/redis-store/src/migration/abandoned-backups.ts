@@ -1,11 +1,14 @@
 /**
- * Plaintext backups that nobody deletes any more: a server was killed while *encrypt* deleted what is
- * left of plaintext, and another one, which has a data folder of its own, finished that.
+ * Files with plaintext in the data folder of an encrypted database. Backups of its own that nobody
+ * deletes any more go: a server was killed while *encrypt* deleted what is left of plaintext, and
+ * another one, which has a data folder of its own, finished that. Any other is an operator's to
+ * delete, and is named at each start.
  */
 import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { plaintextRecordsIn } from '../archive-file.js';
 import { removeFiles } from '../durable-file.js';
 import type { SealContent } from '../seal.js';
 import type { StoreLogger } from '../store-logger.js';
@@ -13,6 +16,7 @@ import { manifestPathOf } from './backup.js';
 
 /** Whole ones, and those that were being written: see `temporaryPath` in `durable-file.ts`. */
 const PLAIN_BACKUP = /^(?:encryption-backup.*\.json|\.encryption-backup.*\.json\..*\.tmp)$/;
+const ARCHIVE = /^archived-database_.*\.jsonl$/;
 /** The first line of a backup is shorter by far. */
 const HEAD_BYTES = 4096;
 
@@ -24,11 +28,16 @@ export async function removeAbandonedBackups(
 ): Promise<void> {
   const { state, databaseId, migration, files } = content;
   if (state !== 'encrypted' || migration !== null || files.length > 0) return;
-  const names = (await readdir(dataDir)).filter((name) => PLAIN_BACKUP.test(name));
-  const isOurs = await Promise.all(
-    names.map((name) => holdsPlaintextOf(join(dataDir, name), databaseId)),
+  const names = await readdir(dataDir);
+  const backups = names.filter((name) => PLAIN_BACKUP.test(name));
+  const owners = await Promise.all(backups.map((name) => plaintextOwner(join(dataDir, name))));
+  const abandoned = backups.filter((_, i) => owners[i] === databaseId);
+  await nameForeign(
+    dataDir,
+    backups.filter((_, i) => owners[i] !== undefined && owners[i] !== databaseId),
+    names.filter((name) => ARCHIVE.test(name)),
+    logger,
   );
-  const abandoned = names.filter((_, i) => isOurs[i]);
   if (abandoned.length === 0) return;
   await removeFiles(
     dataDir,
@@ -39,18 +48,39 @@ export async function removeAbandonedBackups(
   });
 }
 
-/** The first line of a backup, closed, is JSON of its own: see `backup.ts`. */
-async function holdsPlaintextOf(path: string, databaseId: string): Promise<boolean> {
+/** What a database that was put aside, or put back from a backup, left: nobody but an operator knows when it is needed no more. */
+async function nameForeign(
+  dataDir: string,
+  backups: readonly string[],
+  archives: readonly string[],
+  logger: StoreLogger,
+): Promise<void> {
+  const plaintext = await Promise.all(
+    archives.map(async (name) => ((await plaintextRecordsIn(join(dataDir, name))) ?? 0) > 0),
+  );
+  const files = [...backups, ...archives.filter((_, i) => plaintext[i])];
+  if (files.length === 0) return;
+  logger.warn(
+    'The database is encrypted, but files of an earlier one in the data folder hold plaintext: delete them once you need them no more',
+    { files: files.map((name) => join(dataDir, name)) },
+  );
+}
+
+/**
+ * The first line of a backup, closed, is JSON of its own: see `backup.ts`.
+ * @returns id of the database whose plaintext it holds; `undefined` where it holds none
+ */
+async function plaintextOwner(path: string): Promise<string | undefined> {
   const input = createReadStream(path, { end: HEAD_BYTES - 1 });
   try {
     for await (const line of createInterface({ input })) {
       const head = JSON.parse(`${line}]}`) as Record<string, unknown>;
-      return head['databaseId'] === databaseId && head['of'] !== 'encrypted';
+      return head['of'] === 'encrypted' ? undefined : String(head['databaseId']);
     }
-    return false;
+    return undefined;
   } catch {
     // Not a backup of ours, whatever its name.
-    return false;
+    return undefined;
   } finally {
     input.destroy();
   }

@@ -30,6 +30,8 @@ import { countRecords, readRecords } from './record-stream.js';
 import type { RecordBatch } from './record-stream.js';
 
 const BACKUP_NAME = 'encryption-backup';
+export const BACKUP_FORMAT = 'vault-migration-backup';
+export const BACKUP_VERSION = 1;
 const BACKUP_MODE = 0o400;
 
 /** Path of the manifest that belongs to a backup. */
@@ -78,7 +80,7 @@ export async function writeBackup(
   const manifest = await ManifestWriter.create(temporary.manifest, key, databaseId);
   const backup = new BackupWriter(temporary.backup, isProtected ? protection : undefined);
   try {
-    const head = { format: 'vault-migration-backup', version: 1, databaseId, of: migration.from };
+    const head = { format: BACKUP_FORMAT, version: BACKUP_VERSION, databaseId, of: migration.from };
     await backup.write(`${JSON.stringify(head).slice(0, -1)},"records":[\n`);
     await writeRecords(context, key, migration.from, manifest, backup);
     await backup.write('\n]}\n');

@@ -9,6 +9,7 @@ import { RECOVERY_KIT } from './recovery-kit.js';
 import { REPAIR_INDEXES } from './repair-indexes.js';
 import { RESET_PASSWORD } from './reset-password.js';
 import { RESTORE_ARCHIVE } from './restore-archive.js';
+import { RESTORE_MIGRATION_BACKUP } from './restore-migration-backup.js';
 import { SETTINGS_COMMAND } from './settings.js';
 import { START } from './start.js';
 import { STATUS } from './status.js';
@@ -26,6 +27,7 @@ export const COMMANDS: readonly Command[] = [
   RECOVER,
   RECOVERY_KIT,
   RESTORE_ARCHIVE,
+  RESTORE_MIGRATION_BACKUP,
   RESET_PASSWORD,
   SETTINGS_COMMAND,
 ];

@@ -32,6 +32,7 @@ import type { LocalRedis } from '../local-redis.js';
 import { openOptions } from '../open-database.js';
 import { forbiddenOperation } from '../rpc/api-error.js';
 import { RecoveryMarker } from './recovery-marker.js';
+import type { RecoveryUnderWay } from './recovery-marker.js';
 import { StagedUpload } from './staged-upload.js';
 
 export interface RecoveryParts {
@@ -113,7 +114,11 @@ async function checkBackup(
   }
 }
 
-async function checkNewKeyPossible({ encrypt, custody }: OpenOptions): Promise<void> {
+function recoverMark(archives: readonly string[], keyId: string | null): RecoveryUnderWay {
+  return { archives, keyId, restoring: null, kind: 'recover' };
+}
+
+export async function checkNewKeyPossible({ encrypt, custody }: OpenOptions): Promise<void> {
   if (encrypt !== true) return;
   const refusal = await custody.appendRefusal();
   if (refusal === undefined || (await custody.load()).state === 'paired') return;
@@ -131,7 +136,7 @@ async function putAside(
     ...options,
     onArchived: async (path) => {
       if (path !== undefined) archives.push(path);
-      await marker.write({ archives, keyId: earlier?.keyId ?? null });
+      await marker.write(recoverMark(archives, earlier?.keyId ?? null));
     },
   });
   logger.warn('Recovery put the database aside that could not be opened', { archives, keys });
@@ -151,7 +156,7 @@ async function openAnew(
     if (!ring.ids.some((id) => id === begun)) {
       const { id } = await custody.append();
       await onStep?.('recovery-key-appended');
-      await marker.write({ archives, keyId: id });
+      await marker.write(recoverMark(archives, id));
     }
   }
   await onStep?.('recovery-key-noted');
@@ -169,7 +174,7 @@ async function nameLeftovers(dataDir: string, logger: StoreLogger): Promise<void
 }
 
 /** A backup that brings an administrator needs no first one; without any, the server makes one as in a new database. */
-async function keepAdministrators(database: CredentialDatabase): Promise<void> {
+export async function keepAdministrators(database: CredentialDatabase): Promise<void> {
   const found = await database.collection('user').find({ permission: 'admin' }, { limit: 1 });
   if (found.length > 0) await database.markBootstrapped();
 }

@@ -1,6 +1,7 @@
 /**
- * `<datadir>/recovery-under-way`: says that a recovery began to change the database and did not end.
- * While it is there, no start takes what Redis holds for the database; the next recovery goes on.
+ * `<datadir>/recovery-under-way`: says that a recovery, or the putting back of a migration backup, began
+ * to change the database and did not end. While it is there, no start takes what Redis holds for the
+ * database; the next recovery goes on.
  */
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -13,7 +14,13 @@ export interface RecoveryUnderWay {
   readonly archives: readonly string[];
   /** The new key, once its halves were written: the next attempt uses it, and writes no further pair. */
   readonly keyId: string | null;
+  /** SHA-256 of the migration backup that is being put back into the emptied place; `null` for a recovery, and before it is empty. */
+  readonly restoring: string | null;
+  readonly kind: RecoveryKind;
 }
+
+/** Which command goes on with it. */
+export type RecoveryKind = 'recover' | 'restore-migration-backup';
 
 export class RecoveryMarker {
   readonly path: string;
@@ -34,10 +41,15 @@ export class RecoveryMarker {
       throw error;
     }
     try {
-      const { archives, keyId } = JSON.parse(text) as Partial<RecoveryUnderWay>;
-      return { archives: archives ?? [], keyId: keyId ?? null };
+      const { archives, keyId, restoring, kind } = JSON.parse(text) as Partial<RecoveryUnderWay>;
+      return {
+        archives: archives ?? [],
+        keyId: keyId ?? null,
+        restoring: restoring ?? null,
+        kind: kind ?? 'recover',
+      };
     } catch {
-      return { archives: [], keyId: null };
+      return { archives: [], keyId: null, restoring: null, kind: 'recover' };
     }
   }
 

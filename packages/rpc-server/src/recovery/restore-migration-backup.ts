@@ -1,0 +1,170 @@
+/**
+ * A new database out of the backup of a migration, where the keys of the old one are lost or Redis was emptied:
+ *
+ * 1. read the whole backup, open and check every record: until here nothing is changed;
+ * 2. put what Redis holds aside, in a file; note that this is under way;
+ * 3. open the empty place as a first start does, in the form that the setting asks for, import, verify;
+ * 4. forget the note.
+ *
+ * After a crash in 2 or 3 the server stays degraded, and the same command goes on: once the place is
+ * empty, nothing is put aside any more.
+ */
+import { createHash } from 'node:crypto';
+import {
+  archiveDatabase,
+  compareWithBackup,
+  CredentialDatabase,
+  OperationRefusedError,
+  restorableRecords,
+} from '@vault/redis-store';
+import type {
+  BackupComparison,
+  DatabaseState,
+  ImportReport,
+  OpenOptions,
+  UnrestorableRecord,
+} from '@vault/redis-store';
+import { RecoveryMarker } from './recovery-marker.js';
+import { checkNewKeyPossible, keepAdministrators } from './recover-database.js';
+
+/** What is put back, and where. */
+export interface RestoreParts {
+  readonly options: OpenOptions;
+  /** The JSON document of the backup from its beginning, each time. */
+  readonly open: () => AsyncIterable<Uint8Array>;
+  /** Leaves out what cannot be put back, instead of refusing all. */
+  readonly skipInvalid: boolean;
+}
+
+export interface RestorePlan {
+  readonly comparison: BackupComparison;
+  /** SHA-256 of the document, which says whether it is the one that was begun with. */
+  readonly digest: string;
+  /** An earlier run emptied the place for this very backup: it is gone on with. */
+  readonly isUnderWay: boolean;
+}
+
+export interface Restored {
+  readonly imported: ImportReport;
+  readonly state: DatabaseState;
+  readonly leftOut: readonly UnrestorableRecord[];
+  /** Files with what was in Redis before. */
+  readonly archives: readonly string[];
+}
+
+/**
+ * Looks at backup and Redis; changes nothing.
+ * @throws {OperationRefusedError} while the keys are there that the records in Redis need, or for records that cannot be put back
+ * @throws {MigrationError} when the file is not a whole backup of a migration
+ */
+export async function planRestore({
+  options,
+  open,
+  skipInvalid,
+}: RestoreParts): Promise<RestorePlan> {
+  const hash = createHash('sha256');
+  const comparison = await compareWithBackup(hashing(open(), hash), options);
+  const digest = hash.digest('hex');
+  const underWay = await new RecoveryMarker(options.dataDir).read();
+  // What stands there then is no database: this, or a recovery, was cut short.
+  if (underWay === undefined && comparison.keysAreThere !== undefined) {
+    throw new OperationRefusedError(comparison.keysAreThere);
+  }
+  if (options.encrypt === undefined && comparison.of !== 'plaintext') {
+    throw new OperationRefusedError(
+      'the backup holds encrypted records, and the setting encryptCredentialDatabase is absent: set it to true, or to false for a plaintext database',
+    );
+  }
+  const [first] = comparison.problems;
+  if (first !== undefined && !skipInvalid) {
+    const { collection, id, problem } = first;
+    const more = comparison.unrestorable - 1;
+    const others = more === 0 ? '' : `, and ${more} more`;
+    throw new OperationRefusedError(
+      `${collection} ${id} cannot be put back: ${problem}${others}; nothing was changed. To leave such records out, say --skip-invalid`,
+    );
+  }
+  await checkNewKeyPossible(options);
+  return { comparison, digest, isUnderWay: underWay?.restoring === digest };
+}
+
+async function* hashing(
+  bytes: AsyncIterable<Uint8Array>,
+  hash: ReturnType<typeof createHash>,
+): AsyncGenerator<Uint8Array> {
+  for await (const piece of bytes) {
+    hash.update(piece);
+    yield piece;
+  }
+}
+
+/**
+ * Does it.
+ * @throws {OperationRefusedError} while another process uses the database: nothing was changed
+ */
+export async function restoreMigrationBackup(
+  parts: RestoreParts,
+  plan: RestorePlan,
+): Promise<Restored> {
+  const { options } = parts;
+  const marker = new RecoveryMarker(options.dataDir);
+  const archives = plan.isUnderWay
+    ? ((await marker.read())?.archives ?? [])
+    : await putAside(options, marker, plan);
+  const { ring } = await options.custody.load();
+  const database = await CredentialDatabase.open(options);
+  try {
+    const leftOut: UnrestorableRecord[] = [];
+    const spool = await database.openImport();
+    try {
+      const records = restorableRecords(parts.open(), options.collections, ring, (record) =>
+        leftOut.push(record),
+      );
+      for await (const { collection, id, record } of records) {
+        await spool.add(collection, id, record);
+      }
+    } catch (error) {
+      await spool.abort();
+      throw error;
+    }
+    const imported = await database.import(spool);
+    await keepAdministrators(database);
+    await checkAll(database);
+    await options.onStep?.('restore-verified');
+    await marker.remove();
+    return { imported, state: database.state, leftOut, archives };
+  } finally {
+    await database.close();
+  }
+}
+
+async function putAside(
+  options: OpenOptions,
+  marker: RecoveryMarker,
+  { digest }: RestorePlan,
+): Promise<readonly string[]> {
+  const earlier = await marker.read();
+  const archives = [...(earlier?.archives ?? [])];
+  const mark = { archives, keyId: null, kind: 'restore-migration-backup' } as const;
+  await archiveDatabase({
+    ...options,
+    onArchived: async (path) => {
+      if (path !== undefined) archives.push(path);
+      await marker.write({ ...mark, restoring: null });
+    },
+  });
+  await options.onStep?.('restore-emptied');
+  await marker.write({ ...mark, restoring: digest });
+  await options.onStep?.('restore-noted');
+  return archives;
+}
+
+async function checkAll(database: CredentialDatabase): Promise<void> {
+  const { isSound, problems } = await database.verify();
+  if (isSound) return;
+  const [first] = problems;
+  const where = first === undefined ? '' : `, first of ${first.collection} ${first.id}`;
+  throw new OperationRefusedError(
+    `what was put back does not verify${where}: run the command again`,
+  );
+}
