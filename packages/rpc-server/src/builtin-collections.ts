@@ -63,6 +63,8 @@ export const BUILTIN_COLLECTIONS = {
       groups: JSON_VALUE,
       preferences: JSON_VALUE,
       sessionGeneration: STRING,
+      otpLastStep: NUMBER,
+      signInAddresses: JSON_VALUE,
     },
     indexes: {
       email: unique('email'),
@@ -80,6 +82,7 @@ export const BUILTIN_COLLECTIONS = {
       description: STRING,
       clientId: STRING,
       lastUses: JSON_VALUE,
+      sessionGenerations: JSON_VALUE,
     },
     indexes: {
       hash: { kind: 'unique', fields: ['hash'], normalisation: 'none' },

@@ -195,7 +195,30 @@ export const LIMITS = {
     unit: 'ms',
     min: 0,
     max: HOUR_MS,
-    description: 'time between a failed password sign-in and the next of the same name',
+    description:
+      'time between a failed password sign-in and the next of the same name from the same address',
+  },
+  throttledWaitMs: {
+    default: 10 * SECOND_MS,
+    unit: 'ms',
+    min: 0,
+    max: MINUTE_MS,
+    description: 'a sign-in that comes too early waits for its turn, not longer than',
+  },
+  guessesPerName: {
+    default: 20,
+    unit: 'count',
+    min: 1,
+    max: 100_000,
+    description:
+      'failed sign-ins of one name, from all addresses that never signed in with it, before they are slowed',
+  },
+  guessIntervalMs: {
+    default: 10 * SECOND_MS,
+    unit: 'ms',
+    min: 10,
+    max: HOUR_MS,
+    description: 'after `guessesPerName`, one more is checked each',
   },
   passwordChecksAtOnce: {
     default: 2,
@@ -209,7 +232,8 @@ export const LIMITS = {
     unit: 'count',
     min: 0,
     max: 10_000,
-    description: 'password checks that wait; more are refused with code 28',
+    description:
+      'password checks that wait, in fair shares by address; more are refused with code 28',
   },
   passwordMemoryKiB: {
     default: 19 * KIB,

@@ -35,8 +35,8 @@ export const ERROR_CODES = {
   },
   INTERNAL: {
     code: -32000,
-    when: 'anything unexpected, a throttled sign-in, an empty password; administrators see the real message',
-    advice: 'look at the log of the server; after a failed sign-in wait two seconds',
+    when: 'anything unexpected; administrators see the real message',
+    advice: 'look at the log of the server',
   },
   DEGRADED: {
     code: -32001,
@@ -57,6 +57,12 @@ export const ERROR_CODES = {
     code: -32004,
     when: 'the answer would be larger than clients accept',
     advice: 'ask for less with `limit` and `after`, or use `ndjson` where the method has it',
+  },
+  TOO_MANY_SIGN_INS: {
+    code: -32005,
+    when: 'after wrong passwords for that name it is too early to check another one, and its turn would take too long to come',
+    advice:
+      'wait some seconds; under an attack sign in from an address that did before, or with a token',
   },
   NOT_IMPLEMENTED: {
     code: 0,

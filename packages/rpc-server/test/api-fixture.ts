@@ -69,8 +69,14 @@ export class ApiFixture {
   /** Added to the clock of the server. */
   readonly clock: { aheadMs: number };
   readonly #clients: RpcClient[] = [];
+  readonly #options: FixtureOptions;
+  readonly #others: ApiFixture[] = [];
 
-  private constructor(fields: Pick<ApiFixture, 'api' | 'url' | 'store' | 'logger' | 'clock'>) {
+  private constructor(
+    fields: Pick<ApiFixture, 'api' | 'url' | 'store' | 'logger' | 'clock'>,
+    options: FixtureOptions,
+  ) {
+    this.#options = options;
     this.api = fields.api;
     this.url = fields.url;
     this.store = fields.store;
@@ -107,7 +113,26 @@ export class ApiFixture {
     });
     served = api;
     const url = await api.listen();
-    return new ApiFixture({ api, url, store, logger, clock });
+    return new ApiFixture({ api, url, store, logger, clock }, options);
+  }
+
+  /** Another server on the same Redis. */
+  async another(): Promise<ApiFixture> {
+    const { store, clock } = this;
+    const logger = new RecordingLogger();
+    const api = createApi({
+      listen: { host: '127.0.0.1', port: 0 },
+      limits: { ...FAST, ...this.#options.limits },
+      collections: BUILTIN_COLLECTIONS,
+      logger,
+      version: '1.2.3',
+      now: () => Date.now() + clock.aheadMs,
+    });
+    api.setState({ mode: 'serving', database: await store.openAnother(), backup: NO_BACKUP });
+    const url = await api.listen();
+    const other = new ApiFixture({ api, url, store, logger, clock }, this.#options);
+    this.#others.push(other);
+    return other;
   }
 
   /** A connection that nobody has signed in on. */
@@ -133,6 +158,7 @@ export class ApiFixture {
   }
 
   async stop(): Promise<void> {
+    for (const other of this.#others) await other.api.close();
     await this.api.close();
     await this.store.stop();
   }

@@ -7,6 +7,8 @@ import { TemporaryFolder } from '../../../test/harness/temporary-folder.js';
 export interface TestDatabase {
   readonly database: CredentialDatabase;
   readonly redis: RedisServer;
+  /** The same database, opened by another server. */
+  openAnother(): Promise<CredentialDatabase>;
   /** Every key and value in Redis, as text. */
   everythingStored(): Promise<string>;
   stop(): Promise<void>;
@@ -18,18 +20,30 @@ export async function openTestDatabase(
 ): Promise<TestDatabase> {
   // Keys are deleted only when Redis has what replaces them on disk.
   const redis = await RedisServer.start({ appendonly: true });
-  const folder = new TemporaryFolder('vault-api');
-  const database = await CredentialDatabase.open({
-    redis: { socketPath: redis.socketPath ?? '' },
-    collections,
-    custody: staticCustody(),
-    dataDir: folder.path,
-    encrypt: true,
-    ...(onProgress === undefined ? {} : { onProgress }),
-  });
+  const custody = staticCustody();
+  const folders: TemporaryFolder[] = [];
+  const others: CredentialDatabase[] = [];
+  const open = (more: { readonly onProgress?: (progress: Progress) => void } = {}) => {
+    const folder = new TemporaryFolder('vault-api');
+    folders.push(folder);
+    return CredentialDatabase.open({
+      redis: { socketPath: redis.socketPath ?? '' },
+      collections,
+      custody,
+      dataDir: folder.path,
+      encrypt: true,
+      ...more,
+    });
+  };
+  const database = await open(onProgress === undefined ? {} : { onProgress });
   return {
     database,
     redis,
+    openAnother: async () => {
+      const other = await open();
+      others.push(other);
+      return other;
+    },
     everythingStored: async () => {
       const client = redis.client();
       const keys = await client.keys('*');
@@ -37,9 +51,9 @@ export async function openTestDatabase(
       return [...keys, ...dumps.map((dump) => dump?.toString('latin1') ?? '')].join('\n');
     },
     stop: async () => {
-      await database.close();
+      for (const each of [...others, database]) await each.close();
       await redis.stop();
-      await folder.stop();
+      for (const folder of folders) await folder.stop();
     },
   };
 }

@@ -63,6 +63,7 @@ export const SERVER_ERRORS = {
       'the server runs in recovery mode: `vault-cli --user recovery system.importConfig passphrase= @=<file>`',
   },
   RESULT_TOO_LARGE: { code: -32004, exit: 'REFUSED', advice: 'ask for less: limit=json:100' },
+  TOO_MANY_SIGN_INS: { code: -32005, exit: 'SIGN_IN', advice: 'wait some seconds, then try again' },
   NOT_IMPLEMENTED: { code: 0, exit: 'REFUSED' },
   NO_SUCH_OBJECT: { code: 1, exit: 'NOT_FOUND' },
   UNAUTHORIZED: { code: 2, exit: 'PERMISSION' },

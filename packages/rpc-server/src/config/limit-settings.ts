@@ -1,24 +1,31 @@
 /**
- * The `[limits]` section, and the three limits that stand in `[authentication]`, made from the
+ * The `[limits]` section, and the limits that stand in `[authentication]`, made from the
  * table of limits that the faces of the server keep. A limit in milliseconds is written as a
  * duration, so `transferLifetimeMs` is the setting `limits.transferLifetime`.
  */
 import { LIMITS } from '../limits.js';
 import type { LimitName, Limits } from '../limits.js';
 
-/** Limits that operators know from Xen Orchestra's `[authentication]`. */
-type AuthenticationLimit = 'throttlingDelay' | 'defaultTokenValidity' | 'maxTokenValidity';
+/** Limits that operators know from Xen Orchestra's `[authentication]`, and what belongs with them. */
+type AuthenticationLimit =
+  | 'throttlingDelay'
+  | 'throttledWait'
+  | 'guessesPerName'
+  | 'guessInterval'
+  | 'defaultTokenValidity'
+  | 'maxTokenValidity';
 const AUTHENTICATION_LIMITS: ReadonlySet<string> = new Set<AuthenticationLimit>([
   'throttlingDelay',
+  'throttledWait',
+  'guessesPerName',
+  'guessInterval',
   'defaultTokenValidity',
   'maxTokenValidity',
 ]);
 
-type LimitPath<Name extends LimitName> = Name extends `${infer Stem}Ms`
-  ? Stem extends AuthenticationLimit
-    ? `authentication.${Stem}`
-    : `limits.${Stem}`
-  : `limits.${Name}`;
+type Stem<Name extends LimitName> = Name extends `${infer Duration}Ms` ? Duration : Name;
+type LimitPath<Name extends LimitName> =
+  Stem<Name> extends AuthenticationLimit ? `authentication.${Stem<Name>}` : `limits.${Stem<Name>}`;
 
 type LimitSettings = {
   readonly [Name in LimitName as LimitPath<Name>]: {

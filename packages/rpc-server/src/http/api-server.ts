@@ -165,6 +165,7 @@ export function createApi(options: ApiOptions): Api {
     now,
     rights: () => serving?.rights,
     onRefusal: (limit) => metrics.refusal(limit),
+    onClosed: (session) => serving?.services.authenticator.leave(session),
   });
   const httpConnections = new HttpConnections({
     addresses,
@@ -276,6 +277,8 @@ export function createApi(options: ApiOptions): Api {
       return `${options.tls === undefined ? 'http' : 'https'}://${host}:${port}`;
     },
     close: async () => {
+      // Who waits for a turn to sign in would hold it up.
+      serving?.services.authenticator.stop();
       await sockets.close();
       serving?.stop();
       await closeLocal();

@@ -1,7 +1,7 @@
 /**
  * Key management over HTTP, with the paths, statuses and bodies of Atlassian Crowd: rotate, list and
- * delete inactive keys. 401 for whoever is no administrator, 406 where conditions are not met, 503
- * while nothing is served, 500 for anything unexpected.
+ * delete inactive keys. 401 for whoever is no administrator, 406 where conditions are not met, 429
+ * after too many wrong passwords, 503 while nothing is served, 500 for anything unexpected.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { StoreLogger } from '@vault/redis-store';
@@ -9,7 +9,6 @@ import type { ClientAddresses } from '../admission/client-address.js';
 import type { ErrorName } from '../protocol.js';
 import type { Services } from '../rpc/call-context.js';
 import { apiErrorOf } from '../rpc/error-answer.js';
-import { SignInRefusedError } from '../session/authenticator.js';
 import { hasPermission } from '../session/session.js';
 import type { Identity } from '../session/session.js';
 import { headerCredentials } from './credentials.js';
@@ -65,27 +64,30 @@ export const KEY_ROUTES: readonly KeyRoute[] = [
 /** @returns `undefined` when there are no credentials, or not an administrator's */
 async function administratorOf(
   services: Services,
-  { headers }: FastifyRequest,
+  { headers, raw }: FastifyRequest,
   address: string,
 ): Promise<Identity | undefined> {
   const credentials = headerCredentials(headers);
   if (credentials === undefined) return undefined;
   const { authenticator } = services;
+  const leave = (): void => authenticator.leave(raw.socket);
+  raw.socket.once('close', leave);
   try {
     const identity = await (credentials.kind === 'token'
       ? authenticator.byToken(credentials.token, address)
-      : authenticator.byPassword(credentials, address));
+      : authenticator.byPassword(credentials, { address, connection: raw.socket }));
     return hasPermission(identity, 'admin') ? identity : undefined;
   } catch (error) {
-    const isInvalid = apiErrorOf(error)?.code === 'INVALID_CREDENTIALS';
-    if (isInvalid || error instanceof SignInRefusedError) return undefined;
+    if (apiErrorOf(error)?.code === 'INVALID_CREDENTIALS') return undefined;
     throw error;
+  } finally {
+    raw.socket.off('close', leave);
   }
 }
 
 /** Status and message of a refusal. */
 interface Refusal {
-  readonly status: 401 | 406 | 500 | 503;
+  readonly status: 401 | 406 | 429 | 500 | 503;
   readonly message: string;
 }
 
@@ -105,6 +107,7 @@ function refusalFrom(error: unknown): Refusal | undefined {
       message: known.cause instanceof Error ? known.cause.message : known.message,
     };
   }
+  if (known?.code === 'TOO_MANY_SIGN_INS') return { status: 429, message: known.message };
   if (known !== undefined && NOT_SERVED.has(known.code)) {
     return { status: 503, message: known.message };
   }

@@ -32,8 +32,9 @@ const SCHEMAS = {
 } satisfies Readonly<Record<string, Schema>>;
 
 const FAILURES = {
-  401: 'The credentials are missing, wrong or throttled, or not those of an administrator.',
+  401: 'The credentials are missing or wrong, or not those of an administrator.',
   406: 'Conditions are not met, and nothing was changed: the message says which.',
+  429: 'After wrong passwords for that name it is too early for another one: wait some seconds.',
   500: 'Anything unexpected: the log of the server says what.',
   503: 'The server is starting, migrating or degraded, or Redis is away.',
 } as const;
@@ -52,7 +53,7 @@ const ROTATION = {
     'Makes a new key and encrypts every record anew under it, while the server serves; the old key is inactive then.',
   result: 'Rotation',
   success: 'The key was rotated.',
-  failures: [401, 406, 500, 503],
+  failures: [401, 406, 429, 500, 503],
 } as const;
 
 /** By method and path of {@link KEY_ROUTES}. */
@@ -64,7 +65,7 @@ const OPERATIONS: Readonly<Record<string, OperationRow>> = {
     summary: 'Lists the keys that nothing is encrypted under any more.',
     result: 'InactiveKeys',
     success: 'Their ids.',
-    failures: [401, 500, 503],
+    failures: [401, 429, 500, 503],
   },
   'DELETE /rest/secrets/1.0/keys/inactive': {
     operationId: 'deleteInactiveKeys',
@@ -72,7 +73,7 @@ const OPERATIONS: Readonly<Record<string, OperationRow>> = {
       'Deletes the inactive keys for ever, once it is proven that no record and no kept backup needs one.',
     result: 'DeletedKeys',
     success: 'The ids of those that were deleted.',
-    failures: [401, 406, 500, 503],
+    failures: [401, 406, 429, 500, 503],
   },
 };
 

@@ -13,7 +13,7 @@ import { Passwords } from '../session/passwords.js';
 import { RightsWatch } from '../session/rights-watch.js';
 import { hasPermission } from '../session/session.js';
 import type { Session } from '../session/session.js';
-import { SignInThrottle } from '../session/sign-in-throttle.js';
+import { throttleOf } from '../session/sign-in-throttle.js';
 import { Tokens } from '../session/tokens.js';
 import { Users } from '../session/users.js';
 import { Transfers } from './transfers.js';
@@ -53,9 +53,16 @@ export class Serving {
     const passwords = passwordsOf(limits);
     const users = new Users(database.collection('user'), passwords);
     const tokens = new Tokens(database.collection('token'), limits.tokensPerUser, now);
-    const throttle = new SignInThrottle({ delayMs: limits.throttlingDelayMs, now });
     const audit = new AuditLog(logger);
-    const authenticator = new Authenticator({ users, tokens, passwords, throttle, audit, now });
+    const authenticator = new Authenticator({
+      users,
+      tokens,
+      passwords,
+      throttle: throttleOf(limits, now),
+      ownThrottle: throttleOf(limits, now),
+      audit,
+      now,
+    });
     const transfers = new Transfers({
       limits,
       onUnexpected: (error) => logger.error('transfer failed', { cause: error }),
@@ -98,6 +105,7 @@ export class Serving {
 
   stop(): void {
     this.rights.stop();
+    this.services.authenticator.stop();
     this.services.transfers.clear();
   }
 }

@@ -28,6 +28,8 @@ export interface SocketEndpointOptions {
   readonly rights: () => RightsWatch | undefined;
   /** Told of each socket that a limit kept out or ended. */
   readonly onRefusal: (limit: LimitName) => void;
+  /** Told of a session whose connection is closed. */
+  readonly onClosed: (session: Session) => void;
 }
 
 const REASONS = {
@@ -209,6 +211,7 @@ export class SocketEndpoint {
     socket.once('close', () => {
       this.connections.delete(connection);
       rights()?.delete(connection.session);
+      this.#options.onClosed(connection.session);
     });
   }
 

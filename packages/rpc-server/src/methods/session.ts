@@ -4,6 +4,7 @@ import type { CallContext } from '../rpc/call-context.js';
 import { method } from '../rpc/method.js';
 import type { Method } from '../rpc/method.js';
 import { publicUser } from '../session/session.js';
+import type { Origin } from '../session/authenticator.js';
 import type { Identity } from '../session/session.js';
 
 // An empty token or password gets the answer of a failed sign-in, not of a missing parameter.
@@ -16,6 +17,10 @@ const OTP = {
   optional: true,
   description: 'one-time password, where the user has a secret for it',
 } as const;
+
+function originOf({ session, address }: CallContext): Origin {
+  return { address, connection: session };
+}
 
 function signedIn({ session, services }: CallContext, identity: Identity) {
   session.signIn(identity, services.now());
@@ -46,7 +51,7 @@ export const SESSION_METHODS: readonly Method[] = [
       const name = email ?? username;
       if (name === undefined || password === undefined) throw invalidCredentials();
       const credentials = { email: name, password, otp };
-      return signedIn(context, await authenticator.byPassword(credentials, context.address));
+      return signedIn(context, await authenticator.byPassword(credentials, originOf(context)));
     },
   }),
   method({
@@ -59,7 +64,7 @@ export const SESSION_METHODS: readonly Method[] = [
     async handler({ email, password, otp }, context) {
       const credentials = { email, password, otp };
       const { authenticator } = context.services;
-      return signedIn(context, await authenticator.byPassword(credentials, context.address));
+      return signedIn(context, await authenticator.byPassword(credentials, originOf(context)));
     },
   }),
   method({

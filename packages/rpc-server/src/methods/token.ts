@@ -89,7 +89,7 @@ export const TOKEN_METHODS: readonly Method[] = [
   method({
     name: 'token.create',
     description:
-      'creates a bearer token for the signed-in user; a second one for the same client replaces the first',
+      'creates a bearer token for the signed-in user; those that a client has stay valid',
     params: {
       client: {
         type: 'object',
@@ -107,11 +107,16 @@ export const TOKEN_METHODS: readonly Method[] = [
     permission: 'none',
     result: 'the bearer token: shown once, stored nowhere',
     async handler({ client, description, expiresIn }, { services, identity, address }) {
-      const { userId } = identity();
+      const { userId, sessionGeneration } = identity();
       const clientId = typeof client?.['id'] === 'string' ? client['id'] : undefined;
       const wanted = expiresIn as string | number | undefined;
-      const token = { userId, validityMs: validityMs(wanted, services), description, clientId };
-      const bearer = await services.tokens.create(token);
+      const bearer = await services.tokens.create({
+        userId,
+        sessionGeneration,
+        validityMs: validityMs(wanted, services),
+        description,
+        clientId,
+      });
       services.audit.record({ action: 'token.create', userId, address });
       return bearer;
     },

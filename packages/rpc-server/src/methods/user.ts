@@ -4,6 +4,7 @@ import { forbiddenOperation, invalidCredentials, invalidParameter } from '../rpc
 import type { CallContext } from '../rpc/call-context.js';
 import { method } from '../rpc/method.js';
 import type { Method } from '../rpc/method.js';
+import { changeSecrets } from '../session/change-secrets.js';
 import { decodeBase32 } from '../session/one-time-password.js';
 import { tokenInfo } from '../session/tokens.js';
 import type { User, UserChanges } from '../session/users.js';
@@ -51,6 +52,15 @@ async function changed(context: CallContext, action: string, id: string): Promis
   await services.recheckRights();
 }
 
+/** @throws {ApiError} INVALID_CREDENTIALS when it is not the caller's */
+async function confirmOwnPassword(context: CallContext, password: string): Promise<void> {
+  const { services, session, address } = context;
+  const origin = { address, connection: session };
+  const caller = context.identity();
+  if (await services.authenticator.isOwnPassword(caller, password, origin)) return;
+  throw invalidCredentials();
+}
+
 export const USER_METHODS: readonly Method[] = [
   method({
     name: 'user.create',
@@ -74,9 +84,9 @@ export const USER_METHODS: readonly Method[] = [
   method({
     name: 'user.set',
     description:
-      'changes a user: administrators everything, others only their own preferences and one-time password secret',
+      'changes a user: administrators everything, others only their own preferences and one-time password secret; another password or secret ends every other session and token of the user',
     params: {
-      id: { ...ID, optional: true, description: 'default: the signed-in user' },
+      id: ID,
       email: { ...EMAIL, optional: true },
       password: { ...PASSWORD, optional: true },
       permission: PERMISSION,
@@ -88,14 +98,18 @@ export const USER_METHODS: readonly Method[] = [
         optional: true,
         description: 'base32; null switches one-time passwords off',
       },
+      currentPassword: {
+        type: 'string',
+        optional: true,
+        description: 'needed to change the own password or one-time password secret',
+      },
     },
     permission: 'none',
     result: 'true',
-    async handler({ id, otpSecret, ...rest }, context) {
+    async handler({ id, otpSecret, currentPassword, ...rest }, context) {
       const caller = context.identity();
-      const target = id ?? caller.userId;
-      const needsAdministrator =
-        target !== caller.userId || Object.keys(rest).some((name) => name !== 'preferences');
+      const isOwn = id === caller.userId;
+      const needsAdministrator = !isOwn || Object.keys(rest).some((name) => name !== 'preferences');
       if (needsAdministrator && caller.permission !== 'admin') {
         throw forbiddenOperation('user.set', 'only an administrator changes that');
       }
@@ -105,24 +119,33 @@ export const USER_METHODS: readonly Method[] = [
       }
       const otp = otpSecret === undefined ? {} : { otpSecret: secret ?? null };
       const changes: UserChanges = { ...rest, ...otp };
-      await context.services.users.set(target, changes);
-      await changed(context, 'user.set', target);
+      if (rest.password === undefined && otpSecret === undefined) {
+        await context.services.users.set(id, changes);
+      } else {
+        if (isOwn && currentPassword === undefined) {
+          throw invalidParameter(
+            'currentPassword',
+            'is needed to change the own password or one-time password secret',
+          );
+        }
+        if (isOwn) await confirmOwnPassword(context, currentPassword ?? '');
+        await changeSecrets(context, id, changes);
+      }
+      await changed(context, 'user.set', id);
     },
   }),
   method({
     name: 'user.changePassword',
-    description: 'changes the own password; tokens stay valid',
+    description:
+      'changes the own password; every other session and token of the user ends, the calling one lives on',
     params: { oldPassword: { type: 'string' }, newPassword: PASSWORD },
     permission: 'none',
     notInBatch: true,
     result: 'true',
     async handler({ oldPassword, newPassword }, context) {
-      const { services, address } = context;
       const caller = context.identity();
-      if (!(await services.authenticator.isOwnPassword(caller, oldPassword, address))) {
-        throw invalidCredentials();
-      }
-      await services.users.set(caller.userId, { password: newPassword });
+      await confirmOwnPassword(context, oldPassword);
+      await changeSecrets(context, caller.userId, { password: newPassword });
       await changed(context, 'user.changePassword', caller.userId);
     },
   }),

@@ -14,10 +14,11 @@ import type { JsonObject } from '../protocol.js';
 import { forbiddenOperation, invalidCredentials, unauthorized } from '../rpc/api-error.js';
 import type { RecoveryCaller, RecoveryFace } from '../rpc/recovery-face.js';
 import { AuditLog } from '../session/audit-log.js';
-import { SignInRefusedError } from '../session/authenticator.js';
+import { tooManySignIns } from '../session/authenticator.js';
 import { publicUser } from '../session/session.js';
 import type { Identity } from '../session/session.js';
-import { SignInThrottle } from '../session/sign-in-throttle.js';
+import { throttleOf } from '../session/sign-in-throttle.js';
+import type { SignInThrottle } from '../session/sign-in-throttle.js';
 import type { RecoveryPassword } from './recovery-password.js';
 
 /** The one user of recovery mode; no user of the database may have that name (`session/users.ts`). */
@@ -49,7 +50,7 @@ const IDENTITY: Identity = {
   tokenId: undefined,
   tokenHash: undefined,
   expiresAtMs: undefined,
-  sessionGeneration: undefined,
+  sessionGeneration: '',
 };
 
 type RecoveryMethod = (params: JsonObject, caller: RecoveryCaller) => Promise<object> | object;
@@ -66,7 +67,7 @@ export class RecoveryDesk implements RecoveryFace {
     const { limits, logger, now = Date.now } = options;
     this.#options = options;
     this.#now = now;
-    this.#throttle = new SignInThrottle({ delayMs: limits.throttlingDelayMs, now });
+    this.#throttle = throttleOf(limits, now);
     this.#audit = new AuditLog(logger);
     this.transfers = new Transfers({
       limits,
@@ -106,9 +107,10 @@ export class RecoveryDesk implements RecoveryFace {
     }
     const name = email ?? username;
     if (typeof name !== 'string' || typeof password !== 'string') throw invalidCredentials();
-    if (password === '') throw new SignInRefusedError('empty password');
-    const settle = await this.#throttle.reserve(name);
-    if (settle === undefined) throw new SignInRefusedError('too fast authentication tries');
+    // One name, one password, this machine alone: who calls is known.
+    const attempt = { name, address, connection: session, isKnown: true };
+    const settle = await this.#throttle.reserve(attempt);
+    if (settle === undefined) throw tooManySignIns();
     const isRight = this.#options.password.isRight(password) && isRecoveryUser(name);
     settle(isRight ? 'right' : 'wrong');
     const action = isRight ? 'sign-in to recovery' : 'sign-in to recovery refused';

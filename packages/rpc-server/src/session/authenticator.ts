@@ -1,20 +1,20 @@
 /** From what somebody sent to who it is, and from who it was to who it still is. */
-import { invalidCredentials } from '../rpc/api-error.js';
+import { addressKey } from '../admission/client-address.js';
+import { ApiError, invalidCredentials } from '../rpc/api-error.js';
 import type { AuditLog } from './audit-log.js';
 import { decodeBase32, matchingStep } from './one-time-password.js';
 import type { Passwords } from './passwords.js';
 import type { Identity } from './session.js';
-import type { AttemptOutcome, SignInThrottle } from './sign-in-throttle.js';
+import type { AttemptOutcome, Settle, SignInThrottle } from './sign-in-throttle.js';
 import type { Token, Tokens } from './tokens.js';
-import type { User, Users } from './users.js';
+import type { SignInTrace, User, Users } from './users.js';
 
-/** Told to nobody but administrators: to others it is an unknown error, as in Xen Orchestra. */
-export class SignInRefusedError extends Error {
-  readonly code = 'SIGN_IN_REFUSED';
-  constructor(message: 'too fast authentication tries' | 'empty password') {
-    super(message);
-    this.name = 'SignInRefusedError';
-  }
+/** Nobody was wrong: the answer says only that it is too early. */
+export function tooManySignIns(): ApiError {
+  return new ApiError(
+    'TOO_MANY_SIGN_INS',
+    'too many wrong passwords for that name: wait some seconds and try again',
+  );
 }
 
 export interface PasswordCredentials {
@@ -24,14 +24,27 @@ export interface PasswordCredentials {
   readonly otp?: string | undefined;
 }
 
+/** Where a sign-in comes from. */
+export interface Origin {
+  /** See `Client`; an IPv6 address counts by its /64. */
+  readonly address: string;
+  /** What it came over, so that the connections of one address take turns. */
+  readonly connection: object;
+}
+
 export interface AuthenticatorOptions {
   readonly users: Users;
   readonly tokens: Tokens;
   readonly passwords: Passwords;
   readonly throttle: SignInThrottle;
+  /** Of checks of the own password by who is signed in: strangers cannot use it up. */
+  readonly ownThrottle: SignInThrottle;
   readonly audit: AuditLog;
   readonly now: () => number;
 }
+
+/** What a right password leaves to be written. */
+type Trace = Omit<SignInTrace, 'address' | 'nowMs'>;
 
 function identityOf(user: User, token?: Token): Identity {
   const { id: userId, email, permission, mayReveal, groups, preferences, sessionGeneration } = user;
@@ -42,7 +55,7 @@ function identityOf(user: User, token?: Token): Identity {
 
 /** Tells the throttle how a check ends. One that rejects compared nothing, or a right password: no guess is gained. */
 async function settled(
-  settle: (outcome: AttemptOutcome) => void,
+  settle: Settle,
   check: Promise<User | undefined>,
 ): Promise<User | undefined> {
   let outcome: AttemptOutcome = 'unchecked';
@@ -57,19 +70,21 @@ async function settled(
 
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
-  /** Latest time step whose code was used, by user: a code that was overheard opens nothing. */
-  readonly #usedSteps = new Map<string, number>();
 
   constructor(options: AuthenticatorOptions) {
     this.#options = options;
   }
 
-  /** @throws {ApiError} INVALID_CREDENTIALS when the token is unknown, expired, or its user is gone */
+  /**
+   * @throws {ApiError} INVALID_CREDENTIALS when the token is unknown or expired, its user is gone, or
+   * has another password since
+   */
   async byToken(bearer: string, address: string): Promise<Identity> {
     const { tokens, users, audit } = this.#options;
     const token = await tokens.byBearer(bearer);
-    const user = token === undefined ? undefined : await users.byId(token.userId);
-    if (token === undefined || user === undefined) {
+    const [user] = token === undefined ? [] : await users.byIds([token.userId]);
+    const isLive = user !== undefined && token?.sessionGenerations.includes(user.sessionGeneration);
+    if (token === undefined || user === undefined || isLive !== true) {
       audit.record({ action: 'sign-in by token refused', address });
       throw invalidCredentials();
     }
@@ -77,19 +92,19 @@ export class Authenticator {
     return identityOf(user, token);
   }
 
-  /**
-   * @throws {ApiError} INVALID_CREDENTIALS for a wrong name, password or one-time password
-   * @throws {SignInRefusedError} for an empty password, and too soon after a failure of that name
-   */
-  async byPassword(credentials: PasswordCredentials, address: string): Promise<Identity> {
-    const { throttle, audit } = this.#options;
-    if (credentials.password === '') throw new SignInRefusedError('empty password');
-    const settle = await throttle.reserve(credentials.email);
-    if (settle === undefined) {
-      audit.record({ action: 'sign-in throttled', address });
-      throw new SignInRefusedError('too fast authentication tries');
-    }
-    const user = await settled(settle, this.#rightUser(credentials));
+  /** @throws {ApiError} INVALID_CREDENTIALS for a wrong name, password or one-time password; TOO_MANY_SIGN_INS */
+  async byPassword(credentials: PasswordCredentials, origin: Origin): Promise<Identity> {
+    const { users, throttle, audit } = this.#options;
+    const { address, connection } = origin;
+    const { email, password } = credentials;
+    // Nobody has an empty password: it is no guess.
+    if (password === '') throw invalidCredentials();
+    if (throttle.isWaiting(connection)) throw this.#throttled(address);
+    const key = addressKey(address);
+    const isKnown = this.#isKnown(await users.byEmail(email), key);
+    const settle = await throttle.reserve({ name: email, address: key, connection, isKnown });
+    if (settle === undefined) throw this.#throttled(address);
+    const user = await settled(settle, this.#rightUser(credentials, key));
     if (user === undefined) {
       audit.record({ action: 'sign-in by password refused', address });
       throw invalidCredentials();
@@ -98,14 +113,21 @@ export class Authenticator {
     return identityOf(user);
   }
 
-  /** Whether a signed-in user's own password is right, under the same throttle. */
-  async isOwnPassword(identity: Identity, password: string, address: string): Promise<boolean> {
-    const { throttle, users, passwords, audit } = this.#options;
-    const settle = await throttle.reserve(identity.email);
-    if (settle === undefined) throw new SignInRefusedError('too fast authentication tries');
+  /**
+   * Whether a signed-in user's own password is right. Throttled apart from sign-ins: only who is
+   * signed in as the user can use it up.
+   * @throws {ApiError} TOO_MANY_SIGN_INS
+   */
+  async isOwnPassword(identity: Identity, password: string, origin: Origin): Promise<boolean> {
+    const { ownThrottle, users, passwords, audit } = this.#options;
     const { userId } = identity;
+    const { address, connection } = origin;
+    const attempt = { name: userId, address: '', connection, isKnown: true };
+    const settle = await ownThrottle.reserve(attempt);
+    if (settle === undefined) throw this.#throttled(address);
+    const share = { key: `user ${userId}`, isKnown: true };
     const checked = users.byId(userId).then(async (user) => {
-      const isRight = await passwords.isRight(password, user?.passwordHash);
+      const isRight = await passwords.isRight(password, user?.passwordHash, share);
       return isRight ? user : undefined;
     });
     const isRight = (await settled(settle, checked)) !== undefined;
@@ -113,9 +135,21 @@ export class Authenticator {
     return isRight;
   }
 
+  /** A connection was closed: what waits for it is given up. */
+  leave(connection: object): void {
+    this.#options.throttle.leave(connection);
+    this.#options.ownThrottle.leave(connection);
+  }
+
+  /** Refuses all that wait for their turn. */
+  stop(): void {
+    this.#options.throttle.stop();
+    this.#options.ownThrottle.stop();
+  }
+
   /**
    * Reads users and tokens again. Aligned with `identities`; `undefined` for whoever must be signed
-   * out: user gone, token deleted, replaced or expired, password reset.
+   * out: user gone, token deleted, replaced or expired, password or one-time password secret changed.
    */
   async recheck(identities: readonly Identity[]): Promise<(Identity | undefined)[]> {
     const { users, tokens, now } = this.#options;
@@ -127,32 +161,59 @@ export class Authenticator {
     const live = new Map(foundTokens.flatMap((token) => (token ? [[token.id, token]] : [])));
     return identities.map(({ tokenId, tokenHash, sessionGeneration }, at) => {
       const user = foundUsers[at];
-      if (user === undefined || user.sessionGeneration !== sessionGeneration) return undefined;
-      if (tokenId === undefined) return identityOf(user);
+      if (user === undefined) return undefined;
+      if (tokenId === undefined) {
+        return user.sessionGeneration === sessionGeneration ? identityOf(user) : undefined;
+      }
       const token = live.get(tokenId);
       const isSame = token?.userId === user.id && token.hash === tokenHash;
-      const isLive = isSame && token.expiresAtMs > now();
-      return isLive ? identityOf(user, token) : undefined;
+      const isLive = isSame && token.sessionGenerations.includes(user.sessionGeneration);
+      return isLive && token.expiresAtMs > now() ? identityOf(user, token) : undefined;
     });
   }
 
-  async #rightUser({ email, password, otp }: PasswordCredentials): Promise<User | undefined> {
-    const { users, passwords } = this.#options;
-    const user = await users.byEmail(email);
-    const isRight = await passwords.isRight(password, user?.passwordHash);
-    if (!isRight || user?.passwordHash === undefined) return undefined;
-    if (!this.#isOneTimePasswordRight(user, otp)) return undefined;
-    if (passwords.isOutdated(user.passwordHash)) await users.set(user.id, { password });
-    return user;
+  #throttled(address: string): ApiError {
+    this.#options.audit.record({ action: 'sign-in throttled', address });
+    return tooManySignIns();
   }
 
-  #isOneTimePasswordRight({ id, otpSecret }: User, code: string | undefined): boolean {
-    if (otpSecret === undefined) return true;
+  #isKnown(user: User | undefined, address: string): boolean {
+    return user !== undefined && Object.hasOwn(user.signInAddresses, address);
+  }
+
+  async #rightUser(
+    { email, password, otp }: PasswordCredentials,
+    address: string,
+  ): Promise<User | undefined> {
+    const { users, passwords, audit, now } = this.#options;
+    // Read again: an attempt may have waited for its turn.
+    const user = await users.byEmail(email);
+    const share = { key: address, isKnown: this.#isKnown(user, address) };
+    const isRight = await passwords.isRight(password, user?.passwordHash, share);
+    if (!isRight || user?.passwordHash === undefined) return undefined;
+    const otpTrace = this.#otpTrace(user, otp);
+    if (otpTrace === undefined) return undefined;
+    const isOutdated = passwords.isOutdated(user.passwordHash);
+    const trace: Trace = { ...otpTrace, ...(isOutdated ? { rehash: password } : {}) };
+    const isAccepted = await users
+      .acceptSignIn(user, { address, nowMs: now(), ...trace })
+      .catch((error: unknown) => {
+        // A Redis that takes no writes keeps nobody out who must write nothing.
+        if (Object.keys(otpTrace).length > 0) throw error;
+        audit.record({ action: 'address of a sign-in not kept', userId: user.id, address });
+        return true;
+      });
+    return isAccepted ? user : undefined;
+  }
+
+  /** @returns the step to be used up, none where the user has no secret; `undefined` when the code is not right */
+  #otpTrace({ otpSecret, otpLastStep }: User, code: string | undefined): Trace | undefined {
+    if (otpSecret === undefined) return {};
     const secret = decodeBase32(otpSecret);
-    if (secret === undefined || secret.length === 0 || code === undefined) return false;
-    const step = matchingStep(secret, code, this.#options.now());
-    if (step === undefined || step <= (this.#usedSteps.get(id) ?? -1)) return false;
-    this.#usedSteps.set(id, step);
-    return true;
+    if (secret === undefined || secret.length === 0 || code === undefined) return undefined;
+    const otpStep = matchingStep(secret, code, this.#options.now());
+    // Whether another sign-in is using it at this moment is decided when it is written.
+    const isUsed = otpStep !== undefined && otpStep <= (otpLastStep ?? -1);
+    return otpStep === undefined || isUsed ? undefined : { otpStep };
   }
 }

@@ -1,10 +1,12 @@
 /**
  * Argon2id (RFC 9106) with OWASP's parameters: 19 MiB, two passes, one lane. A few checks run at
- * once and a few wait, so that sign-ins cannot take the machine's memory.
+ * once and a few wait, in fair turns, so that sign-ins cannot take the machine's memory.
  */
 import type * as Argon2 from '@node-rs/argon2';
 import { randomBytes } from 'node:crypto';
 import { ApiError, invalidParameter } from '../rpc/api-error.js';
+import { FairQueue } from './fair-queue.js';
+import type { FairQueueOptions, Share } from './fair-queue.js';
 
 /** Loaded at the first password, not at the start. */
 const loadArgon2 = (): Promise<typeof Argon2> => import('@node-rs/argon2');
@@ -17,49 +19,47 @@ const MEMORY_FACTOR_MAX = 4;
 const PASSES_MAX = 16;
 const LANES_MAX = 8;
 
-export interface PasswordOptions {
+export interface PasswordOptions extends FairQueueOptions {
   readonly memoryKiB: number;
-  /** Checks that run at once. */
-  readonly atOnce: number;
-  /** Checks that wait behind them; one more is refused. */
-  readonly waiting: number;
   /** Longest password, in bytes of UTF-8. */
   readonly maxBytes: number;
 }
 
 export class Passwords {
   readonly #options: PasswordOptions;
-  readonly #queue: (() => void)[] = [];
-  #running = 0;
+  readonly #queue: FairQueue;
   #dummyHash: Promise<string> | undefined;
 
   constructor(options: PasswordOptions) {
     this.#options = options;
+    this.#queue = new FairQueue(options);
   }
 
   /**
    * @returns PHC string
    * @throws {ApiError} INVALID_PARAMETERS when it is too long; SERVICE_UNAVAILABLE when too many wait
    */
-  hash(password: string): Promise<string> {
+  hash(password: string, share: Share): Promise<string> {
     const { maxBytes } = this.#options;
     if (Buffer.byteLength(password) > maxBytes) {
       throw invalidParameter('password', `must NOT have more than ${maxBytes} bytes`);
     }
-    return this.#take(() => this.#hashNow(password));
+    return this.#take(share, () => this.#hashNow(password));
   }
 
   /**
-   * Takes the same time whether or not there is a hash: without one, a dummy is checked.
+   * Takes the same time whether or not there is a hash: without one, a dummy is checked. So it does
+   * for a password that is too long: a guess that costs nothing could be made without end.
    * @throws {ApiError} SERVICE_UNAVAILABLE when too many wait
    */
-  async isRight(password: string, stored: string | undefined): Promise<boolean> {
-    if (Buffer.byteLength(password) > this.#options.maxBytes) return false;
-    return this.#take(async () => {
+  async isRight(password: string, stored: string | undefined, share: Share): Promise<boolean> {
+    const isTooLong = Buffer.byteLength(password) > this.#options.maxBytes;
+    const isChecked = !isTooLong && stored !== undefined && this.#isBearable(stored);
+    const against = isChecked ? stored : undefined;
+    return this.#take(share, async () => {
       this.#dummyHash ??= this.#hashNow(randomBytes(32).toString('base64url'));
-      const against = stored !== undefined && this.#isBearable(stored) ? stored : undefined;
       const { verify } = await loadArgon2();
-      const isEqual = await verify(against ?? (await this.#dummyHash), password);
+      const isEqual = await verify(against ?? (await this.#dummyHash), isTooLong ? '' : password);
       return isEqual && against !== undefined;
     });
   }
@@ -91,25 +91,14 @@ export class Passwords {
     return hash(password, { memoryCost: memoryKiB, timeCost: PASSES, parallelism: LANES });
   }
 
-  async #take<T>(work: () => Promise<T>): Promise<T> {
-    const { atOnce, waiting } = this.#options;
-    if (this.#running >= atOnce) {
-      if (this.#queue.length >= waiting) {
-        throw new ApiError('SERVICE_UNAVAILABLE', 'too many sign-ins wait: try again', {
+  #take<T>(share: Share, work: () => Promise<T>): Promise<T> {
+    return this.#queue.run(
+      share,
+      work,
+      () =>
+        new ApiError('SERVICE_UNAVAILABLE', 'too many sign-ins wait: try again', {
           serviceName: 'sign-in',
-        });
-      }
-      // Whoever finishes hands its place over, so #running is not raised here.
-      await new Promise<void>((resolve) => this.#queue.push(resolve));
-    } else {
-      this.#running += 1;
-    }
-    try {
-      return await work();
-    } finally {
-      const next = this.#queue.shift();
-      if (next === undefined) this.#running -= 1;
-      else next();
-    }
+        }),
+    );
   }
 }

@@ -1,5 +1,4 @@
 /** A new password for somebody who lost theirs, given by whoever may open the database itself. */
-import { randomUUID } from 'node:crypto';
 import { generatePassword } from './generated-password.js';
 import type { Tokens } from './tokens.js';
 import type { User, Users } from './users.js';
@@ -14,8 +13,8 @@ export interface PasswordReset {
 }
 
 /**
- * Sets a random password, removes the user's tokens, and ends the sessions that were begun with the
- * old one: each server notices at its next recheck. Interrupted in the middle, it is run again.
+ * Sets a random password, which ends the user's sessions and tokens: each server notices at its next
+ * recheck. The dead tokens are removed. Interrupted in the middle, it is run again.
  * @param name of the user, in whatever case, or its id
  * @param withoutOtp switches one-time passwords off, too
  * @returns `undefined` when there is no such user
@@ -29,10 +28,6 @@ export async function resetPassword(
   const user = (await users.byEmail(name)) ?? (await users.byId(name));
   if (user === undefined) return undefined;
   const password = generatePassword();
-  await users.set(user.id, {
-    password,
-    sessionGeneration: randomUUID(),
-    ...(withoutOtp && { otpSecret: null }),
-  });
+  await users.set(user.id, { password, ...(withoutOtp && { otpSecret: null }) });
   return { user, password, tokens: await tokens.removeOfUser(user.id) };
 }

@@ -93,6 +93,7 @@ export class RightsWatch {
       // Somebody else signed in on it meanwhile: that sign-in was fresher than this read.
       if (session.identity !== identity) continue;
       const next = fresh[at];
+      if (next === undefined && session.isChangingSecrets) continue;
       if (next === undefined) {
         session.signOut();
         onEnd(session);

@@ -13,12 +13,12 @@ export interface Identity {
   readonly preferences: JsonObject;
   /** The token that was used; `undefined` after a sign-in by password. */
   readonly tokenId: string | undefined;
-  /** That of the token then: a new bearer in its record ends what the old one began. */
+  /** That of the token then: what is put in its place does not go on with its session. */
   readonly tokenHash: string | undefined;
   /** When that token expires, ms since the epoch. */
   readonly expiresAtMs: number | undefined;
-  /** That of the user at the sign-in: see `User`. */
-  readonly sessionGeneration: string | undefined;
+  /** That of the user: see `User`. */
+  readonly sessionGeneration: string;
 }
 
 export function hasPermission(identity: Identity, needed: Permission): boolean {
@@ -39,6 +39,8 @@ export function publicUser(identity: Identity): PublicUser {
 export class Session {
   #identity: Identity | undefined;
   #checkedAtMs = 0;
+  /** Set while it changes its own user's password: a recheck in the middle must not end it. */
+  isChangingSecrets = false;
   readonly #onChange: (identity: Identity | undefined) => void;
 
   /** @param onChange told after each sign-in, sign-out and change of rights */

@@ -2,8 +2,8 @@
  * Bearer tokens: 32 random bytes, base64url. The record holds only the SHA-256 of the token, and is
  * found by a blind index over it; the id of the record is a UUID that says nothing.
  *
- * A hash cannot be turned back, so "same client, same token" of Xen Orchestra becomes: same client,
- * new bearer in the same record, and the old bearer dies.
+ * A hash cannot be turned back, so "same client, same token" of Xen Orchestra becomes: same client, one
+ * more token, and those that it has stay valid until they expire or are deleted.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import type { RecordCollection, StoredRecord } from '../rpc/database-port.js';
@@ -20,8 +20,10 @@ const USES_KEPT = 10;
 export interface Token {
   readonly id: string;
   readonly userId: string;
-  /** SHA-256 of the bearer, base64url. A new bearer in the same record has another. */
+  /** SHA-256 of the bearer, base64url. */
   readonly hash: string;
+  /** It works while its user has one of these; two only while its own session changes the user's password. */
+  readonly sessionGenerations: readonly string[];
   readonly createdAtMs: number;
   readonly expiresAtMs: number;
   readonly description: string | undefined;
@@ -31,6 +33,8 @@ export interface Token {
 
 export interface NewToken {
   readonly userId: string;
+  /** That of the session that creates it: what ended that session, ends the token. */
+  readonly sessionGeneration: string;
   readonly validityMs: number;
   readonly description?: string | undefined;
   readonly clientId?: string | undefined;
@@ -50,11 +54,14 @@ function timeOf(value: Json | undefined): number {
 }
 
 function tokenOf({ id, record }: StoredRecord): Token {
-  const { lastUses } = record;
+  const { lastUses, sessionGenerations } = record;
   return {
     id,
     userId: textOf(record['userId']) ?? '',
     hash: textOf(record['hash']) ?? '',
+    sessionGenerations: Array.isArray(sessionGenerations)
+      ? sessionGenerations.filter((generation) => typeof generation === 'string')
+      : [],
     createdAtMs: timeOf(record['createdAtMs']),
     expiresAtMs: timeOf(record['expiresAtMs']),
     description: textOf(record['description']),
@@ -92,29 +99,31 @@ export class Tokens {
    * @returns the bearer token, which is nowhere else
    * @throws {ApiError} FORBIDDEN_OPERATION when the user has too many
    */
-  async create({ userId, validityMs, description, clientId }: NewToken): Promise<string> {
+  async create({
+    userId,
+    sessionGeneration,
+    validityMs,
+    description,
+    clientId,
+  }: NewToken): Promise<string> {
     const bearer = randomBytes(TOKEN_BYTES).toString('base64url');
     const nowMs = this.#now();
-    const record = {
+    const own = await this.ofUser(userId);
+    if (own.length >= this.#perUserMax) {
+      throw forbiddenOperation(
+        'token.create',
+        `a user has at most ${this.#perUserMax} tokens: delete some with token.deleteOwn`,
+      );
+    }
+    await this.#collection.add({
       userId,
       hash: hashOf(bearer),
+      sessionGenerations: [sessionGeneration],
       createdAtMs: nowMs,
       expiresAtMs: nowMs + validityMs,
       ...(description === undefined ? {} : { description }),
       ...(clientId === undefined ? {} : { clientId }),
-    };
-    const own = await this.ofUser(userId);
-    const same =
-      clientId === undefined ? undefined : own.find((token) => token.clientId === clientId);
-    if (same !== undefined) {
-      // `description: undefined` deletes the old one.
-      await this.#collection.set(same.id, { ...record, description, lastUses: undefined });
-      return bearer;
-    }
-    if (own.length >= this.#perUserMax) {
-      throw forbiddenOperation('token.create', `a user has at most ${this.#perUserMax} tokens`);
-    }
-    await this.#collection.add(record);
+    });
     return bearer;
   }
 
@@ -164,11 +173,17 @@ export class Tokens {
     return this.#collection.remove(id);
   }
 
+  /** The token goes on under these: see {@link Token.sessionGenerations}. */
+  async setGenerations(id: string, sessionGenerations: readonly string[]): Promise<void> {
+    await this.#collection.set(id, { sessionGenerations });
+  }
+
   /** @returns how many were removed, expired ones included */
-  async removeOfUser(userId: string): Promise<number> {
+  async removeOfUser(userId: string, exceptId?: string): Promise<number> {
     const tokens = await this.#collection.find({ userId });
-    await Promise.all(tokens.map(({ id }) => this.#collection.remove(id)));
-    return tokens.length;
+    const others = tokens.filter(({ id }) => id !== exceptId);
+    await Promise.all(others.map(({ id }) => this.#collection.remove(id)));
+    return others.length;
   }
 
   /** @returns how many were removed */

@@ -1,13 +1,21 @@
 /** The users of this server: records of the collection `user`, read as what the server needs of them. */
+import { RecordUnreadableError } from '@vault/redis-store';
+import { randomUUID } from 'node:crypto';
 import type { RecordCollection, RecordFields, StoredRecord } from '../rpc/database-port.js';
 import { forbiddenOperation, invalidParameter, noSuchObject } from '../rpc/api-error.js';
 import { recordPages } from '../rpc/record-pages.js';
 import { PERMISSIONS } from '../protocol.js';
 import type { JsonObject, Permission } from '../protocol.js';
+import type { Share } from './fair-queue.js';
 import type { Passwords } from './passwords.js';
 
 /** Recovery mode signs in under this name, so no user may have it. */
 const RESERVED_NAME = 'recovery';
+
+/** Addresses that are remembered as having signed in: a person has a few. */
+const ADDRESSES_KEPT = 32;
+/** One use of an address a day is written: more would make every sign-in a write. */
+const ADDRESS_RESOLUTION_MS = 24 * 3_600_000;
 
 export interface User {
   readonly id: string;
@@ -20,8 +28,25 @@ export interface User {
   readonly passwordHash: string | undefined;
   /** Base32. */
   readonly otpSecret: string | undefined;
-  /** Sessions that were begun under another one are over; `undefined` until the first reset of the password. */
-  readonly sessionGeneration: string | undefined;
+  /** Time step of the one-time password that was used last: a code that was overheard opens nothing, on any server. */
+  readonly otpLastStep: number | undefined;
+  /**
+   * Sessions and tokens that were begun under another one are over: it changes with password and
+   * one-time password secret. Empty until the first change.
+   */
+  readonly sessionGeneration: string;
+  /** Addresses that signed in by password since it was set, and when, ms since the epoch. */
+  readonly signInAddresses: Readonly<Record<string, number>>;
+}
+
+/** What a sign-in by password leaves in the record. */
+export interface SignInTrace {
+  readonly address: string;
+  readonly nowMs: number;
+  /** Step of the one-time password, where there was one. */
+  readonly otpStep?: number;
+  /** Right password, where its hash was made with other parameters than today's. */
+  readonly rehash?: string;
 }
 
 export interface UserChanges {
@@ -33,7 +58,15 @@ export interface UserChanges {
   readonly preferences?: JsonObject;
   /** Base32; `null` switches one-time passwords off. */
   readonly otpSecret?: string | null;
-  readonly sessionGeneration?: string;
+}
+
+/** Who changes password or one-time password secret, where it is the user. */
+export interface OwnChange {
+  /** The generation that their session goes on under. */
+  readonly sessionGeneration: string;
+  /** Stays known. */
+  readonly address: string;
+  readonly nowMs: number;
 }
 
 function isPermission(value: unknown): value is Permission {
@@ -46,9 +79,16 @@ function isObject(value: unknown): value is JsonObject {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
+function timesOf(value: unknown): Record<string, number> {
+  const times = Object.entries(isObject(value) ? value : {});
+  return Object.fromEntries(
+    times.filter((entry): entry is [string, number] => typeof entry[1] === 'number'),
+  );
+}
+
 /** Believes nothing of the record but its types: what does not fit gives the least right. */
 export function userOf({ id, record }: StoredRecord): User {
-  const { permission, groups, preferences } = record;
+  const { permission, groups, preferences, otpLastStep } = record;
   return {
     id,
     email: textOf(record['email']) ?? '',
@@ -58,7 +98,9 @@ export function userOf({ id, record }: StoredRecord): User {
     preferences: isObject(preferences) ? preferences : {},
     passwordHash: textOf(record['pwHash']),
     otpSecret: textOf(record['otpSecret']),
-    sessionGeneration: textOf(record['sessionGeneration']),
+    otpLastStep: typeof otpLastStep === 'number' ? otpLastStep : undefined,
+    sessionGeneration: textOf(record['sessionGeneration']) ?? '',
+    signInAddresses: timesOf(record['signInAddresses']),
   };
 }
 
@@ -102,44 +144,106 @@ export class Users {
 
   /** @returns id of the new user */
   async create(user: UserChanges & { readonly email: string }): Promise<string> {
-    return this.#collection.add(await this.#fields({ permission: 'none', ...user }));
+    const share = { key: 'new users', isKnown: true };
+    return this.#collection.add(await this.#fields({ permission: 'none', ...user }, share));
   }
 
-  /** @throws {ApiError} NO_SUCH_OBJECT; FORBIDDEN_OPERATION when no administrator would be left */
-  set(id: string, changes: UserChanges): Promise<void> {
+  /**
+   * A new password or one-time password secret ends all sessions and tokens of the user.
+   * @param own where the user changes them: that session goes on
+   * @throws {ApiError} NO_SUCH_OBJECT; FORBIDDEN_OPERATION when no administrator would be left
+   */
+  set(id: string, changes: UserChanges, own?: OwnChange): Promise<void> {
     return this.#exclusive(async () => {
       const user = await this.byId(id);
       if (user === undefined) throw noSuchObject(id, 'user');
       if (changes.permission !== undefined && changes.permission !== 'admin') {
         await this.#keepOneAdministrator(user, 'user.set');
       }
-      await this.#collection.set(id, await this.#fields(changes));
+      const share = { key: `user ${id}`, isKnown: true };
+      const fields = await this.#fields(changes, share);
+      await this.#collection.set(id, { ...fields, ...ended(user, changes, own) });
     });
   }
 
-  /** @throws {ApiError} NO_SUCH_OBJECT; FORBIDDEN_OPERATION when no administrator would be left */
+  /**
+   * Writes what a sign-in leaves, as one compare-and-set: of two sign-ins with one step, on whatever
+   * servers, one is refused; and so is one whose password was changed meanwhile.
+   * @returns whether the sign-in stands
+   */
+  async acceptSignIn(user: User, { address, nowMs, otpStep, rehash }: SignInTrace) {
+    const lastMs = user.signInAddresses[address] ?? -Infinity;
+    const isNoted = nowMs - lastMs < ADDRESS_RESOLUTION_MS;
+    if (isNoted && otpStep === undefined && rehash === undefined) return true;
+    const share = { key: `user ${user.id}`, isKnown: true };
+    const pwHash =
+      rehash === undefined ? {} : { pwHash: await this.#passwords.hash(rehash, share) };
+    let isAccepted = false;
+    await this.#collection.update(user.id, (record) => {
+      const {
+        passwordHash,
+        otpSecret,
+        otpLastStep = -1,
+        signInAddresses,
+      } = userOf({
+        id: user.id,
+        record,
+      });
+      isAccepted =
+        passwordHash === user.passwordHash &&
+        otpSecret === user.otpSecret &&
+        (otpStep === undefined || otpStep > otpLastStep);
+      if (!isAccepted) return undefined;
+      return {
+        ...record,
+        ...pwHash,
+        ...(otpStep === undefined ? {} : { otpLastStep: otpStep }),
+        signInAddresses: latest({ ...signInAddresses, [address]: nowMs }),
+      };
+    });
+    return isAccepted;
+  }
+
+  /**
+   * Also a user whose record cannot be read: somebody changed it in Redis.
+   * @throws {ApiError} NO_SUCH_OBJECT; FORBIDDEN_OPERATION when no administrator would be left
+   */
   remove(id: string): Promise<void> {
     return this.#exclusive(async () => {
-      const user = await this.byId(id);
+      const [user] = await this.#collection.getMany([id]);
       if (user === undefined) throw noSuchObject(id, 'user');
-      await this.#keepOneAdministrator(user, 'user.delete');
+      if (user instanceof Error && !(user instanceof RecordUnreadableError)) throw user;
+      // Who cannot be read is no administrator; but somebody must be one.
+      await this.#keepOneAdministrator(
+        user instanceof Error ? { id, permission: 'admin' } : userOf(user),
+        'user.delete',
+      );
       await this.#collection.remove(id);
     });
   }
 
-  async #keepOneAdministrator(user: User, operation: string): Promise<void> {
+  /** By records that were decrypted and say so themselves: index entries can be taken away or put back. */
+  async #keepOneAdministrator(
+    user: Pick<User, 'id' | 'permission'>,
+    operation: string,
+  ): Promise<void> {
     if (user.permission !== 'admin') return;
-    const administrators = await this.#collection.find({ permission: 'admin' }, { limit: 2 });
-    if (administrators.length < 2) {
-      throw forbiddenOperation(operation, 'the last administrator stays one');
+    const isAnother = (stored: StoredRecord): boolean =>
+      stored.id !== user.id && userOf(stored).permission === 'admin';
+    // The index is only where it is looked first.
+    const indexed = await this.#collection.find({ permission: 'admin' });
+    if (indexed.some(isAnother)) return;
+    for await (const page of recordPages(this.#collection, {})) {
+      if (page.some(isAnother)) return;
     }
+    throw forbiddenOperation(operation, 'the last administrator stays one');
   }
 
-  async #fields(changes: UserChanges): Promise<RecordFields> {
+  async #fields(changes: UserChanges, share: Share): Promise<RecordFields> {
     const { password, otpSecret, email, ...rest } = changes;
     const fields: Record<string, RecordFields[string]> = { ...rest };
     if (email !== undefined) fields['email'] = checkedName(email);
-    if (password !== undefined) fields['pwHash'] = await this.#passwords.hash(password);
+    if (password !== undefined) fields['pwHash'] = await this.#passwords.hash(password, share);
     if (otpSecret !== undefined) fields['otpSecret'] = otpSecret ?? undefined;
     return fields;
   }
@@ -149,6 +253,23 @@ export class Users {
     this.#lastChange = result.catch(() => undefined);
     return result;
   }
+}
+
+function latest(times: Readonly<Record<string, number>>): Record<string, number> {
+  const newestFirst = Object.entries(times).toSorted(([, a], [, b]) => b - a);
+  return Object.fromEntries(newestFirst.slice(0, ADDRESSES_KEPT));
+}
+
+/** What ends with the old password or one-time password secret: sessions, tokens, and what was known of addresses. */
+function ended(user: User, changes: UserChanges, own: OwnChange | undefined): RecordFields {
+  if (changes.password === undefined && changes.otpSecret === undefined) return {};
+  const isOtherSecret = (changes.otpSecret ?? undefined) !== user.otpSecret;
+  return {
+    sessionGeneration: own?.sessionGeneration ?? randomUUID(),
+    signInAddresses: own === undefined ? undefined : { [own.address]: own.nowMs },
+    // The same secret again gives the same codes.
+    ...(changes.otpSecret !== undefined && isOtherSecret ? { otpLastStep: undefined } : {}),
+  };
 }
 
 function checkedName(email: string): string {

@@ -52,10 +52,16 @@ it('gives a new password beside the running server, and ends tokens and sessions
   expect(server.allOutput).not.toContain(password);
 });
 
+async function setOneTimeSecret(client: RpcClient): Promise<void> {
+  const { id } = await client.call<{ id: string }>('session.getUser');
+  const currentPassword = TEST_ADMIN.password;
+  await client.call('user.set', { id, otpSecret: 'JBSWY3DPEHPK3PXP', currentPassword });
+}
+
 it('works while no server runs, and leaves one-time passwords on until it is told otherwise', async () => {
   const server = resources.use(await VaultServer.start({ config: CONFIG }));
   const client = await signedIn(server, TEST_ADMIN);
-  await client.call('user.set', { otpSecret: 'JBSWY3DPEHPK3PXP' });
+  await setOneTimeSecret(client);
   await server.terminate();
   const first = await server.run(['reset-password', email.toUpperCase(), '--json']);
   const { password: needsCode } = JSON.parse(first.stdout) as { password: string };
@@ -71,7 +77,7 @@ it('works while no server runs, and leaves one-time passwords on until it is tol
 it('says that a one-time password is still asked for', async () => {
   const server = resources.use(await VaultServer.start({ config: CONFIG }));
   const client = await signedIn(server, TEST_ADMIN);
-  await client.call('user.set', { otpSecret: 'JBSWY3DPEHPK3PXP' });
+  await setOneTimeSecret(client);
   const { stdout } = await server.run(['reset-password', email]);
   expect(stdout).toContain('A one-time password is asked for as before');
   const password = /password {2}(\S+)/.exec(stdout)?.[1];

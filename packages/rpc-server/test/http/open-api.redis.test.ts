@@ -29,7 +29,7 @@ let fixture: ApiFixture;
 let document: OpenApi;
 let token: string;
 beforeAll(async () => {
-  fixture = await ApiFixture.start();
+  fixture = await ApiFixture.start({ limits: { throttledWaitMs: 0 } });
   token = await (await fixture.signIn()).call<string>('token.create', {});
   const response = await fetch(`${fixture.url}${OPEN_API_PATH}`);
   document = (await response.json()) as OpenApi;
@@ -64,10 +64,18 @@ class FailingDatabase extends ServedDatabase {
 }
 
 /** How each status is brought about; the request has an administrator's token unless it says otherwise. */
-const CONDITIONS: Readonly<Record<string, () => Record<string, string> | void>> = {
+const CONDITIONS: Readonly<
+  Record<string, () => Record<string, string> | void | Promise<Record<string, string>>>
+> = {
   200: () => undefined,
   401: () => ({}),
   406: () => serve(new FailingDatabase(new OperationRefusedError('another operation runs'))),
+  429: async () => {
+    const wrong = `Basic ${Buffer.from('guessed:wrong').toString('base64')}`;
+    const headers = { authorization: wrong };
+    await fetch(`${fixture.url}${KEY_ROUTES[2]?.path}`, { headers });
+    return headers;
+  },
   500: () => serve(new FailingDatabase(new Error('unforeseen'))),
   503: () => fixture.api.setState({ mode: 'degraded', reason: 'oneHalf' }),
 };
@@ -93,7 +101,7 @@ describe('every operation of the document', () => {
   });
 
   test.each(cases)('%s %s answers %s with the body it says', async (method, path, status) => {
-    const headers = CONDITIONS[status]?.() ?? { authorization: `Bearer ${token}` };
+    const headers = (await CONDITIONS[status]?.()) ?? { authorization: `Bearer ${token}` };
     const response = await fetch(`${fixture.url}${path}`, { method, headers });
     expect(response.status).toBe(Number(status));
     expect(response.headers.get('content-type')).toMatch(/^application\/json/);
