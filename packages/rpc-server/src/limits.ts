@@ -68,7 +68,7 @@ export const LIMITS = {
     min: 100,
     max: HOUR_MS,
     description:
-      'a socket on which answers wait, and the client reads nothing of them, is closed after',
+      'a socket or download of which the client reads nothing, though there is something to read, is closed after',
   },
   bytesInFlight: {
     default: 256 * MIB,
@@ -282,7 +282,22 @@ export const LIMITS = {
     unit: 'count',
     min: 1,
     max: 100_000,
-    description: 'one-time transfer URLs that wait to be used',
+    description:
+      'one-time transfer URLs that wait to be used; for one more the oldest of the user who has most is forgotten',
+  },
+  transfersPerUser: {
+    default: 10,
+    unit: 'count',
+    min: 1,
+    max: 100_000,
+    description: 'those of one user; for one more the oldest is forgotten',
+  },
+  transfersRunningPerUser: {
+    default: 10,
+    unit: 'count',
+    min: 1,
+    max: 100_000,
+    description: 'uploads and downloads of one user that run at once; more are answered 503',
   },
   uploadBytes: {
     default: 4 * GIB,

@@ -44,11 +44,18 @@ export class HttpConnections {
     server.on('connection', (socket: Socket) => this.#add(socket));
   }
 
-  /** It is a WebSocket now, or moves a file: it has limits of its own. */
-  release(socket: Socket): void {
+  /**
+   * It is a WebSocket now, or moves a file: it has limits of its own.
+   * @returns how to count it again
+   */
+  release(socket: Socket): () => void {
     const endpoint = endpointOf(socket);
     const held = endpoint === undefined ? undefined : this.#held.get(endpoint);
-    if (endpoint !== undefined && held !== undefined) this.#delete(endpoint, held);
+    if (endpoint === undefined || held === undefined) return () => undefined;
+    this.#delete(endpoint, held);
+    return () => {
+      if (!held.socket.destroyed) this.#keep(endpoint, held);
+    };
   }
 
   #add(socket: Socket): void {
@@ -69,9 +76,13 @@ export class HttpConnections {
       onDrop('httpConnections');
     }
     const held = { key, socket };
-    this.#held.set(endpoint, held);
-    this.#byAddress.add(key, held);
+    this.#keep(endpoint, held);
     socket.once('close', () => this.#delete(endpoint, held));
+  }
+
+  #keep(endpoint: string, held: Held): void {
+    this.#held.set(endpoint, held);
+    this.#byAddress.add(held.key, held);
   }
 
   #dropOldest(group: ReadonlySet<Held>): void {

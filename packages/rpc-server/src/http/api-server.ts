@@ -203,10 +203,11 @@ export function createApi(options: ApiOptions): Api {
     if (transfers === undefined) {
       return reply.code(503).header('Connection', 'close').send('the server serves nothing now\n');
     }
-    httpConnections.release(request.raw.socket);
     reply.hijack();
     for (const [name, value] of Object.entries(SECURITY_HEADERS)) reply.raw.setHeader(name, value);
-    return transfers.handle(request.raw, reply.raw);
+    return transfers.handle(request.raw, reply.raw, () =>
+      httpConnections.release(request.raw.socket),
+    );
   });
   serveKeyRest(app, { services, addresses, logger });
   serveOpenApi(app, version);

@@ -32,10 +32,16 @@ export interface Upload {
   receive(body: Readable): Promise<string>;
 }
 
+/** Who asked for a transfer. */
+export interface TransferOwner {
+  readonly userId: string;
+  /** Whether they may still do it. @throws {ApiError} */
+  readonly check: () => Promise<void>;
+}
+
 interface Offer {
   readonly kind: 'download' | 'upload';
-  /** Whether who made the offer may still use it. @throws {ApiError} */
-  readonly check: () => Promise<void>;
+  readonly owner: TransferOwner;
   readonly run: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
   readonly timer: NodeJS.Timeout;
 }
@@ -62,22 +68,30 @@ function statusOf(error: ApiError | undefined): number {
 }
 
 export class Transfers {
+  /** Those that wait, in order of age. */
   readonly #offers = new Map<string, Offer>();
+  /** How many run, by user. */
+  readonly #running = new Map<string, number>();
   readonly #options: TransfersOptions;
 
   constructor(options: TransfersOptions) {
     this.#options = options;
   }
 
-  /** @throws {ApiError} SERVICE_UNAVAILABLE when too many URLs wait */
-  offerDownload(download: Download, check: () => Promise<void>): DownloadOffer {
-    return { $getFrom: this.#offer('download', check, (_, to) => this.#send(download, to)) };
+  /** URLs that nobody used yet. */
+  get waiting(): number {
+    return this.#offers.size;
   }
 
-  /** @throws {ApiError} SERVICE_UNAVAILABLE when too many URLs wait */
-  offerUpload(upload: Upload, check: () => Promise<void>): UploadOffer {
+  /** For one too many of a user the oldest that waits is forgotten: its URL was not used. */
+  offerDownload(download: Download, owner: TransferOwner): DownloadOffer {
+    return { $getFrom: this.#offer('download', owner, (_, to) => this.#send(download, to)) };
+  }
+
+  /** As {@link offerDownload} */
+  offerUpload(upload: Upload, owner: TransferOwner): UploadOffer {
     const run = (from: IncomingMessage, to: ServerResponse) => this.#receive(upload, from, to);
-    return { $sendTo: this.#offer('upload', check, run) };
+    return { $sendTo: this.#offer('upload', owner, run) };
   }
 
   /** Forgets every offer: what they would read or change is not served any more. */
@@ -86,8 +100,15 @@ export class Transfers {
     this.#offers.clear();
   }
 
-  /** Serves one request below `/api/`. Never rejects. */
-  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  /**
+   * Serves one request below `/api/`. Never rejects.
+   * @param protect keeps the connection while a transfer runs on it; gives how to end that
+   */
+  async handle(
+    request: IncomingMessage,
+    response: ServerResponse,
+    protect: () => () => void = () => () => undefined,
+  ): Promise<void> {
     const secret = (request.url ?? '').slice(API_PATH.length);
     const offer = this.#offers.get(secret);
     response.setHeader('Cache-Control', 'no-store');
@@ -108,26 +129,68 @@ export class Transfers {
       await answerText(request, response, 405, `this URL was for ${method}; it is used up now\n`);
       return;
     }
+    const end = protect();
     try {
-      await offer.check();
-      await offer.run(request, response);
+      await this.#run(offer, request, response);
     } catch (error) {
       await this.#fail(request, response, error);
+    } finally {
+      end();
     }
   }
 
-  #offer(kind: Offer['kind'], check: Offer['check'], run: Offer['run']): string {
-    const { transfersOpen, transferLifetimeMs } = this.#options.limits;
-    if (this.#offers.size >= transfersOpen) {
-      throw new ApiError('SERVICE_UNAVAILABLE', 'too many transfers wait: try again', {
-        serviceName: 'transfers',
-      });
+  async #run(offer: Offer, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { userId, check } = offer.owner;
+    const { transfersRunningPerUser } = this.#options.limits;
+    const running = this.#running.get(userId) ?? 0;
+    if (running >= transfersRunningPerUser) {
+      throw new ApiError(
+        'SERVICE_UNAVAILABLE',
+        `a user has at most ${transfersRunningPerUser} transfers that run: limits.transfersRunningPerUser`,
+        { serviceName: 'transfers' },
+      );
     }
+    this.#running.set(userId, running + 1);
+    try {
+      await check();
+      await offer.run(request, response);
+    } finally {
+      const left = (this.#running.get(userId) ?? 1) - 1;
+      if (left === 0) this.#running.delete(userId);
+      else this.#running.set(userId, left);
+    }
+  }
+
+  #offer(kind: Offer['kind'], owner: TransferOwner, run: Offer['run']): string {
+    const { transferLifetimeMs } = this.#options.limits;
+    this.#makeRoom(owner.userId);
     const secret = randomBytes(SECRET_BYTES).toString('base64url');
     const timer = setTimeout(() => this.#offers.delete(secret), transferLifetimeMs);
     timer.unref();
-    this.#offers.set(secret, { kind, check, run, timer });
+    this.#offers.set(secret, { kind, owner, run, timer });
     return `${API_PATH}${secret}`;
+  }
+
+  /** Offers that nobody used give way: of the same user, else of the user who has most. */
+  #makeRoom(userId: string): void {
+    const { transfersPerUser, transfersOpen } = this.#options.limits;
+    const waiting = new Map<string, number>();
+    for (const { owner } of this.#offers.values()) {
+      waiting.set(owner.userId, (waiting.get(owner.userId) ?? 0) + 1);
+    }
+    if ((waiting.get(userId) ?? 0) >= transfersPerUser) this.#forgetOldestOf(userId);
+    if (this.#offers.size < transfersOpen) return;
+    const [most] = [...waiting].toSorted(([, a], [, b]) => b - a);
+    if (most !== undefined) this.#forgetOldestOf(most[0]);
+  }
+
+  #forgetOldestOf(userId: string): void {
+    for (const [secret, { owner, timer }] of this.#offers) {
+      if (owner.userId !== userId) continue;
+      clearTimeout(timer);
+      this.#offers.delete(secret);
+      return;
+    }
   }
 
   async #send(download: Download, response: ServerResponse): Promise<void> {
@@ -137,7 +200,12 @@ export class Transfers {
     // No Content-Length, so chunked: a stream that fails half way ends without the last chunk, and
     // the client sees that the file is not whole. No `Connection: close` either: with it, fetch of
     // Node 20 takes the end of the connection for the end of the file.
-    await pipeline(stream, response);
+    const watch = cutWhenUnread(response, this.#options.limits.unreadAnswerMs);
+    try {
+      await pipeline(stream, response);
+    } finally {
+      clearInterval(watch);
+    }
   }
 
   async #receive(
@@ -189,6 +257,20 @@ function tooSlow(durationMs: number): ApiError {
   return new ApiError('OPERATION_FAILED', `an upload takes at most ${durationMs} ms`, {
     code: 'UPLOAD_TOO_SLOW',
   });
+}
+
+/** Ends a download whose client takes nothing for so long: it holds a reader of Redis and a place. */
+function cutWhenUnread(response: ServerResponse, unreadMs: number): NodeJS.Timeout {
+  let last = -1;
+  const timer = setInterval(() => {
+    const { socket } = response;
+    if (socket === null) return;
+    const taken = socket.bytesWritten - socket.writableLength;
+    if (socket.writableLength > 0 && taken === last) response.destroy();
+    last = taken;
+  }, unreadMs);
+  timer.unref();
+  return timer;
 }
 
 /** Passes bytes on, and fails once there are too many. */

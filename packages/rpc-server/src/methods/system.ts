@@ -1,5 +1,6 @@
 /** `system.*` and `rpc.discover`: the server itself. */
 import { importText } from '../backup/config-backup.js';
+import type { TransferOwner } from '../http/transfers.js';
 import { noSuchObject } from '../rpc/api-error.js';
 import type { CallContext } from '../rpc/call-context.js';
 import { method } from '../rpc/method.js';
@@ -17,9 +18,9 @@ const PASSPHRASE = {
 } as const;
 
 /** A transfer is used later: by then its user may have lost the right. */
-function stillAdministrator({ services, identity }: CallContext): () => Promise<void> {
+function stillAdministrator({ services, identity }: CallContext): TransferOwner {
   const offered = identity();
-  return () => services.assertStill(offered, 'admin');
+  return { userId: offered.userId, check: () => services.assertStill(offered, 'admin') };
 }
 
 export const SYSTEM_METHODS: readonly Method[] = [

@@ -50,7 +50,7 @@ function offerLines(context: CallContext, filter: ObjectFilter, limit: number) {
       contentType: 'application/x-ndjson',
       open: () => Readable.from(lines(objects(services, filter, limit))),
     },
-    () => services.assertStill(offered, 'read'),
+    { userId: offered.userId, check: () => services.assertStill(offered, 'read') },
   );
 }
 

@@ -132,7 +132,7 @@ export class RecoveryDesk implements RecoveryFace {
     const params = typeof passphrase === 'string' ? { passphrase } : {};
     return this.transfers.offerUpload(
       { receive: (body) => this.#import(body, params, caller.address) },
-      () => Promise.resolve(),
+      { userId: RECOVERY_USER, check: () => Promise.resolve() },
     );
   }
 

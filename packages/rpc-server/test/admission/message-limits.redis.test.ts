@@ -157,12 +157,10 @@ describe('a message that is not finished', () => {
     const api = await start({ unfinishedMessageMs: 300 });
     const user = await api.userWith('none');
     const reason = reasonOf(user);
-    let isOpen = true;
-    void reason.then(() => {
-      isOpen = false;
-    });
-    for (; isOpen; await new Promise((resolve) => setImmediate(resolve))) {
+    while (user.socket.readyState === user.socket.OPEN) {
       user.socket.send('x', { fin: false });
+      // oxlint-disable-next-line no-await-in-loop -- piece by piece
+      await new Promise((resolve) => setImmediate(resolve));
     }
     expect(await reason).toContain('limits.unfinishedMessage');
   });
@@ -214,6 +212,7 @@ describe('answers that are not read', () => {
     await closed;
     // The calls that were under way end, too.
     while ((await metric(api, 'vault_bytes_in_flight')) > 0);
+    expect(await metric(api, 'vault_sockets')).toBe(0);
   });
 
   test('keep the next calls waiting until they are read; all are answered', async () => {

@@ -239,25 +239,55 @@ async function offerUpload(client: RpcClient): Promise<string> {
 }
 
 describe('transfers', () => {
+  const posted = async (api: ApiFixture, path: string): Promise<number> =>
+    (await fetch(`${api.url}${path}`, { method: 'POST', body: 'x' })).status;
+
   test('are lost after transferLifetimeMs', async () => {
-    const limits = { transferLifetimeMs: 1000, transfersOpen: 1 };
-    const api = await start(limits, importingBackup());
-    const admin = await api.signIn();
-    const path = await offerUpload(admin);
-    const offeredMs = performance.now();
-    // There is room for a second offer only when the first one is gone.
-    let next: string | undefined;
-    while (next === undefined) next = await offerUpload(admin).catch(() => undefined);
-    expect(performance.now() - offeredMs).toBeGreaterThan(900);
-    const response = await fetch(`${api.url}${path}`, { method: 'POST', body: 'x' });
-    expect(response.status).toBe(404);
+    const api = await start({ transferLifetimeMs: 1000 }, importingBackup());
+    const path = await offerUpload(await api.signIn());
+    const waiting = () => api.api.serving?.services.transfers.waiting;
+    expect(waiting()).toBe(1);
+    while (waiting() === 1) await (await fetch(`${api.url}/healthz`)).text();
+    expect(await posted(api, path)).toBe(404);
   });
 
-  test('that wait are at most transfersOpen', async () => {
-    const api = await start({ transfersOpen: 1 }, importingBackup());
+  test('that wait are at most transfersPerUser: the oldest is forgotten', async () => {
+    const api = await start({ transfersPerUser: 2 }, importingBackup());
     const admin = await api.signIn();
-    await offerUpload(admin);
-    await expect(offerUpload(admin)).rejects.toMatchObject({ code: 28 });
+    const paths = [await offerUpload(admin), await offerUpload(admin), await offerUpload(admin)];
+    expect(await Promise.all(paths.map((path) => posted(api, path)))).toEqual([404, 200, 200]);
+  });
+
+  test('that wait are at most transfersOpen: the user who has most loses the oldest', async () => {
+    const api = await start({ transfersOpen: 3 }, importingBackup());
+    const reader = await api.userWith('read');
+    const offers: string[] = [];
+    for (let i = 0; i < 100; i++) {
+      // oxlint-disable-next-line no-await-in-loop -- one client, one call after another
+      const { $getFrom } = await reader.call<{ $getFrom: string }>('xo.getAllObjects', {
+        ndjson: true,
+      });
+      offers.push($getFrom);
+    }
+    const path = await offerUpload(await api.signIn());
+    const last = offers.at(-1) ?? '';
+    expect((await fetch(`${api.url}${last}`)).status).toBe(200);
+    expect(await posted(api, path)).toBe(200);
+  });
+
+  test('of one user run at most transfersRunningPerUser at once', async () => {
+    const backup = importingBackup();
+    const api = await start({ transfersRunningPerUser: 1 }, backup);
+    const admin = await api.signIn();
+    const first = request(`${api.url}${await offerUpload(admin)}`, { method: 'POST' });
+    first.write('x');
+    const answered = once(first, 'response');
+    const second = await offerUpload(admin);
+    while (backup.received.length === 0) await (await fetch(`${api.url}/healthz`)).text();
+    expect(await posted(api, second)).toBe(503);
+    first.end();
+    await answered;
+    expect(await posted(api, await offerUpload(admin))).toBe(200);
   });
 
   test.each(['with a length', 'chunked'])(

@@ -21,7 +21,7 @@ describe('a message', () => {
         const text = JSON.stringify(value, null, indent);
         expect(scan(text, values, depth)).toBeUndefined();
         expect(scan(text, values - 1, depth)).toBe('values');
-        if (depth > 0) expect(scan(text, values, depth - 1)).toBe('depth');
+        expect(scan(text, values, depth - 1)).toBe(depth > 0 ? 'depth' : undefined);
       }),
     );
   });
