@@ -220,11 +220,17 @@ describe('the checks of the repository', () => {
   });
 
   test.each([
-    ['sound READMEs', '', '', 0],
-    ['another count of packages', '2 packages of other authors', '3 packages of other authors', 1],
-    ['a tarball too few', './vault-crypto-0.1.0.tgz ', '', 1],
-    ['another Node', 'Node 20.19', 'Node 18.0', 1],
-  ])('install-docs tells %s', async (_what, from, to, status) => {
+    ['sound READMEs', '', '', 0, /^$/],
+    [
+      'another count of packages',
+      '2 packages of other authors',
+      '3 packages of other authors',
+      1,
+      /keystore\/README\.md:/,
+    ],
+    ['a tarball too few', './vault-crypto-0.1.0.tgz ', '', 1, /keystore\/README\.md:/],
+    ['another Node', 'Node 20.19', 'Node 18.0', 1, /keystore\/README\.md:/],
+  ])('install-docs tells %s', async (_what, from, to, status, message) => {
     const folder = resources.use(new TemporaryFolder('vault-check'));
     const engines = { node: '^20.19.0 || >=24.0.0' };
     const manifest = { version: '0.1.0', engines };
@@ -259,7 +265,7 @@ describe('the checks of the repository', () => {
     const checked = join(CHECKS, 'check-install-docs.mjs');
     expect(await runProgram('node', [checked], { cwd: folder.path })).toMatchObject({
       status,
-      stderr: status === 0 ? '' : expect.stringContaining('packages/keystore/README.md:'),
+      stderr: expect.stringMatching(message),
     });
   });
 

@@ -204,7 +204,7 @@ describe('encrypt fails because Redis refuses writes in the middle', () => {
     site.server.configure(site.encryption(true));
     site.server.setEnvironment({ VAULT_RECOVERY_PASSWORD: RECOVERY_PASSWORD });
     await site.server.spawn().waitForOutput(/^vault-server recovery on/m);
-    const args = ['--url', site.server.url, '--user', 'recovery', 'system.importConfig'];
+    const args = ['--url', site.server.recoveryUrl, '--user', 'recovery', 'system.importConfig'];
     const input = `${RECOVERY_PASSWORD}\n${PASSPHRASE}\n`;
     await cli.succeed([...args, 'passphrase=-', `@=${configBackup}`], input);
     await site.server.terminate();

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { Gpg } from '../harness/gpg.js';
 import type { ProgramResult } from '../harness/program.js';
 import { RedisServer } from '../harness/redis.js';
-import { JsonRpcWebSocketClient } from '../harness/registry-clients.js';
+import { JsonRpcWebSocketClient, Xo } from '../harness/registry-clients.js';
 import { Resources } from '../harness/resources.js';
 import { TcpProxy } from '../harness/tcp-proxy.js';
 import { TemporaryFolder } from '../harness/temporary-folder.js';
@@ -78,13 +78,15 @@ async function recover(args = ['recover']): Promise<VaultServer> {
   return recovering;
 }
 
+/** A call on a connection of its own. */
 async function call(
-  at: VaultServer,
+  at: VaultServer | string,
   method: string,
   params: object = {},
   credentials: object = TEST_ADMIN,
 ): Promise<unknown> {
-  const client = new JsonRpcWebSocketClient(at.webSocketUrl);
+  const url = typeof at === 'string' ? `${at.replace('http', 'ws')}/api/` : at.webSocketUrl;
+  const client = new JsonRpcWebSocketClient(url);
   await client.open();
   try {
     await client.call('session.signIn', credentials);
@@ -105,7 +107,7 @@ async function exportBackup(): Promise<string> {
 }
 
 function importBackup(at: VaultServer, file: string, passphrase: string): Promise<ProgramResult> {
-  const login = ['--url', at.url, '--user', 'recovery'];
+  const login = ['--url', at.recoveryUrl, '--user', 'recovery'];
   return cli.run(
     [...login, 'system.importConfig', 'passphrase=-', `@=${file}`],
     `${RECOVERY_PASSWORD}\n${passphrase}\n`,
@@ -149,10 +151,15 @@ describe('recovery mode', () => {
     ]);
     const rest = await fetch(`${recovering.url}/rest/secrets/1.0/keys/inactive`);
     expect(rest.status).toBe(503);
-    await expect(call(recovering, 'system.getStatus')).rejects.toMatchObject({
+    const door = recovering.recoveryUrl;
+    await expect(call(door, 'system.getStatus')).rejects.toMatchObject({
       code: INVALID_CREDENTIALS,
     });
-    expect(await call(recovering, 'system.getStatus', {}, asRecovery)).toMatchObject({
+    await expect(call(recovering, 'system.getStatus', {}, asRecovery)).rejects.toMatchObject({
+      code: RECOVERY,
+      message: expect.stringContaining(`ssh -L ${new URL(door).port}:127.0.0.1:`),
+    });
+    expect(await call(door, 'system.getStatus', {}, asRecovery)).toMatchObject({
       mode: 'recovery',
       reason: 'oneHalf',
       neededKeyId: oldKeyId,
@@ -160,7 +167,7 @@ describe('recovery mode', () => {
     });
     for (const method of ['server.getAll', 'system.exportConfig', 'session.getUser', 'no.such']) {
       // oxlint-disable-next-line no-await-in-loop -- one connection after the other
-      await expect(call(recovering, method, {}, asRecovery)).rejects.toMatchObject({
+      await expect(call(door, method, {}, asRecovery)).rejects.toMatchObject({
         code: RECOVERY,
       });
     }
@@ -192,6 +199,38 @@ describe('recovery mode', () => {
     expect(output).not.toMatch(
       new RegExp(`${SECRET}|${RECOVERY_PASSWORD}|${PASSPHRASE}|[0-9a-f]{64}`),
     );
+  });
+
+  test('lets xo-cli import, which opens a connection for each call', async () => {
+    const backup = await exportBackup();
+    await server.terminate();
+    await xenstored.cli('rm', [HALF_A]);
+    const recovering = await recover();
+    const door = recovering.recoveryUrl;
+    // `xo-cli register`, then `xo-cli system.importConfig passphrase=… @=backup.pgp`.
+    const wanted = { client: { id: 'tfzqkw683u' }, description: 'xo-cli@0.32.3 - host - Linux' };
+    const token = await call(door, 'token.create', wanted, asRecovery);
+    const xo = new Xo({ url: door });
+    await xo.open();
+    await xo.signIn({ token });
+    expect(xo.user).toMatchObject({ email: 'recovery' });
+    await expect(xo.call('server.getAll')).rejects.toMatchObject({ code: RECOVERY });
+    const offer = (await xo.call('system.importConfig', { passphrase: PASSPHRASE })) as {
+      $sendTo: string;
+    };
+    await xo.close();
+    const body = readFileSync(backup);
+    const sent = await fetch(new URL(offer.$sendTo, `${door}/api/`), { method: 'POST', body });
+    expect([sent.status, await sent.text()]).toEqual([
+      200,
+      expect.stringContaining('config successfully imported: 2 records'),
+    ]);
+    expect(await secretOf(recovering)).toMatchObject({ password: SECRET });
+    await expect(fetch(`${door}/readyz`)).rejects.toThrow('fetch failed');
+    await expect(call(recovering, 'server.getAll', {}, { token })).rejects.toMatchObject({
+      code: INVALID_CREDENTIALS,
+    });
+    expect(recovering.allOutput).not.toContain(token);
   });
 
   test('is undone once the lost half is found', async () => {

@@ -118,7 +118,7 @@ describe('a Redis user with the rights of docs/redis.md', () => {
     writeFileSync(join(server.folder, 'half-a'), '');
     server.setEnvironment({ VAULT_RECOVERY_PASSWORD: 'a recovery password' });
     await server.spawn().waitForOutput(/^vault-server recovery on/m);
-    const recovery = ['--url', server.url, '--user', 'recovery', 'system.importConfig'];
+    const recovery = ['--url', server.recoveryUrl, '--user', 'recovery', 'system.importConfig'];
     await cli.succeed(
       [...recovery, 'passphrase=-', `@=${backup}`],
       `a recovery password\n${PASSPHRASE}\n`,

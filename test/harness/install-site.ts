@@ -50,12 +50,17 @@ export class InstallSite implements Stoppable {
   /**
    * @param from folder of the tarballs
    * @param files tarballs, as a README names them: `./vault-crypto-0.1.0.tgz`
+   * @param more options of npm
    * @throws Error with npm's words when it refuses
    */
-  async install(from: string, files: readonly string[]): Promise<Installation> {
+  async install(
+    from: string,
+    files: readonly string[],
+    more: readonly string[] = [],
+  ): Promise<Installation> {
     for (const file of files) cpSync(join(from, file), this.folder.join(file));
     const options = ['--engine-strict', '--no-audit', '--no-fund', '--loglevel=warn'];
-    const args = ['install', '--prefix', '.', ...options, ...files];
+    const args = ['install', '--prefix', '.', ...options, ...more, ...files];
     const result = await this.run('npm', args);
     const said = result.stdout + result.stderr;
     if (result.status !== 0) throw new Error(`npm ${args.join(' ')}: ${said}`);

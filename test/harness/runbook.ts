@@ -39,6 +39,7 @@ const OPERATOR = join(import.meta.dirname, 'operator');
 const BLOCK_LIMIT_MS = 60_000;
 /** Where the documents say that the server listens. */
 const DOCUMENTED_ADDRESS = '127.0.0.1:7400';
+const DOCUMENTED_RECOVERY = '127.0.0.1:7401';
 /** Folders of a real machine, which are folders of the test's own. */
 const DOCUMENTED_FOLDERS = ['/etc/vault-server', '/var/lib/vault-server', '/var/backups'];
 
@@ -93,18 +94,18 @@ export class RunbookMachine implements Stoppable {
   readonly folder: TemporaryFolder;
   readonly #resources: Resources;
   readonly #environment: NodeJS.ProcessEnv;
-  readonly #address: string;
+  readonly #addresses: Readonly<Record<'server' | 'recovery', string>>;
 
   private constructor(
     folder: TemporaryFolder,
     resources: Resources,
     environment: NodeJS.ProcessEnv,
-    address: string,
+    addresses: Readonly<Record<'server' | 'recovery', string>>,
   ) {
     this.folder = folder;
     this.#resources = resources;
     this.#environment = environment;
-    this.#address = address;
+    this.#addresses = addresses;
   }
 
   static async start(): Promise<RunbookMachine> {
@@ -120,6 +121,7 @@ export class RunbookMachine implements Stoppable {
         mkdirSync(folder.join(name), { recursive: true });
       }
       const address = `127.0.0.1:${await findFreePort()}`;
+      const recoveryPort = await findFreePort();
       const environment = {
         PATH: `${OPERATOR}:${process.env['PATH'] ?? ''}`,
         HOME: folder.join('home'),
@@ -128,11 +130,13 @@ export class RunbookMachine implements Stoppable {
         XENSTORED_PATH: xenstored.socketPath,
         OPERATOR_NODE: process.execPath,
         OPERATOR_ADDRESS: address,
+        OPERATOR_RECOVERY_PORT: String(recoveryPort),
         OPERATOR_MACHINE: folder.path,
         OPERATOR_PRELOAD: LD_PRELOAD,
         ...disk,
       };
-      return new RunbookMachine(folder, resources, environment, address);
+      const addresses = { server: address, recovery: `127.0.0.1:${recoveryPort}` };
+      return new RunbookMachine(folder, resources, environment, addresses);
     } catch (error) {
       await resources.stop();
       throw error;
@@ -174,7 +178,9 @@ export class RunbookMachine implements Stoppable {
   #translated(text: string): string {
     return DOCUMENTED_FOLDERS.reduce(
       (result, name) => result.replaceAll(name, this.folder.join(name)),
-      text.replaceAll(DOCUMENTED_ADDRESS, this.#address),
+      text
+        .replaceAll(DOCUMENTED_ADDRESS, this.#addresses.server)
+        .replaceAll(DOCUMENTED_RECOVERY, this.#addresses.recovery),
     );
   }
 }

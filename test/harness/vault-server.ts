@@ -66,7 +66,11 @@ export class VaultServer implements Stoppable {
         halfB: { source: 'file', path: join(this.dataDir, 'vault-encryption-key') },
       },
       ...options.config,
-      http: { listen: `127.0.0.1:${port}`, ...(options.config?.['http'] as TomlTable | undefined) },
+      http: {
+        listen: `127.0.0.1:${port}`,
+        recoveryPort: 0,
+        ...(options.config?.['http'] as TomlTable | undefined),
+      },
     };
   }
 
@@ -92,6 +96,13 @@ export class VaultServer implements Stoppable {
 
   get webSocketUrl(): string {
     return `${this.url.replace('http', 'ws')}/api/`;
+  }
+
+  /** Where it is reached in recovery mode, as it said. */
+  get recoveryUrl(): string {
+    const [, url] = /^vault-server recovery on (\S+)$/m.exec(this.stdout) ?? [];
+    if (url === undefined) throw new Error('vault-server is not in recovery mode');
+    return url;
   }
 
   get pid(): number {

@@ -50,7 +50,7 @@ export const ERROR_CODES = {
   },
   RECOVERY: {
     code: -32003,
-    when: 'the server runs in recovery mode, where only sign-in, status and import work',
+    when: 'the server runs in recovery mode, where only sign-in, status and import work, on its own machine',
     advice: 'import a config backup, then restart the server normally',
   },
   RESULT_TOO_LARGE: {

@@ -188,7 +188,7 @@ export class VaultServer {
   async #open(): Promise<void> {
     const degraded = await this.#attempt();
     if (degraded === undefined) return;
-    this.#becomeDegraded(degraded);
+    await this.#becomeDegraded(degraded);
     if (isRedisAway(degraded) && !this.hasNothingToDo) {
       this.#retrying = this.#openOnceRedisAnswers(degraded);
     }
@@ -242,11 +242,11 @@ export class VaultServer {
     return undefined;
   }
 
-  #becomeDegraded(degraded: DegradedError): void {
+  async #becomeDegraded(degraded: DegradedError): Promise<void> {
     this.#degrade(degraded);
     const isConfig = degraded.cause instanceof ConfigError;
     const refusal = isConfig ? 'correct the configuration' : recoveryRefusal(degraded.reason);
-    this.#offerRecovery(degraded, refusal);
+    await this.#offerRecovery(degraded, refusal);
   }
 
   async #startRedis(): Promise<LocalRedis> {
@@ -288,7 +288,7 @@ export class VaultServer {
   }
 
   /** Degraded, or in recovery mode where that was asked for and helps. */
-  #offerRecovery(degraded: DegradedError, refusal: string | undefined): void {
+  async #offerRecovery(degraded: DegradedError, refusal: string | undefined): Promise<void> {
     const { recovery, version, log, print } = this.#options;
     const config = this.#config;
     if (recovery === undefined || refusal !== undefined) {
@@ -298,7 +298,10 @@ export class VaultServer {
       this.#log.error(`Recovery mode does not help here: ${refusal}`);
       return;
     }
+    const url = await this.#api.openRecoveryDoor(config.settings['http.recoveryPort']);
+    if (this.#stopping.signal.aborted) return;
     const desk = new RecoveryDesk({
+      url,
       password: new RecoveryPassword(recovery.password),
       degraded,
       limits: resolveLimits(limitsOf(config.settings)),
@@ -307,8 +310,8 @@ export class VaultServer {
       recover: (body, params) => this.#recover(body, params),
     });
     this.#api.setState({ mode: 'recovery', reason: degraded.reason, recovery: desk });
-    this.#log.warn('In recovery mode: sign in as "recovery" and import a config backup');
-    print(`vault-server recovery on ${this.#url}`);
+    this.#log.warn('In recovery mode: sign in as "recovery" and import a config backup', { url });
+    print(`vault-server recovery on ${url}`);
   }
 
   /** @returns what the client is shown */

@@ -60,7 +60,7 @@ export const SERVER_ERRORS = {
     code: -32003,
     exit: 'NOT_SERVING',
     advice:
-      'the server runs in recovery mode: `vault-cli --user recovery system.importConfig passphrase= @=<file>`',
+      'on its machine: `vault-cli --url http://127.0.0.1:7401 --user recovery system.importConfig passphrase= @=<file>`',
   },
   RESULT_TOO_LARGE: { code: -32004, exit: 'REFUSED', advice: 'ask for less: limit=json:100' },
   TOO_MANY_SIGN_INS: { code: -32005, exit: 'SIGN_IN', advice: 'wait some seconds, then try again' },

@@ -6,7 +6,6 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http';
 import { BlockList, isIP, SocketAddress } from 'node:net';
 import type { Socket } from 'node:net';
-import { isForwarded } from './forwarding.js';
 
 /** Address of whoever came over the local Unix socket. */
 export const LOCAL_ADDRESS = 'local';
@@ -19,8 +18,8 @@ export interface Client {
   readonly key: string;
   /** Over the local Unix socket: only who may read the data folder of the server gets that far. */
   readonly isLocal: boolean;
-  /** A proxy is between, whether we trust its headers or not. */
-  readonly isForwarded: boolean;
+  /** At the port of recovery mode, which only this machine reaches. */
+  readonly isAtRecoveryDoor: boolean;
 }
 
 const GROUPS = 8;
@@ -90,6 +89,7 @@ function hopsOf(headers: IncomingHttpHeaders): readonly string[] {
 export class ClientAddresses {
   readonly #proxies: BlockList;
   readonly #locals = new WeakSet<object>();
+  readonly #recoverers = new WeakSet<object>();
 
   /** @throws RangeError as {@link proxyList} */
   constructor(trustedProxies: readonly string[] = []) {
@@ -99,6 +99,11 @@ export class ClientAddresses {
   /** Told of each connection of the local Unix socket. */
   addLocal(socket: object): void {
     this.#locals.add(socket);
+  }
+
+  /** Told of each connection of the port of recovery mode. */
+  addRecoverer(socket: object): void {
+    this.#recoverers.add(socket);
   }
 
   isLocal(socket: object): boolean {
@@ -116,11 +121,15 @@ export class ClientAddresses {
 
   clientOf(request: Pick<IncomingMessage, 'headers' | 'socket'>): Client {
     const { headers, socket } = request;
-    const forwarded = isForwarded(headers);
     if (this.isLocal(socket)) {
-      return { address: LOCAL_ADDRESS, key: LOCAL_ADDRESS, isLocal: true, isForwarded: forwarded };
+      const address = LOCAL_ADDRESS;
+      return { address, key: address, isLocal: true, isAtRecoveryDoor: false };
     }
     let address = this.peerOf(socket);
+    if (this.#recoverers.has(socket)) {
+      // No proxy leads there, so that a header would only help to guess under many addresses.
+      return { address, key: addressKey(address), isLocal: false, isAtRecoveryDoor: true };
+    }
     for (const hop of hopsOf(headers).toReversed()) {
       if (isIP(address) === 0 || !this.isTrustedProxy(address)) break;
       const next = hopAddress(hop);
@@ -128,6 +137,6 @@ export class ClientAddresses {
       if (next === undefined) break;
       address = next;
     }
-    return { address, key: addressKey(address), isLocal: false, isForwarded: forwarded };
+    return { address, key: addressKey(address), isLocal: false, isAtRecoveryDoor: false };
   }
 }

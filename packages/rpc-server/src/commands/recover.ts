@@ -23,7 +23,7 @@ export const RECOVER: Command = {
   examples: [
     ['$0 recover', 'Asks for a recovery password of your choice; then, in another terminal:'],
     [
-      'npx vault-cli --url http://127.0.0.1:7400 --user recovery system.importConfig passphrase= @=backup.pgp',
+      'npx vault-cli --url http://127.0.0.1:7401 --user recovery system.importConfig passphrase= @=backup.pgp',
       'The old database is put into a file first; then the server serves',
     ],
   ],
@@ -48,7 +48,7 @@ export const RECOVER: Command = {
   },
 };
 
-/** Whoever recovers sits at this machine: nobody else needs to reach the port. */
+/** Recovery has a port of its own on loopback; this one has nothing to say to others meanwhile. */
 function onLoopback(config: ServerConfig): ServerConfig {
   const listen = parseListen(config.settings['http.listen']);
   if (listen === undefined || isLoopback(listen.host)) return config;

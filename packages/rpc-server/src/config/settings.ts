@@ -47,6 +47,13 @@ const BASE_SETTINGS = {
     default: '127.0.0.1:7400',
     doc: 'Address and port. Anything but loopback needs `cert` and `key`, or `allowPlaintext`.',
   },
+  'http.recoveryPort': {
+    kind: 'integer',
+    default: 7401,
+    min: 0,
+    max: 65_535,
+    doc: 'Port of 127.0.0.1 that recovery mode is reached at, while it lasts; 0 is any free one. Let no proxy lead there.',
+  },
   'http.cert': { kind: 'path', doc: 'PEM file with the TLS certificate and its chain.' },
   'http.key': { kind: 'path', doc: 'PEM file with the private key of the certificate.' },
   'http.allowPlaintext': {

@@ -23,7 +23,7 @@ import { API_PATH } from '../protocol.js';
 import { MethodTable } from '../rpc/method-table.js';
 import type { Connection } from '../rpc/connection.js';
 import { Dispatcher } from '../rpc/dispatcher.js';
-import { notServingError, readinessOf } from './api-state.js';
+import { notServingError, readinessOf, recoveryElsewhereError } from './api-state.js';
 import type { ApiState } from './api-state.js';
 import { serveConsole } from './console.js';
 import { RedisProbe, serveHealth } from './health.js';
@@ -31,6 +31,7 @@ import { serveKeyRest } from './key-rest.js';
 import { listenLocally, LocalSocketError } from './local-socket.js';
 import { ApiMetrics } from './metrics.js';
 import { serveOpenApi } from './open-api.js';
+import { RecoveryDoor } from './recovery-door.js';
 import { RequestGuard } from './request-guard.js';
 import { SECURITY_HEADERS } from './security-headers.js';
 import { Serving } from './serving.js';
@@ -76,6 +77,11 @@ export interface Api {
   setState(state: ApiState): void;
   /** Another certificate, for connections to come; those that are open stay. Only where it listens with TLS. */
   setTls(tls: NonNullable<ApiOptions['tls']>): void;
+  /**
+   * Opens the port of recovery mode, on loopback; any other state closes it.
+   * @returns its URL, `http://127.0.0.1:7401`
+   */
+  openRecoveryDoor(port: number): Promise<string>;
   /** Waits for calls under way, then closes sockets and port. */
   close(): Promise<void>;
 }
@@ -90,6 +96,8 @@ interface Faces {
   readonly local: Server;
   /** Those that listen with TLS: of a name such as `localhost` there are two. */
   readonly tlsServers: readonly TlsServer[];
+  /** And for the port of recovery mode. */
+  readonly recovery: Server;
 }
 
 /** @param watch told of each server that listens: of a name such as `localhost` there are two */
@@ -109,17 +117,20 @@ function createFaces(tls: ApiOptions['tls'], watch: (server: Server) => void): F
     return server;
   };
   const local = createServer(timeouts);
+  const recovery = createServer(timeouts);
   const app = fastify({
     logger: false,
     forceCloseConnections: true,
     serverFactory: (handler) => {
-      if (local.listenerCount('request') === 0) local.on('request', handler);
+      for (const own of [local, recovery]) {
+        if (own.listenerCount('request') === 0) own.on('request', handler);
+      }
       const server = create(handler);
       watch(server);
       return server;
     },
   });
-  return { app, local, tlsServers };
+  return { app, local, tlsServers, recovery };
 }
 
 export function createApi(options: ApiOptions): Api {
@@ -173,9 +184,9 @@ export function createApi(options: ApiOptions): Api {
     onDrop: (limit) => metrics.refusal(limit),
   });
 
-  const { app, local, tlsServers } = createFaces(options.tls, (server) =>
-    httpConnections.watch(server),
-  );
+  const faces = createFaces(options.tls, (server) => httpConnections.watch(server));
+  const { app, local, tlsServers } = faces;
+  const recoveryDoor = new RecoveryDoor(faces.recovery, logger);
   app.removeAllContentTypeParsers();
   // Bodies are read by whoever needs them, as streams.
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
@@ -200,6 +211,13 @@ export function createApi(options: ApiOptions): Api {
   app.all(`${API_PATH}:secret`, async (request: FastifyRequest, reply: FastifyReply) => {
     const transfers =
       state.mode === 'recovery' ? state.recovery.transfers : serving?.services.transfers;
+    if (state.mode === 'recovery') {
+      const { isLocal, isAtRecoveryDoor } = addresses.clientOf(request.raw);
+      if (!isLocal && !isAtRecoveryDoor) {
+        const { message } = recoveryElsewhereError(state.recovery.url);
+        return reply.code(503).header('Connection', 'close').send(`${message}\n`);
+      }
+    }
     if (transfers === undefined) {
       return reply.code(503).header('Connection', 'close').send('the server serves nothing now\n');
     }
@@ -213,7 +231,8 @@ export function createApi(options: ApiOptions): Api {
   serveOpenApi(app, version);
   serveConsole(app);
   local.on('connection', (socket) => addresses.addLocal(socket));
-  for (const server of [app.server, local]) {
+  faces.recovery.on('connection', (socket) => addresses.addRecoverer(socket));
+  for (const server of [app.server, local, faces.recovery]) {
     server.on('upgrade', (request, socket, head) => {
       httpConnections.release(request.socket);
       sockets.upgrade(request, socket, head);
@@ -224,6 +243,7 @@ export function createApi(options: ApiOptions): Api {
     serving?.stop();
     serving = undefined;
     if (state.mode === 'recovery') state.recovery.transfers.clear();
+    if (next.mode !== 'recovery') recoveryDoor.close();
     state = next;
     if (next.mode === 'serving') {
       const { database, backup } = next;
@@ -269,6 +289,7 @@ export function createApi(options: ApiOptions): Api {
     setTls: (tls) => {
       for (const server of tlsServers) server.setSecureContext(tls);
     },
+    openRecoveryDoor: (port) => recoveryDoor.open(port),
     listen: async () => {
       await app.listen({ host: listen.host, port: listen.port });
       if (options.localSocket !== undefined) await listenBeside(options.localSocket);
@@ -283,6 +304,7 @@ export function createApi(options: ApiOptions): Api {
       await sockets.close();
       serving?.stop();
       await closeLocal();
+      await recoveryDoor.stop();
       await app.close();
     },
   };

@@ -49,9 +49,18 @@ export function degradedError(reason: string): ApiError {
   );
 }
 
+/** To whoever is not at the door of recovery mode. @param url of that door, on the server's own machine */
+export function recoveryElsewhereError(url: string): ApiError {
+  const { host, port } = new URL(url);
+  return new ApiError(
+    'RECOVERY',
+    `the server runs in recovery mode, which answers on its own machine alone, at ${url}; from elsewhere go through a tunnel: ssh -L ${port}:${host} <user>@<server>`,
+  );
+}
+
 export function recoveryError(): ApiError {
   return new ApiError(
     'RECOVERY',
-    'the server runs in recovery mode: only session.signIn as "recovery", system.getStatus and system.importConfig work',
+    'the server runs in recovery mode: only session.signIn as "recovery", token.create, system.getStatus and system.importConfig work',
   );
 }

@@ -1,13 +1,12 @@
 /**
- * What the API answers in recovery mode: sign-in as `recovery`, status, import; and to every other
- * call one error. Only to this machine: whoever calls from elsewhere meets a degraded server, and
- * through a proxy on this machine, behind which everybody has its address, nobody signs in.
+ * What the API answers in recovery mode: sign-in as `recovery`, a token, status, import; and to every
+ * other call one error. Only at a door of its own on this machine: the port that is served otherwise
+ * may have a proxy in front, behind which everybody has this machine's address.
  */
 import type { Readable } from 'node:stream';
 import type { DegradedError, StoreLogger } from '@vault/redis-store';
 import type { ImportParams } from '../backup/port.js';
-import { isLoopback } from '../config/listen-address.js';
-import { degradedError, recoveryError } from '../http/api-state.js';
+import { recoveryElsewhereError, recoveryError } from '../http/api-state.js';
 import { Transfers } from '../http/transfers.js';
 import type { Limits } from '../limits.js';
 import type { JsonObject } from '../protocol.js';
@@ -20,12 +19,15 @@ import type { Identity } from '../session/session.js';
 import { throttleOf } from '../session/sign-in-throttle.js';
 import type { SignInThrottle } from '../session/sign-in-throttle.js';
 import type { RecoveryPassword } from './recovery-password.js';
+import { RecoveryTokens } from './recovery-tokens.js';
 
 /** The one user of recovery mode; no user of the database may have that name (`session/users.ts`). */
 const RECOVERY_USER = 'recovery';
 
 export interface RecoveryDeskOptions {
   readonly password: RecoveryPassword;
+  /** Where the mode is reached, `http://127.0.0.1:7401`. */
+  readonly url: string;
   /** Why the server would be degraded. */
   readonly degraded: DegradedError;
   readonly limits: Limits;
@@ -53,12 +55,16 @@ const IDENTITY: Identity = {
   sessionGeneration: '',
 };
 
-type RecoveryMethod = (params: JsonObject, caller: RecoveryCaller) => Promise<object> | object;
+type RecoveryMethod = (
+  params: JsonObject,
+  caller: RecoveryCaller,
+) => Promise<object> | object | string;
 
 export class RecoveryDesk implements RecoveryFace {
   readonly transfers: Transfers;
   readonly #options: RecoveryDeskOptions;
   readonly #throttle: SignInThrottle;
+  readonly #tokens: RecoveryTokens;
   readonly #audit: AuditLog;
   readonly #now: () => number;
   #isRecovering = false;
@@ -68,6 +74,7 @@ export class RecoveryDesk implements RecoveryFace {
     this.#options = options;
     this.#now = now;
     this.#throttle = throttleOf(limits, now);
+    this.#tokens = new RecoveryTokens(now);
     this.#audit = new AuditLog(logger);
     this.transfers = new Transfers({
       limits,
@@ -75,13 +82,16 @@ export class RecoveryDesk implements RecoveryFace {
     });
   }
 
+  get url(): string {
+    return this.#options.url;
+  }
+
   async call(
     method: string,
     readParameters: () => JsonObject,
     caller: RecoveryCaller,
-  ): Promise<object> {
-    if (!caller.isLocal && !isThisMachine(caller.address))
-      throw degradedError(this.#options.degraded.reason);
+  ): Promise<object | string> {
+    if (!caller.isLocal && !caller.isAtRecoveryDoor) throw recoveryElsewhereError(this.url);
     const run = this.#methods.get(method);
     if (run === undefined) throw recoveryError();
     return run(readParameters(), caller);
@@ -89,21 +99,22 @@ export class RecoveryDesk implements RecoveryFace {
 
   readonly #methods: ReadonlyMap<string, RecoveryMethod> = new Map<string, RecoveryMethod>([
     ['session.signIn', (params, caller) => this.#signIn(params, caller)],
+    ['token.create', (params, caller) => this.#createToken(params, caller)],
     ['system.getStatus', (_, caller) => this.#status(caller)],
     ['system.importConfig', (params, caller) => this.#offerImport(params, caller)],
   ]);
 
   async #signIn(
-    { email, username, password }: JsonObject,
-    { session, address, isForwarded }: RecoveryCaller,
+    { email, username, password, token }: JsonObject,
+    { session, address }: RecoveryCaller,
   ): Promise<object> {
-    if (isForwarded) {
-      // The proxy is on this machine; whoever is behind it may be anywhere.
-      this.#audit.record({ action: 'sign-in to recovery through a proxy refused', address });
-      throw forbiddenOperation(
-        'session.signIn',
-        'recovery is for this machine alone, and this came through a proxy: connect to the server itself',
-      );
+    if (typeof token === 'string') {
+      const expiresAtMs = this.#tokens.expiryOf(token);
+      const outcome = expiresAtMs === undefined ? ' refused' : '';
+      this.#audit.record({ action: `sign-in to recovery by token${outcome}`, address });
+      if (expiresAtMs === undefined) throw invalidCredentials();
+      session.signIn({ ...IDENTITY, tokenId: RECOVERY_USER, expiresAtMs }, this.#now());
+      return publicUser(IDENTITY);
     }
     const name = email ?? username;
     if (typeof name !== 'string' || typeof password !== 'string') throw invalidCredentials();
@@ -118,6 +129,17 @@ export class RecoveryDesk implements RecoveryFace {
     if (!isRight) throw invalidCredentials();
     session.signIn(IDENTITY, this.#now());
     return publicUser(IDENTITY);
+  }
+
+  #createToken({ expiresIn }: JsonObject, caller: RecoveryCaller): string {
+    checkSignedIn(caller);
+    if (caller.session.identity?.tokenId !== undefined) {
+      throw forbiddenOperation('token.create', 'a token makes no token: sign in with the password');
+    }
+    const bearer = this.#tokens.create(expiresIn);
+    const { address } = caller;
+    this.#audit.record({ action: 'token.create in recovery', userId: RECOVERY_USER, address });
+    return bearer;
   }
 
   #status(caller: RecoveryCaller): object {
@@ -156,9 +178,4 @@ function isRecoveryUser(name: string): boolean {
 
 function checkSignedIn({ session }: RecoveryCaller): void {
   if (session.identity === undefined) throw unauthorized('admin');
-}
-
-/** An IPv4 address comes as `::ffff:127.0.0.1` where the server listens on IPv6, too. */
-function isThisMachine(address: string): boolean {
-  return isLoopback(address.replace(/^::ffff:/, ''));
 }

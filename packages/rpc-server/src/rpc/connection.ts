@@ -114,8 +114,8 @@ export class Connection implements Caller, Registered, Holder {
     return this.client.isLocal;
   }
 
-  get isForwarded(): boolean {
-    return this.client.isForwarded;
+  get isAtRecoveryDoor(): boolean {
+    return this.client.isAtRecoveryDoor;
   }
 
   get userId(): string | undefined {

@@ -34,8 +34,8 @@ export interface Caller {
   readonly address: string;
   /** Over the local Unix socket, which only who may read the data folder can open. */
   readonly isLocal: boolean;
-  /** Somebody else is behind that address. */
-  readonly isForwarded: boolean;
+  /** At the port of recovery mode. */
+  readonly isAtRecoveryDoor: boolean;
   notify<N extends keyof Notifications>(method: N, params: Notifications[N]): void;
 }
 

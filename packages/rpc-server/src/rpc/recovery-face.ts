@@ -9,17 +9,23 @@ export interface RecoveryCaller {
   readonly address: string;
   /** Whether it came over the local Unix socket. */
   readonly isLocal: boolean;
-  /** Whether a proxy is between: somebody else is behind that address. */
-  readonly isForwarded: boolean;
+  /** Whether it came to the port of recovery mode, on loopback. */
+  readonly isAtRecoveryDoor: boolean;
 }
 
 export interface RecoveryFace {
+  /** Where it is reached, `http://127.0.0.1:7401`. */
+  readonly url: string;
   /** One-time URLs of an import. */
   readonly transfers: Transfers;
   /**
    * Answers a call.
    * @param readParameters validates them: asked only for methods that work
-   * @throws {ApiError} RECOVERY for every method but the few that work, DEGRADED to other machines
+   * @throws {ApiError} RECOVERY for every method but the few that work, and wherever else than at its own door
    */
-  call(method: string, readParameters: () => JsonObject, caller: RecoveryCaller): Promise<object>;
+  call(
+    method: string,
+    readParameters: () => JsonObject,
+    caller: RecoveryCaller,
+  ): Promise<object | string>;
 }

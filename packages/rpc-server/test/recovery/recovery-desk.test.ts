@@ -5,17 +5,25 @@ import { resolveLimits } from '../../src/limits.js';
 import type { JsonObject } from '../../src/protocol.js';
 import { RecoveryDesk } from '../../src/recovery/recovery-desk.js';
 import { RecoveryPassword } from '../../src/recovery/recovery-password.js';
+import type { RecoveryCaller } from '../../src/rpc/recovery-face.js';
 import { Session } from '../../src/session/session.js';
 import { RecordingLogger } from '../api-fixture.js';
 
 const PASSWORD = 'sixteen letters!';
 const RIGHT = { email: 'recovery', password: PASSWORD };
 
+type Door = Pick<RecoveryCaller, 'isLocal' | 'isAtRecoveryDoor'>;
+const AT_THE_DOOR: Door = { isLocal: false, isAtRecoveryDoor: true };
+const ON_THE_SOCKET: Door = { isLocal: true, isAtRecoveryDoor: false };
+const ELSEWHERE: Door = { isLocal: false, isAtRecoveryDoor: false };
+const HOUR_MS = 3_600_000;
+
 class Fixture {
   readonly logger = new RecordingLogger();
   readonly session = new Session();
   nowMs = 0;
   readonly desk = new RecoveryDesk({
+    url: 'http://127.0.0.1:7401',
     password: new RecoveryPassword(PASSWORD),
     degraded: new DegradedError('oneHalf', { neededKeyId: '0123456789abcdef' }),
     limits: resolveLimits({ throttledWaitMs: 0 }),
@@ -28,55 +36,102 @@ class Fixture {
   call(
     method: string,
     params: JsonObject = {},
-    address = '127.0.0.1',
-    isForwarded = false,
-  ): Promise<object> {
-    const caller = { session: this.session, address, isLocal: false, isForwarded };
+    at: Door = AT_THE_DOOR,
+    session = this.session,
+  ): Promise<object | string> {
+    const caller = { session, address: '127.0.0.1', ...at };
     return this.desk.call(method, () => params, caller);
   }
 }
 
 describe('the recovery desk', () => {
-  it.each(['127.0.0.1', '::1', '::ffff:127.0.0.1', '127.9.9.9'])(
-    'signs in from %s, and then says what is wrong',
-    async (address) => {
-      const fixture = new Fixture();
-      expect(await fixture.call('session.signIn', RIGHT, address)).toMatchObject({
-        email: 'recovery',
-      });
-      expect(await fixture.call('system.getStatus', {}, address)).toEqual({
-        mode: 'recovery',
-        version: '1.2.3',
-        reason: 'oneHalf',
-        message: 'Only one encryption key half found - running in degraded mode',
-        neededKeyId: '0123456789abcdef',
-      });
-      expect(await fixture.call('system.importConfig', {}, address)).toMatchObject({
-        $sendTo: expect.stringMatching(/^\/api\/[\w-]{43}$/),
-      });
-    },
-  );
-
-  it.each(['10.0.0.1', '::ffff:10.0.0.1', 'fe80::1', 'unknown'])(
-    'is a degraded server to %s',
-    async (address) => {
-      await expect(new Fixture().call('session.signIn', RIGHT, address)).rejects.toMatchObject({
-        code: 'DEGRADED',
-      });
-    },
-  );
-
-  it('signs nobody in through a proxy on this machine, and says why', async () => {
+  it.each([
+    ['its own port', AT_THE_DOOR],
+    ['the local socket', ON_THE_SOCKET],
+  ])('signs in at %s, and then says what is wrong', async (_, at) => {
     const fixture = new Fixture();
-    const refused = fixture.call('session.signIn', RIGHT, '127.0.0.1', true);
-    await expect(refused).rejects.toMatchObject({ code: 'FORBIDDEN_OPERATION' });
-    await expect(refused).rejects.toThrow('this came through a proxy');
-    await expect(fixture.call('system.importConfig')).rejects.toMatchObject({
-      code: 'UNAUTHORIZED',
+    expect(await fixture.call('session.signIn', RIGHT, at)).toMatchObject({
+      email: 'recovery',
     });
-    expect(fixture.logger.text).toContain('through a proxy refused');
-    // Nobody behind the proxy throttles who sits at the machine.
-    expect(await fixture.call('session.signIn', RIGHT)).toMatchObject({ email: 'recovery' });
+    expect(await fixture.call('system.getStatus', {}, at)).toEqual({
+      mode: 'recovery',
+      version: '1.2.3',
+      reason: 'oneHalf',
+      message: 'Only one encryption key half found - running in degraded mode',
+      neededKeyId: '0123456789abcdef',
+    });
+    expect(await fixture.call('system.importConfig', {}, at)).toMatchObject({
+      $sendTo: expect.stringMatching(/^\/api\/[\w-]{43}$/),
+    });
+  });
+
+  it('answers nothing elsewhere but how to come to it, not even to who signed in', async () => {
+    const fixture = new Fixture();
+    await fixture.call('session.signIn', RIGHT);
+    for (const method of ['session.signIn', 'system.getStatus', 'system.importConfig', 'x.y']) {
+      const refused = fixture.call(method, RIGHT, ELSEWHERE);
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await expect(refused).rejects.toMatchObject({
+        code: 'RECOVERY',
+        message: expect.stringContaining(
+          'at http://127.0.0.1:7401; from elsewhere go through a tunnel: ssh -L 7401:127.0.0.1:7401 ',
+        ),
+      });
+    }
+  });
+
+  it('gives a token for other connections, for an hour', async () => {
+    const fixture = new Fixture();
+    await fixture.call('session.signIn', RIGHT);
+    const wanted = { client: { id: 'x' }, description: 'xo-cli', expiresIn: '2 days' };
+    const token = (await fixture.call('token.create', wanted)) as string;
+    expect(token).toMatch(/^[\w-]{43}$/);
+    const other = new Session();
+    const call = (method: string, params: JsonObject = {}): Promise<object | string> =>
+      fixture.call(method, params, AT_THE_DOOR, other);
+    fixture.nowMs = HOUR_MS - 1;
+    expect(await call('session.signIn', { token })).toMatchObject({ email: 'recovery' });
+    expect(other.identity?.expiresAtMs).toBe(HOUR_MS);
+    expect(await call('system.getStatus')).toMatchObject({ mode: 'recovery' });
+    expect(await call('system.importConfig')).toMatchObject({ $sendTo: expect.any(String) });
+    await expect(call('token.create')).rejects.toMatchObject({ code: 'FORBIDDEN_OPERATION' });
+    await expect(call('server.getAll')).rejects.toMatchObject({ code: 'RECOVERY' });
+    fixture.nowMs = HOUR_MS;
+    await expect(call('session.signIn', { token })).rejects.toMatchObject({
+      code: 'INVALID_CREDENTIALS',
+    });
+    expect(fixture.logger.text).not.toContain(token);
+  });
+
+  it('gives a token for less when that is asked for, and none without a sign-in', async () => {
+    const fixture = new Fixture();
+    await expect(fixture.call('token.create')).rejects.toMatchObject({ code: 'UNAUTHORIZED' });
+    await fixture.call('session.signIn', RIGHT);
+    const token = await fixture.call('token.create', { expiresIn: '5 min' });
+    await fixture.call('session.signIn', { token: token as string });
+    expect(fixture.session.identity?.expiresAtMs).toBe(300_000);
+    await fixture.call('session.signIn', RIGHT);
+    for (const expiresIn of ['soon', '1 s', -1]) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await expect(fixture.call('token.create', { expiresIn })).rejects.toMatchObject({
+        code: 'INVALID_PARAMETERS',
+      });
+    }
+  });
+
+  it('keeps 32 tokens', async () => {
+    const fixture = new Fixture();
+    await fixture.call('session.signIn', RIGHT);
+    const tokens: string[] = [];
+    for (let n = 0; n < 33; n += 1) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      tokens.push((await fixture.call('token.create')) as string);
+    }
+    const signIn = (at: number): Promise<object | string> =>
+      fixture.call('session.signIn', { token: tokens[at] ?? '' }, AT_THE_DOOR, new Session());
+    await expect(signIn(0)).rejects.toMatchObject({ code: 'INVALID_CREDENTIALS' });
+    expect(await signIn(1)).toMatchObject({ email: 'recovery' });
+    expect(await signIn(32)).toMatchObject({ email: 'recovery' });
   });
 
   it.each<[string, JsonObject, string]>([

@@ -10,7 +10,7 @@ const CALLER = {
   session: new Session(),
   address: '127.0.0.1',
   isLocal: false,
-  isForwarded: false,
+  isAtRecoveryDoor: false,
   notify: () => undefined,
 };
 
