@@ -8,6 +8,7 @@ import { exportRecords } from './export-records.js';
 import type { ExportedRecord } from './export-records.js';
 import { ImportSpool, rollImportForward } from './import.js';
 import type { ImportReport } from './import.js';
+import { ImportPreview } from './import-preview.js';
 import { EncryptionCount, keyUseOf } from './key-use.js';
 import type { KeyUse } from './key-use.js';
 import { loadKeys } from './load-keys.js';
@@ -200,6 +201,12 @@ export class CredentialDatabase {
   async openImport(): Promise<ImportSpool> {
     const { options, keeper } = this.#parts;
     return ImportSpool.create(options.dataDir, options.collections, keeper.current().activeKey);
+  }
+
+  /** Takes the records of an import, and says what it would do; nothing is written. */
+  previewImport(): ImportPreview {
+    this.#parts.keeper.current();
+    return new ImportPreview(this.#parts.options.collections, (name) => this.collection(name));
   }
 
   /**

@@ -38,9 +38,13 @@ export interface ImportReport {
   readonly records: number;
   /** Records by collection. */
   readonly collections: Readonly<Record<string, number>>;
-  /** Records that were there already with the same content. */
+  /** Of them, those whose id was not there. */
+  readonly added: number;
+  /** Those that were there with other content, or could not be read. */
+  readonly changed: number;
+  /** Those that were there already with the same content. */
   readonly unchanged: number;
-  /** Records that were removed, since an imported one has the same value in a unique index. */
+  /** Records that are gone, since an imported one has the same value in a unique index. */
   readonly replaced: readonly { readonly collection: string; readonly id: string }[];
 }
 
@@ -204,14 +208,19 @@ interface Place {
   readonly partition: Partition;
 }
 
+type Outcome = 'added' | 'changed' | 'unchanged';
+
+const outcomeOf = ({ expected }: WriteOp): Outcome => (expected === null ? 'added' : 'changed');
+const placeName = (at: { readonly collection: string; readonly id: string }): string =>
+  `${at.collection} ${at.id}`;
 const alone = (record: SpooledRecord): SpooledRecord[] => [record];
 
 class Importer {
   readonly #context: MigrationContext;
   readonly #collections: ReadonlyMap<string, FiledCollection>;
   readonly #counts: Record<string, number> = {};
-  readonly #replaced: { collection: string; id: string }[] = [];
-  #unchanged = 0;
+  readonly #replaced = new Map<string, { readonly collection: string; readonly id: string }>();
+  readonly #outcomes = { added: 0, changed: 0, unchanged: 0 };
   records = 0;
 
   constructor(context: MigrationContext, definitions: CollectionDefinitions) {
@@ -250,8 +259,8 @@ class Importer {
     return {
       records: this.records,
       collections: this.#counts,
-      unchanged: this.#unchanged,
-      replaced: this.#replaced,
+      ...this.#outcomes,
+      replaced: [...this.#replaced.values()],
     };
   }
 
@@ -295,8 +304,8 @@ class Importer {
       // Each of them asks for the new view, and finds what was written before.
     }
     const left: SpooledRecord[] = [];
-    planned.forEach(({ record }, i) => {
-      if (results[i]?.status === 'done') this.#count(record);
+    planned.forEach(({ record, op }, i) => {
+      if (results[i]?.status === 'done') this.#count(record, outcomeOf(op));
       else left.push(record);
     });
     return left;
@@ -312,9 +321,10 @@ class Importer {
       const [result] = await partition.apply(keeper.fenceOf(partition), [op]);
       if (result?.status === 'unique') {
         await this.#makeWay(filed.codec, partition, result.holderId, op.add);
-        this.#replaced.push({ collection: filed.name, id: result.holderId });
+        const replaced = { collection: filed.name, id: result.holderId };
+        this.#replaced.set(placeName(replaced), replaced);
       }
-      if (result?.status === 'done') this.#count(record);
+      if (result?.status === 'done') this.#count(record, outcomeOf(op));
       return result?.status === 'done';
     } catch (error) {
       if (!(error instanceof StateStaleError)) throw error;
@@ -335,8 +345,7 @@ class Importer {
     const content = decodeRecord(json);
     if (content === undefined) throw new MigrationError(`${name} ${id} in the spool is no record`);
     if (current !== undefined && this.#isSame(codec, id, current, json)) {
-      this.#unchanged++;
-      this.#count(record);
+      this.#count(record, 'unchanged');
       return undefined;
     }
     const add = codec.entries(content, view.activeKey);
@@ -349,9 +358,13 @@ class Importer {
     };
   }
 
-  #count({ collection }: SpooledRecord): void {
+  #count(record: SpooledRecord, outcome: Outcome): void {
+    const { collection } = record;
     this.records++;
     this.#counts[collection] = (this.#counts[collection] ?? 0) + 1;
+    this.#outcomes[outcome]++;
+    // One that had to go and comes later in the same backup is there again.
+    this.#replaced.delete(placeName(record));
   }
 
   #isSame(codec: RecordCodec, id: string, current: Buffer, json: Buffer): boolean {

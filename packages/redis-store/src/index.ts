@@ -62,6 +62,7 @@ export type {
 } from './errors.js';
 export { ImportSpool } from './import.js';
 export type { ImportReport } from './import.js';
+export type { ImportPreview, ImportPreviewReport, PreviewedChange } from './import-preview.js';
 export { encodeRecord } from './json-record.js';
 export type { CredentialRecord, JsonValue } from './json-record.js';
 export type { KeyUse } from './key-use.js';

@@ -6,6 +6,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { CollectionDefinition } from '../src/collection-definition.js';
 import type { CredentialDatabase } from '../src/credential-database.js';
 import type { DegradedError } from '../src/errors.js';
+import type { CredentialRecord } from '../src/json-record.js';
 import type { OpenOptions } from '../src/open-options.js';
 import { currentIdentity } from '../src/process-identity.js';
 import { contents, DatabaseFixture, fill, USER } from './database-fixture.js';
@@ -138,6 +139,42 @@ describe.each([true, false])('changed definitions, encryption %s', (encrypt) => 
   });
 });
 
+describe('a preview of an import', () => {
+  it('says what the import then does, and changes nothing', async () => {
+    await fixture.using({ encrypt: true }, async (database) => {
+      await fill(database, 5);
+      const all: [string, string, CredentialRecord][] = [
+        ['server', 'new', { host: 'new.example' }],
+        ['server', 'new', { host: 'new.example', password: 'second' }],
+        ['user', 'loses', { email: 'same@marker.example' }],
+        ['user', 'wins', { email: 'Same@marker.example' }],
+        ['user', 'ada-of-the-backup', { email: 'ADA@marker.example', pwHash: 'new' }],
+        // Gone for the one before, and brought again, with another value.
+        ['user', 'ada', { email: 'ada-2@marker.example' }],
+      ];
+      const [kept] = (await database.collection('server').list({ limit: 1 })).records;
+      all.push(['server', kept?.id ?? '', kept?.record ?? {}]);
+      const before = await fixture.dumpRecords();
+      const preview = database.previewImport();
+      const spool = await database.openImport();
+      for (const [collection, id, record] of all) {
+        // oxlint-disable no-await-in-loop -- in this order
+        await preview.add(collection, id, record);
+        await spool.add(collection, id, record);
+        // oxlint-enable no-await-in-loop
+      }
+      const { changes, ...counts } = await preview.finish();
+      expect(await fixture.dumpRecords()).toBe(before);
+      expect(counts.replaced).toEqual([{ collection: 'user', id: 'loses' }]);
+      expect(changes).toContainEqual({ collection: 'user', id: 'loses', change: 'removed' });
+      expect(changes).toContainEqual({ collection: 'server', id: 'new', change: 'added' });
+      const { records, collections, unchanged, replaced } = await database.import(spool);
+      expect(counts).toMatchObject({ records, collections, unchanged, replaced });
+      expect(unchanged).toBe(1);
+    });
+  });
+});
+
 describe.each([true, false])('an import, encryption %s', (encrypt) => {
   async function importAll(database: CredentialDatabase): Promise<unknown> {
     const spool = await database.openImport();
@@ -157,6 +194,8 @@ describe.each([true, false])('an import, encryption %s', (encrypt) => {
       expect(await importAll(database)).toEqual({
         records: 301,
         collections: { server: 300, user: 1 },
+        added: 301,
+        changed: 0,
         unchanged: 0,
         replaced: [{ collection: 'user', id: 'ada' }],
       });
