@@ -76,11 +76,21 @@ const ADVICE = {
   backup: {
     BACKUP_PASSPHRASE_REQUIRED: 'add `passphrase=`',
     BACKUP_PASSPHRASE_TOO_SHORT: 'choose a longer one',
+    BACKUP_PROTECTION_UNSAID:
+      'add `passphrase=`; for a plain file that you know to be yours `allowUnprotected=true`',
+    BACKUP_NOT_ENCRYPTED:
+      'find out who replaced the file; for a plain file of your own give `allowUnprotected=true` and no passphrase',
     BACKUP_PASSPHRASE_NEEDED: 'add `passphrase=`',
     BACKUP_UNREADABLE: 'check passphrase and file; `gpg --decrypt` opens a whole one',
     BACKUP_REFUSED: 'the message names what; a backup of this server is always taken',
-    BACKUP_INCOMPLETE: 'what the message says; the log of the server names the record',
+    BACKUP_RECORDS_REFUSED:
+      'see what the rest would do with `dryRun=true skipInvalid=true`, then import with `skipInvalid=true`',
+    BACKUP_NO_ADMINISTRATOR:
+      '`user.create permission=admin email=… password=` with a name that the backup does not have, then repeat',
+    BACKUP_INCOMPLETE: 'what the message says: it names the records; so does the log of the server',
     BACKUP_ENTRY_UNKNOWN: 'leave it out of `entries`',
+    BACKUP_STORAGE_FAILED: 'make room in `datadir`, or check its permissions, then repeat',
+    BACKUP_UNPROVEN: 'check the disk of `[backup] exportFolder`; the file was removed',
   },
   config: {
     CONFIG_NOT_FOUND: '`vault-server init`, or give `--config`',

@@ -213,7 +213,9 @@ describe('a migration that was killed', () => {
     await site.call('server.remove', { id: await idOfFirst() });
     await site.killAt(/"importing":\{/, () => {
       // Its connection ends with the server.
-      void callWithCli('system.importConfig', `@=${backup}`).catch(() => undefined);
+      void callWithCli('system.importConfig', 'allowUnprotected=true', `@=${backup}`).catch(
+        () => undefined,
+      );
     });
     await site.start(isOn);
     await expectServing(isOn ? 'encrypted' : 'plaintext');
@@ -319,7 +321,7 @@ describe('without a word on encryption', () => {
     const { server } = site;
     await site.restore({ redis: [], files: [], halfA: undefined });
     await site.start(true);
-    await callWithCli('system.importConfig', `@=${backup}`);
+    await callWithCli('system.importConfig', 'allowUnprotected=true', `@=${backup}`);
     await server.terminate();
     await site.start(undefined);
     await expectServing('encrypted');

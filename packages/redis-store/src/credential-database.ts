@@ -6,9 +6,10 @@ import { OperationRefusedError, StoreError } from './errors.js';
 import type { RecordUnreadableError } from './errors.js';
 import { exportRecords } from './export-records.js';
 import type { ExportedRecord } from './export-records.js';
-import { ImportSpool, rollImportForward } from './import.js';
+import { checkImportable, rollImportForward } from './import.js';
 import type { ImportReport } from './import.js';
 import { ImportPreview } from './import-preview.js';
+import { ImportSpool } from './import-spool.js';
 import { EncryptionCount, keyUseOf } from './key-use.js';
 import type { KeyUse } from './key-use.js';
 import { loadKeys } from './load-keys.js';
@@ -17,7 +18,6 @@ import { makeContext } from './migration/migration-context.js';
 import type { MigrationContext, Progress } from './migration/migration-context.js';
 import type { OpenOptions } from './open-options.js';
 import { listProcesses } from './processes.js';
-import type { SealContent } from './seal.js';
 import { confirmDecryption, setPin } from './pin.js';
 import { openParts } from './startup/open-parts.js';
 import type { DatabaseParts } from './startup/open-parts.js';
@@ -311,15 +311,5 @@ export class CredentialDatabase {
     } finally {
       this.#isWatching = false;
     }
-  }
-}
-
-/** Under the lock: nobody changes the key any more. @throws {OperationRefusedError} */
-function checkImportable({ state, keyId }: SealContent, spool: ImportSpool): void {
-  if (state !== 'encrypted' && state !== 'plaintext') {
-    throw new OperationRefusedError(`the database is ${state}: import again once that has ended`);
-  }
-  if ((spool.keyId ?? null) !== keyId) {
-    throw new OperationRefusedError('the key was changed while the import was read: import again');
   }
 }

@@ -78,7 +78,11 @@ export class ImportPreview {
       unchanged: this.#unchanged,
       replaced: [...this.#replaced.values()],
       changes: this.#changes.concat(
-        [...this.#replaced.values()].map((each) => ({ ...each, change: 'removed' as const })),
+        [...this.#replaced.values()].map(({ collection, id }) => ({
+          collection,
+          id,
+          change: 'removed',
+        })),
       ),
     };
   }

@@ -60,7 +60,7 @@ export type {
   StoreErrorCode,
   UnreadableReason,
 } from './errors.js';
-export { ImportSpool } from './import.js';
+export { ImportSpool } from './import-spool.js';
 export type { ImportReport } from './import.js';
 export type { ImportPreview, ImportPreviewReport, PreviewedChange } from './import-preview.js';
 export { encodeRecord } from './json-record.js';

@@ -11,7 +11,7 @@ import type { CredentialDatabase } from '@vault/redis-store';
 import type { SourceEnvironment } from '@vault/keystore';
 import { DatabaseConfigBackup, importText } from './backup/config-backup.js';
 import { backupDatabaseOf } from './backup/database-adapter.js';
-import type { ImportParams } from './backup/port.js';
+import type { ImportParams, ImportResult } from './backup/port.js';
 import { loadKeysOf } from './config/custody-config.js';
 import { ConfigError } from './config/errors.js';
 import { limitsOf } from './config/limit-settings.js';
@@ -38,7 +38,7 @@ import type { Logger, LogLevel } from './log.js';
 import { openDatabase } from './open-database.js';
 import type { DatabaseParts } from './open-database.js';
 import { KitWatch } from './recovery/kit-watch.js';
-import { recoverDatabase } from './recovery/recover-database.js';
+import { previewRecovery, recoverDatabase } from './recovery/recover-database.js';
 import { recoveryRefusal } from './recovery/recoverable.js';
 import { withRecoveryAdvice } from './recovery/recovery-advice.js';
 import { RecoveryDesk } from './recovery/recovery-desk.js';
@@ -315,7 +315,8 @@ export class VaultServer {
   }
 
   /** @returns what the client is shown */
-  async #recover(body: Readable, params: ImportParams): Promise<string> {
+  async #recover(body: Readable, params: ImportParams): Promise<string | ImportResult> {
+    if (params.dryRun === true) return previewRecovery(this.#options, body, params);
     const redis = this.#redis;
     if (redis === undefined) throw new DegradedError('redisUnusable', {});
     const { signal: _, ...parts } = this.#databaseParts(redis);

@@ -6,7 +6,7 @@ import type { Api } from '../src/http/api-server.js';
 import { usersOf } from '../src/http/serving.js';
 import { resolveLimits } from '../src/limits.js';
 import type { Limits } from '../src/limits.js';
-import type { ConfigBackup } from '../src/backup/port.js';
+import type { ConfigBackup, ImportResult } from '../src/backup/port.js';
 import { ensureFirstAdministrator } from '../src/session/first-administrator.js';
 import { openTestDatabase } from './test-database.js';
 import type { TestDatabase } from './test-database.js';
@@ -43,6 +43,19 @@ export class RecordingLogger implements StoreLogger {
     return JSON.stringify(this.lines);
   }
 }
+
+/** What an import says that nothing is remarkable about. */
+export const IMPORTED: ImportResult = {
+  records: 3,
+  collections: {},
+  added: 3,
+  changed: 0,
+  unchanged: 0,
+  replaced: [],
+  dryRun: false,
+  refused: { count: 0, records: [] },
+  missingInBackup: 0,
+};
 
 /** A backup that no test of this file's users calls by accident. */
 export const NO_BACKUP: ConfigBackup = {

@@ -3,6 +3,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { createGunzip } from 'node:zlib';
 import { BackupError } from './errors.js';
+import type { ImportProtection } from './import-protection.js';
 import { BACKUP_LIMITS } from './limits.js';
 import { decryptStream } from './open-pgp.js';
 
@@ -23,19 +24,23 @@ function layerOf(head: Buffer): Layer {
 
 /**
  * The JSON bytes inside a file.
+ * @param protection what the file must have around them; `any` where the caller takes both kinds
  * @throws {BackupError}
  */
 export async function* openContainer(
   source: AsyncIterable<Uint8Array>,
-  passphrase: string | undefined,
+  protection: ImportProtection | { readonly any: string | undefined },
 ): AsyncGenerator<Uint8Array> {
+  const passphrase = passphraseOf(protection);
   let inside: AsyncIterable<Uint8Array> = source;
+  let isProtected = false;
   for (let depth = 0; depth <= BACKUP_LIMITS.layers; depth++) {
     // oxlint-disable-next-line no-await-in-loop -- a layer is known only after the one around it
     const { head, whole } = await peek(inside);
     const layer = layerOf(head);
     switch (layer) {
       case 'json':
+        if (!isProtected) checkMayBeOpen(protection);
         yield* whole;
         return;
       case 'gzip':
@@ -45,12 +50,26 @@ export async function* openContainer(
       case 'armored-open-pgp':
         if (passphrase === undefined) throw new BackupError('BACKUP_PASSPHRASE_NEEDED');
         inside = decryptStream(whole, passphrase, layer === 'armored-open-pgp');
+        isProtected = true;
         break;
       case 'unknown':
         throw new BackupError('BACKUP_UNREADABLE');
     }
   }
   throw new BackupError('BACKUP_REFUSED', `more than ${BACKUP_LIMITS.layers} layers`);
+}
+
+function passphraseOf(
+  protection: ImportProtection | { readonly any: string | undefined },
+): string | undefined {
+  if (protection === 'unprotected') return undefined;
+  return 'any' in protection ? protection.any : protection.passphrase;
+}
+
+/** @throws {BackupError} `BACKUP_NOT_ENCRYPTED` where a passphrase says that the file is encrypted */
+function checkMayBeOpen(protection: ImportProtection | { readonly any: unknown }): void {
+  if (protection === 'unprotected' || 'any' in protection) return;
+  throw new BackupError('BACKUP_NOT_ENCRYPTED');
 }
 
 /** The first bytes, and everything again from the start. */

@@ -6,13 +6,15 @@
  * "server":[
  * {"id":"…","host":"…", …},
  * …],
- * "user":[ … ]}}
+ * "user":[ … ]},
+ * "leftOut":{"count":1,"records":[{"collection":"server","id":"…","reason":"…"}]}}
  * ```
  *
- * One valid JSON document with one record a line, so that it is written and read as a stream. Any
+ * `leftOut` stands there only where records are missing. One valid JSON document with one record a line, so that it is written and read as a stream. Any
  * other spacing is read as well.
  */
 import type { BackupRecord } from './port.js';
+import type { RefusedRecords } from './refused-records.js';
 
 export const BACKUP_FORMAT = 'vault-config-backup';
 export const BACKUP_VERSION = 1;
@@ -23,10 +25,12 @@ const PIECE_CHARACTERS = 64 * 1024;
 /**
  * Writes a document as UTF-8 pieces.
  * @param entries collections in the order of the document, each with its records
+ * @param leftOut asked once all records are written
  */
 export async function* writeDocument(
   createdAt: Date,
   entries: Iterable<readonly [collection: string, records: AsyncIterable<BackupRecord>]>,
+  leftOut: Pick<RefusedRecords, 'count' | 'named'>,
 ): AsyncGenerator<Buffer> {
   const head = { format: BACKUP_FORMAT, version: BACKUP_VERSION, createdAt };
   let text = `${JSON.stringify(head).slice(0, -1)},"entries":{`;
@@ -46,5 +50,7 @@ export async function* writeDocument(
     text += ']';
     separator = ',\n';
   }
-  yield Buffer.from(`${text}}}\n`);
+  const { count, named: records } = leftOut;
+  const missing = count === 0 ? '' : `,\n"leftOut":${JSON.stringify({ count, records })}`;
+  yield Buffer.from(`${text}}${missing}}\n`);
 }

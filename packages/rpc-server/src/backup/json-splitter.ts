@@ -8,7 +8,10 @@
 export interface SplitValue {
   /** Keys of the objects above it, and `[]` for each array. */
   readonly path: readonly string[];
+  /** `undefined` where {@link isTooLarge}. */
   readonly value: unknown;
+  /** More bytes than allowed: passed over, and not looked into. */
+  readonly isTooLarge?: true;
 }
 
 export interface SplitterOptions {
@@ -20,7 +23,7 @@ export interface SplitterOptions {
   readonly valueBytesMax: number;
 }
 
-/** The document is no JSON, or a value is too large. Says nothing of the content. */
+/** The document is no JSON, or a name is too large. Says nothing of the content. */
 export class JsonSplitError extends Error {}
 
 const QUOTE = 0x22;
@@ -147,8 +150,9 @@ export class JsonSplitter {
     const end = findEnd(cut, piece, from);
     const part = piece.subarray(from, end ?? piece.length);
     cut.bytes += part.length;
-    if (cut.bytes > this.#options.valueBytesMax) throw new JsonSplitError('a value is too large');
-    cut.pieces.push(part);
+    if (cut.bytes <= this.#options.valueBytesMax) cut.pieces.push(part);
+    else if (cut.isKey) throw new JsonSplitError('a name is too large');
+    else cut.pieces.length = 0;
     if (end === undefined) return piece.length;
     this.#finish(cut);
     return end;
@@ -156,14 +160,16 @@ export class JsonSplitter {
 
   #finish(cut: Cut): void {
     this.#cut = undefined;
-    const value = parse(cut.pieces);
+    const isTooLarge = cut.bytes > this.#options.valueBytesMax;
+    const value = isTooLarge ? undefined : parse(cut.pieces);
     if (cut.isKey) {
       this.#key = String(value);
       this.#expecting = 'colon';
       return;
     }
     this.#expecting = this.#open.length === 0 ? 'nothing' : 'comma';
-    this.#options.onValue({ path: this.#pathOfValue(), value });
+    const path = this.#pathOfValue();
+    this.#options.onValue(isTooLarge ? { path, value, isTooLarge } : { path, value });
   }
 }
 

@@ -108,7 +108,7 @@ export class ScheduledExport {
     const file = await open(temporary, 'wx', 0o600);
     try {
       // Appends each piece; unlike `write`, never in part.
-      for await (const piece of prepared.open()) await file.appendFile(piece as Uint8Array);
+      for await (const piece of await prepared.open()) await file.appendFile(piece as Uint8Array);
       await file.sync();
       const { fileName, leftOut } = prepared;
       const path = join(folder, leftOut === 0 ? fileName : `${fileName}${INCOMPLETE}`);

@@ -78,7 +78,7 @@ export const RESTORE_MIGRATION_BACKUP: Command = {
     try {
       const passphrase = await passphraseOf(staged, surroundings, args, config, path);
       return await restore(surroundings, args, config, path, () =>
-        openContainer(staged.open(), passphrase),
+        openContainer(staged.open(), { any: passphrase }),
       );
     } finally {
       await staged.remove();
@@ -146,7 +146,7 @@ async function passphraseOf(
 }
 
 async function isProtected(staged: StagedUpload): Promise<boolean> {
-  const plain = openContainer(staged.open(), undefined);
+  const plain = openContainer(staged.open(), { any: undefined });
   try {
     await plain.next();
     return false;

@@ -63,10 +63,7 @@ export class Serving {
       audit,
       now,
     });
-    const transfers = new Transfers({
-      limits,
-      onUnexpected: (error) => logger.error('transfer failed', { cause: error }),
-    });
+    const transfers = new Transfers({ limits, logger });
     const changes = new ChangeFeed();
     this.services = {
       database,

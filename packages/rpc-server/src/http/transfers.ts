@@ -7,6 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Transform } from 'node:stream';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import type { StoreLogger } from '@vault/redis-store';
 import { apiErrorOf, answerOf } from '../rpc/error-answer.js';
 import { ApiError } from '../rpc/api-error.js';
 import type { Limits } from '../limits.js';
@@ -27,9 +28,9 @@ export interface Download {
 export interface Upload {
   /**
    * Called once, when the URL is used.
-   * @returns what the client is shown
+   * @returns what the client is shown: a text, or the result of a JSON-RPC answer
    */
-  receive(body: Readable): Promise<string>;
+  receive(body: Readable): Promise<string | object>;
 }
 
 /** Who asked for a transfer. */
@@ -48,8 +49,7 @@ interface Offer {
 
 export interface TransfersOptions {
   readonly limits: Limits;
-  /** Told of failures that the client is told nothing of. */
-  readonly onUnexpected: (error: unknown) => void;
+  readonly logger: StoreLogger;
 }
 
 const METHOD_OF = { download: 'GET', upload: 'POST' } as const;
@@ -133,7 +133,7 @@ export class Transfers {
     try {
       await this.#run(offer, request, response);
     } catch (error) {
-      await this.#fail(request, response, error);
+      await this.#fail(offer.kind, request, response, error);
     } finally {
       end();
     }
@@ -227,7 +227,8 @@ export class Transfers {
     const timer = setTimeout(() => counted.destroy(tooSlow(uploadDurationMs)), uploadDurationMs);
     try {
       const shown = await upload.receive(counted);
-      await answerText(request, response, 200, shown);
+      if (typeof shown === 'string') await answerText(request, response, 200, shown);
+      else await answerJson(request, response, 200, { result: shown });
     } finally {
       clearTimeout(timer);
       request.unpipe(counted);
@@ -235,18 +236,38 @@ export class Transfers {
     }
   }
 
-  async #fail(request: IncomingMessage, response: ServerResponse, error: unknown): Promise<void> {
+  /** The log has every failure, also one that a client which is gone, or got the beginning of a file, is not told. */
+  async #fail(
+    kind: Offer['kind'],
+    request: IncomingMessage,
+    response: ServerResponse,
+    error: unknown,
+  ): Promise<void> {
     const known = apiErrorOf(error);
-    if (known === undefined) this.#options.onUnexpected(error);
+    this.#options.logger.error(`${kind} failed`, {
+      reason: known?.message ?? 'an unexpected error',
+      ...(known === undefined && { cause: error }),
+    });
     if (response.headersSent || response.destroyed) {
       response.destroy();
       return;
     }
     response.removeHeader('Content-Disposition');
-    const body = { error: answerOf(error, false), id: 0, jsonrpc: '2.0' };
-    const text = `${JSON.stringify(body)}\n`;
-    await answerText(request, response, statusOf(known), text, 'application/json');
+    const { message, ...answer } = answerOf(error, false);
+    const advised = known === undefined ? `${message}: the log of the server says why` : message;
+    const body = { error: { ...answer, message: advised } };
+    await answerJson(request, response, statusOf(known), body);
   }
+}
+
+function answerJson(
+  request: IncomingMessage,
+  response: ServerResponse,
+  status: number,
+  body: object,
+): Promise<void> {
+  const text = `${JSON.stringify({ ...body, id: 0, jsonrpc: '2.0' })}\n`;
+  return answerText(request, response, status, text, 'application/json');
 }
 
 function tooLarge(maxBytes: number): ApiError {

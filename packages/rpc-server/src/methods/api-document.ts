@@ -39,8 +39,18 @@ const TRANSFERS = `## Files
 
 A result \`{$getFrom: path}\` is fetched by one \`GET\`, \`{$sendTo: path}\` is served by one \`POST\` of the raw bytes, with a length or
 chunked. The path is the only credential, is used up by the first request whatever its method, and lives five minutes. Downloads are
-chunked: one that ends without the last chunk is not whole. A refused upload is answered with a status from 400 on and the body
-\`{"error": {code, message, data}, "id": 0, "jsonrpc": "2.0"}\`.
+chunked: one that ends without the last chunk is not whole, and the log of the server says why. A refused upload, or a download that
+cannot begin, is answered with a status from 400 on and the body \`{"error": {code, message, data}, "id": 0, "jsonrpc": "2.0"}\`.
+
+\`system.exportConfig\` reads the database twice: first it makes the whole file, reads it again as an import does, and throws it away, so
+that a record which cannot be read, or would not come back, is named before the first byte (\`data: {code, count, records: [{collection, id,
+reason}]}\`). \`skipUnreadable\` leaves such records out; the file then names them under \`leftOut\`.
+
+\`system.importConfig\` takes one of \`passphrase\` and \`allowUnprotected\`, at once: with a passphrase nothing but a file that is encrypted under it.
+Records that cannot be imported are named as above, and nothing is imported, unless \`skipInvalid\` leaves them out. An import after which no
+administrator could sign in is refused. It answers a text; a \`dryRun\` changes nothing and answers \`{"result": {records, collections, added,
+changed, unchanged, replaced, changes: [{collection, id, change}], refused: {count, records}, missingInBackup, refusal}, …}\`, where \`refusal\` says
+why the import would be refused, or is \`null\`.
 
 ## HTTP
 

@@ -1,5 +1,6 @@
 /** `system.*` and `rpc.discover`: the server itself. */
 import { importText } from '../backup/config-backup.js';
+import { importProtection } from '../backup/import-protection.js';
 import type { TransferOwner } from '../http/transfers.js';
 import { noSuchObject } from '../rpc/api-error.js';
 import type { CallContext } from '../rpc/call-context.js';
@@ -100,7 +101,8 @@ export const SYSTEM_METHODS: readonly Method[] = [
         type: 'boolean',
         default: false,
         optional: true,
-        description: 'leave records out that cannot be read; without it such an export fails',
+        description:
+          'leave records out that cannot be read, or would not come back; without it such an export fails',
       },
     },
     permission: 'admin',
@@ -116,16 +118,43 @@ export const SYSTEM_METHODS: readonly Method[] = [
     name: 'system.importConfig',
     aliases: ['xo.importConfig'],
     description: 'takes a backup of the configuration as a file; importing twice changes nothing',
-    params: { passphrase: PASSPHRASE },
+    params: {
+      passphrase: {
+        ...PASSPHRASE,
+        description: 'of the file; nothing but a file that is encrypted under it is taken then',
+      },
+      allowUnprotected: {
+        type: 'boolean',
+        default: false,
+        optional: true,
+        description:
+          'take a file that is not encrypted, which anybody may have written; needed where there is no passphrase',
+      },
+      skipInvalid: {
+        type: 'boolean',
+        default: false,
+        optional: true,
+        description:
+          'leave records out that cannot be imported; without it such an import is refused, naming them',
+      },
+      dryRun: {
+        type: 'boolean',
+        default: false,
+        optional: true,
+        description: 'say what would be added, changed, removed and refused; change nothing',
+      },
+    },
     permission: 'admin',
     result: '{$sendTo}: URL to upload to, once',
     handler(params, context) {
       const { services, identity, address } = context;
       const { userId } = identity();
+      importProtection(params);
       return services.transfers.offerUpload(
         {
           async receive(body) {
             const imported = await services.backup.import(body, params);
+            if (imported.dryRun) return imported;
             services.audit.record({ action: 'importConfig', userId, address });
             return importText(imported);
           },

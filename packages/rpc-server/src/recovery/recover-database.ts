@@ -10,23 +10,21 @@
  */
 import { readdir } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { archiveDatabase, checkRecord, CredentialDatabase } from '@vault/redis-store';
+import { archiveDatabase, CredentialDatabase } from '@vault/redis-store';
 import type {
   CollectionDefinitions,
-  CredentialRecord,
   DegradedError,
   OpenOptions,
   Progress,
   StoreLogger,
 } from '@vault/redis-store';
-import { RecordInvalidError } from '@vault/redis-store';
 import type { SourceEnvironment } from '@vault/keystore';
+import { canSignIn } from '../backup/administrator-check.js';
 import { DatabaseConfigBackup } from '../backup/config-backup.js';
-import { openContainer } from '../backup/container.js';
-import { backupDatabaseOf } from '../backup/database-adapter.js';
-import { readDocument } from '../backup/document-reader.js';
-import { BackupError } from '../backup/errors.js';
-import type { ImportParams, ImportResult } from '../backup/port.js';
+import { backupDatabaseOf, checkBackupRecord } from '../backup/database-adapter.js';
+import { importProtection } from '../backup/import-protection.js';
+import type { BackupRecord, ImportParams, ImportResult } from '../backup/port.js';
+import { readBackup, refusalOfRecords } from '../backup/read-backup.js';
 import type { ServerConfig } from '../config/load-config.js';
 import type { LocalRedis } from '../local-redis.js';
 import { openOptions } from '../open-database.js';
@@ -54,9 +52,6 @@ export interface Recovered {
   readonly archives: readonly string[];
 }
 
-/** Bearer tokens are in no backup. */
-const NEVER_IMPORTED = 'token';
-
 /**
  * @throws {BackupError} when the backup cannot be taken; {ApiError} FORBIDDEN_OPERATION when no key can be written;
  *   {OperationRefusedError} when another process uses the database: nothing was changed
@@ -68,6 +63,7 @@ export async function recoverDatabase(
 ): Promise<Recovered> {
   const { config, logger, onStep } = parts;
   const { datadir } = config.settings;
+  importProtection(params);
   const staged = await StagedUpload.take(body, datadir);
   try {
     await checkBackup(staged, params, config.collections);
@@ -96,22 +92,47 @@ export async function recoverDatabase(
   }
 }
 
+/** What a recovery would import, all of it into an empty database; nothing is changed. */
+export async function previewRecovery(
+  { config }: Pick<RecoveryParts, 'config'>,
+  body: AsyncIterable<Uint8Array>,
+  params: ImportParams,
+): Promise<ImportResult> {
+  const collections: Record<string, number> = {};
+  const { records, refused, missingInBackup } = await readBackup(body, importProtection(params), {
+    async add(record) {
+      checkBackupRecord(config.collections, record);
+      collections[record.collection] = (collections[record.collection] ?? 0) + 1;
+    },
+  });
+  const refusal = refusalOfRecords(refused, params);
+  return {
+    dryRun: true,
+    records,
+    collections,
+    added: records,
+    changed: 0,
+    unchanged: 0,
+    replaced: [],
+    changes: [],
+    refused: { count: refused.count, records: refused.named },
+    missingInBackup,
+    refusal: refusal?.message ?? null,
+  };
+}
+
 /** Reads all of it, as the import will. @throws {BackupError} */
 async function checkBackup(
   staged: StagedUpload,
-  { passphrase }: ImportParams,
+  params: ImportParams,
   definitions: CollectionDefinitions,
 ): Promise<void> {
-  const collections = Object.keys(definitions).filter((name) => name !== NEVER_IMPORTED);
-  const document = openContainer(staged.open(), passphrase);
-  try {
-    for await (const { collection, id, record } of readDocument(document, { collections })) {
-      checkRecord(definitions, collection, id, record as CredentialRecord);
-    }
-  } catch (error) {
-    if (!(error instanceof RecordInvalidError)) throw error;
-    throw new BackupError('BACKUP_REFUSED', error.message);
-  }
+  const target = {
+    add: async (record: BackupRecord) => checkBackupRecord(definitions, record),
+  };
+  const { refused } = await readBackup(staged.open(), importProtection(params), target);
+  const refusal = refusalOfRecords(refused, params);
+  if (refusal !== undefined) throw refusal;
 }
 
 function recoverMark(archives: readonly string[], keyId: string | null): RecoveryUnderWay {
@@ -173,8 +194,8 @@ async function nameLeftovers(dataDir: string, logger: StoreLogger): Promise<void
   );
 }
 
-/** A backup that brings an administrator needs no first one; without any, the server makes one as in a new database. */
+/** A backup that brings an administrator needs no first one; without any who can sign in, the server makes one as in a new database. */
 export async function keepAdministrators(database: CredentialDatabase): Promise<void> {
-  const found = await database.collection('user').find({ permission: 'admin' }, { limit: 1 });
-  if (found.length > 0) await database.markBootstrapped();
+  const found = await database.collection('user').find({ permission: 'admin' });
+  if (found.some(({ record }) => canSignIn(record))) await database.markBootstrapped();
 }

@@ -5,7 +5,8 @@
  */
 import type { Readable } from 'node:stream';
 import type { DegradedError, StoreLogger } from '@vault/redis-store';
-import type { ImportParams } from '../backup/port.js';
+import { importProtection } from '../backup/import-protection.js';
+import type { ImportParams, ImportResult } from '../backup/port.js';
 import { recoveryElsewhereError, recoveryError } from '../http/api-state.js';
 import { Transfers } from '../http/transfers.js';
 import type { Limits } from '../limits.js';
@@ -39,7 +40,7 @@ export interface RecoveryDeskOptions {
    * Takes a config backup, and makes the server serve it.
    * @returns what the client is shown
    */
-  readonly recover: (body: Readable, params: ImportParams) => Promise<string>;
+  readonly recover: (body: Readable, params: ImportParams) => Promise<string | ImportResult>;
 }
 
 const IDENTITY: Identity = {
@@ -76,10 +77,7 @@ export class RecoveryDesk implements RecoveryFace {
     this.#throttle = throttleOf(limits, now);
     this.#tokens = new RecoveryTokens(now);
     this.#audit = new AuditLog(logger);
-    this.transfers = new Transfers({
-      limits,
-      onUnexpected: (error) => logger.error('recovery failed', { cause: error }),
-    });
+    this.transfers = new Transfers({ limits, logger });
   }
 
   get url(): string {
@@ -149,16 +147,21 @@ export class RecoveryDesk implements RecoveryFace {
     return { mode: 'recovery', version, reason, message, ...details };
   }
 
-  #offerImport({ passphrase }: JsonObject, caller: RecoveryCaller): object {
+  #offerImport(sent: JsonObject, caller: RecoveryCaller): object {
     checkSignedIn(caller);
-    const params = typeof passphrase === 'string' ? { passphrase } : {};
+    const params = sent as ImportParams;
+    importProtection(params);
     return this.transfers.offerUpload(
       { receive: (body) => this.#import(body, params, caller.address) },
       { userId: RECOVERY_USER, check: () => Promise.resolve() },
     );
   }
 
-  async #import(body: Readable, params: ImportParams, address: string): Promise<string> {
+  async #import(
+    body: Readable,
+    params: ImportParams,
+    address: string,
+  ): Promise<string | ImportResult> {
     if (this.#isRecovering) {
       throw forbiddenOperation('system.importConfig', 'another import is under way');
     }

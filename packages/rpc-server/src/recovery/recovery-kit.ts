@@ -103,7 +103,7 @@ async function openKit(
   const pieces: Uint8Array[] = [];
   let size = 0;
   try {
-    for await (const piece of openContainer(source, passphrase)) {
+    for await (const piece of openContainer(source, { any: passphrase })) {
       size += piece.byteLength;
       if (size > KIT_BYTES_MAX) throw unreadable();
       pieces.push(piece);

@@ -88,7 +88,10 @@ export function apiErrorOf(error: unknown): ApiError | undefined {
   }
   if (isBackupError(error)) {
     const code: BackupErrorCode = error.code;
-    return new ApiError('OPERATION_FAILED', error.message, { code }, { cause: error });
+    const { count, named = [] } = error.refused ?? {};
+    const records = named.map(({ collection, id, reason }) => ({ collection, id, reason }));
+    const data = count === undefined ? { code } : { code, count, records };
+    return new ApiError('OPERATION_FAILED', error.message, data, { cause: error });
   }
   return undefined;
 }

@@ -1,7 +1,7 @@
 /** The first administrator of a new database: a random password, shown once, instead of a known one. */
 import type { Database } from '../rpc/database-port.js';
 import { generatePassword } from './generated-password.js';
-import type { Users } from './users.js';
+import type { User, Users } from './users.js';
 
 export const FIRST_ADMINISTRATOR_EMAIL = 'admin@admin.net';
 
@@ -29,7 +29,7 @@ export interface FirstAdministrator {
  *
  * A crash, or a password that could not be kept, before the seal leaves a user whose password nobody
  * has read: the next start gives it a new one. A seal that was made anew over users that are there
- * (`accept-database`) has forgotten that there was one: who is an administrator then, stays the one.
+ * (`accept-database`) has forgotten that there was one: who is an administrator with a password then, stays the one.
  * @returns `undefined` when there was one already
  */
 export async function ensureFirstAdministrator(
@@ -41,7 +41,7 @@ export async function ensureFirstAdministrator(
   const others = (await users.page(undefined, USERS_LOOKED_AT)).filter(
     (user) => user.email !== email,
   );
-  if (others.some(({ permission }) => permission === 'admin')) {
+  if (others.some(isAdministrating)) {
     await database.markBootstrapped();
     return undefined;
   }
@@ -53,4 +53,8 @@ export async function ensureFirstAdministrator(
   if (generatedPassword !== undefined) await keepPassword?.(generatedPassword);
   await database.markBootstrapped();
   return { email, generatedPassword };
+}
+
+function isAdministrating({ permission, passwordHash }: User): boolean {
+  return permission === 'admin' && passwordHash !== undefined;
 }

@@ -7,9 +7,9 @@ import * as openpgp from 'openpgp';
 import { Gpg } from '../../../../test/harness/gpg.js';
 import { Resources } from '../../../../test/harness/resources.js';
 import { TemporaryFolder } from '../../../../test/harness/temporary-folder.js';
-import { DatabaseConfigBackup } from '../../src/backup/config-backup.js';
+import { DatabaseConfigBackup, importText } from '../../src/backup/config-backup.js';
 import { protectMigrationBackup } from '../../src/backup/protection.js';
-import type { ExportParams } from '../../src/backup/port.js';
+import type { ExportParams, ImportParams } from '../../src/backup/port.js';
 import { MemoryDatabase, SAMPLE } from './memory-database.js';
 
 const PASSPHRASE = 'correct horse battery';
@@ -21,6 +21,8 @@ const NEVER_ENDING =
   '+/VfsisT6f+uid8kTTC217lTd7nQlkenCFcT9XbwmAUgWJfFn2GGNYcOzCNWMd+hGBeQ1tr3nsYmZBKVeKde8ekrfv5MWWraq8nl' +
   'W5JTMReMOBmQeT+8S8KO2U7NJPALA7/0UpTgcyxvoUI0KIe8d/Up4H+qRNt+5THIHzmFBIo6jhlvafqy811+yJY4F5gbwrF7I5tz' +
   'ITuhc0PUeOdGWNQCeYYU3URc7Nwz/tB/1M79abme6jwZDCBc1bLY';
+const PROTECTED = { passphrase: PASSPHRASE };
+const OPEN = { allowUnprotected: true };
 const silent = { debug() {}, info() {}, warn() {}, error() {} };
 
 function backupOf(database: MemoryDatabase): DatabaseConfigBackup {
@@ -28,22 +30,25 @@ function backupOf(database: MemoryDatabase): DatabaseConfigBackup {
 }
 
 async function exported(database: MemoryDatabase, params: ExportParams = {}): Promise<Buffer> {
-  return buffer(backupOf(database).export(params).open());
+  return buffer(await backupOf(database).export(params).open());
+}
+
+function protectedBy(passphrase: string | undefined): ImportParams {
+  return passphrase === undefined ? { allowUnprotected: true } : { passphrase };
 }
 
 async function imported(file: Buffer, passphrase?: string): Promise<MemoryDatabase> {
   const target = new MemoryDatabase({});
-  const params = passphrase === undefined ? {} : { passphrase };
-  await backupOf(target).import(Readable.from([file]), params);
+  await backupOf(target).import(Readable.from([file]), protectedBy(passphrase));
   return target;
 }
 
 /** What an import of the file is refused with; fails when anything was changed. */
-async function refusal(file: Buffer, passphrase: string | undefined = PASSPHRASE): Promise<string> {
+async function refusal(file: Buffer, params: ImportParams = PROTECTED): Promise<string> {
   const before = { server: { old: { host: 'h' } } };
   const target = new MemoryDatabase(before);
   const refused = await backupOf(target)
-    .import(Readable.from([file]), { passphrase })
+    .import(Readable.from([file]), params)
     .then(
       () => undefined,
       (error: unknown) => error as { code: string },
@@ -51,6 +56,11 @@ async function refusal(file: Buffer, passphrase: string | undefined = PASSPHRASE
   expect(target.content).toEqual(before);
   return refused?.code ?? 'taken';
 }
+
+/** Three records, two of which no import takes; ids out of a file are shown tamed. */
+const WITH_INVALID = Buffer.from(
+  '{"format":"vault-config-backup","version":1,"entries":{"server":[{"id":"a","host":"h"},{"id":"b","hots":"MARKER-VALUE"},{"host":"x"},{"id":"\\u001b[31m","host":"x"}]}}',
+);
 
 const resources = new Resources();
 afterEach(() => resources.stop());
@@ -61,7 +71,7 @@ describe('a config backup', () => {
     database.damaged.add('s1');
     await expect(exported(database)).rejects.toMatchObject({ code: 'BACKUP_INCOMPLETE' });
     const prepared = backupOf(database).export({ skipUnreadable: true });
-    const { entries } = JSON.parse((await buffer(prepared.open())).toString()) as {
+    const { entries } = JSON.parse((await buffer(await prepared.open())).toString()) as {
       entries: { server: object[] };
     };
     expect(entries.server).toEqual([{ id: 's2', host: 'h2', password: '{"}]' }]);
@@ -84,6 +94,30 @@ describe('a config backup', () => {
       },
     });
     expect(file.toString().split('\n')).toHaveLength(8);
+  });
+
+  it('fails before its first byte, naming the records, where one would not come back', async () => {
+    // Fields that no definition has: planted, or of an earlier definition.
+    const database = new MemoryDatabase({
+      server: { s1: { host: 'h' }, s2: { nonsense: 'MARKER-VALUE' }, s3: { host: 7 } },
+    });
+    const refused = backupOf(database).export({}).open();
+    await expect(refused).rejects.toMatchObject({
+      code: 'BACKUP_INCOMPLETE',
+      message: expect.stringContaining(
+        'server s2 (field "nonsense" is not in the definition of the collection); server s3 (field "host" expected a string, met a number)',
+      ),
+    });
+    await expect(refused).rejects.not.toThrow('MARKER');
+    const file = await exported(database, { skipUnreadable: true });
+    expect(JSON.parse(file.toString())).toMatchObject({
+      entries: { server: [{ id: 's1' }] },
+      leftOut: { count: 2, records: [{ id: 's2' }, { id: 's3' }] },
+    });
+    const target = new MemoryDatabase({});
+    const result = await backupOf(target).import(Readable.from([file]), OPEN);
+    expect(result).toMatchObject({ records: 1, missingInBackup: 2 });
+    expect(importText(result)).toContain('the backup itself lacks 2 records');
   });
 
   it('gives the same records back, by every road', async () => {
@@ -125,13 +159,11 @@ describe('a config backup', () => {
     );
   });
 
-  it('is not streamed in clear when the database was encrypted after it was asked for', () => {
+  it('is not streamed in clear when the database was encrypted after it was asked for', async () => {
     const database = new MemoryDatabase(SAMPLE);
     const prepared = backupOf(database).export({});
     database.isNowEncrypted = true;
-    expect(() => prepared.open()).toThrow(
-      expect.objectContaining({ code: 'BACKUP_PASSPHRASE_REQUIRED' }),
-    );
+    await expect(prepared.open()).rejects.toMatchObject({ code: 'BACKUP_PASSPHRASE_REQUIRED' });
   });
 
   it('fails as a stream when the database fails in the middle', async () => {
@@ -193,6 +225,51 @@ describe('gpg', () => {
   });
 });
 
+describe('an import of records that cannot be imported', () => {
+  it('names all of them, and takes none', async () => {
+    const target = new MemoryDatabase({});
+    const refused = backupOf(target).import(Readable.from([WITH_INVALID]), OPEN);
+    await expect(refused).rejects.toMatchObject({
+      code: 'BACKUP_RECORDS_REFUSED',
+      refused: {
+        count: 3,
+        named: [
+          {
+            collection: 'server',
+            id: 'b',
+            reason: 'field "hots" is not in the definition of the collection',
+          },
+          { collection: 'server', id: '#3', reason: 'has no id' },
+          { collection: 'server', id: '??31m', reason: expect.stringContaining('field "id"') },
+        ],
+      },
+    });
+    await expect(refused).rejects.toThrow('skipInvalid=true');
+    await expect(refused).rejects.not.toThrow('MARKER');
+    expect(target.content).toEqual({});
+  });
+
+  it('leaves them out where it is told to, and says so', async () => {
+    const target = new MemoryDatabase({});
+    const params = { ...OPEN, skipInvalid: true };
+    const result = await backupOf(target).import(Readable.from([WITH_INVALID]), params);
+    expect(target.content).toEqual({ server: { a: { host: 'h' } } });
+    expect(importText(result)).toContain('1 records\nleft out, 3: server b (field "hots"');
+  });
+
+  it('is told by a dry run, which changes nothing', async () => {
+    const target = new MemoryDatabase({});
+    const params = { ...OPEN, dryRun: true };
+    const result = await backupOf(target).import(Readable.from([WITH_INVALID]), params);
+    expect(result).toMatchObject({ dryRun: true, records: 1, added: 1, refused: { count: 3 } });
+    expect(result.refusal).toContain('skipInvalid=true');
+    expect(target.content).toEqual({});
+    const skipping = { ...params, skipInvalid: true };
+    const other = await backupOf(target).import(Readable.from([WITH_INVALID]), skipping);
+    expect(other.refusal).toBeNull();
+  });
+});
+
 describe('an import is refused, with nothing changed, for', () => {
   let encrypted: Buffer;
   let plain: Buffer;
@@ -202,23 +279,57 @@ describe('an import is refused, with nothing changed, for', () => {
   });
 
   it('a wrong or missing passphrase', async () => {
-    expect(await refusal(encrypted, 'another passphrase')).toBe('BACKUP_UNREADABLE');
+    expect(await refusal(encrypted, { passphrase: 'another passphrase' })).toBe(
+      'BACKUP_UNREADABLE',
+    );
     const target = new MemoryDatabase({});
-    await expect(backupOf(target).import(Readable.from([encrypted]), {})).rejects.toMatchObject({
+    await expect(backupOf(target).import(Readable.from([encrypted]), OPEN)).rejects.toMatchObject({
       code: 'BACKUP_PASSPHRASE_NEEDED',
     });
   });
 
+  it('a file without protection, with a passphrase or without a word on it', async () => {
+    for (const file of [plain, gzipSync(plain)]) {
+      // oxlint-disable no-await-in-loop -- one file after the other
+      expect(await refusal(file)).toBe('BACKUP_NOT_ENCRYPTED');
+      expect(await refusal(file, {})).toBe('BACKUP_PROTECTION_UNSAID');
+      expect(await refusal(file, { ...PROTECTED, ...OPEN })).toBe('BACKUP_PROTECTION_UNSAID');
+      // oxlint-enable no-await-in-loop
+    }
+  });
+
+  it('an OpenPGP message that is not encrypted', async () => {
+    const literal = (await openpgp.createMessage({ binary: new Uint8Array(plain) })).write();
+    const signed = await openpgp.createMessage({ binary: new Uint8Array(plain) });
+    const { privateKey } = await openpgp.generateKey({
+      userIDs: [{ name: 'x' }],
+      format: 'object',
+    });
+    const bytes = await openpgp.sign({
+      message: signed,
+      signingKeys: privateKey,
+      format: 'binary',
+    });
+    for (const file of [literal as Uint8Array, bytes]) {
+      // oxlint-disable-next-line no-await-in-loop -- one file after the other
+      expect(await refusal(Buffer.from(file))).toBe('BACKUP_UNREADABLE');
+    }
+  });
+
   it('a file that was cut anywhere', async () => {
-    for (const file of [encrypted, gzipSync(plain), plain]) {
+    for (const [file, params] of [
+      [encrypted, PROTECTED],
+      [gzipSync(plain), OPEN],
+      [plain, OPEN],
+    ] as const) {
       for (const share of [0, 0.01, 0.3, 0.7, 0.99]) {
         const cut = file.subarray(0, Math.floor(file.length * share));
         // oxlint-disable-next-line no-await-in-loop -- one file after the other
-        expect(await refusal(cut)).toBe('BACKUP_UNREADABLE');
+        expect(await refusal(cut, params)).toBe('BACKUP_UNREADABLE');
       }
     }
     expect(await refusal(encrypted.subarray(0, -1))).toBe('BACKUP_UNREADABLE');
-    expect(await refusal(plain.subarray(0, -2))).toBe('BACKUP_UNREADABLE');
+    expect(await refusal(plain.subarray(0, -2), OPEN)).toBe('BACKUP_UNREADABLE');
   });
 
   it('an encrypted file with any byte altered', async () => {
@@ -267,13 +378,23 @@ describe('an import is refused, with nothing changed, for', () => {
     ],
     ['a bomb', gzipSync(Buffer.alloc(8 * 1024 * 1024, ' ')), 'BACKUP_UNREADABLE'],
   ])('%s', async (_what, text, code) => {
-    expect(await refusal(Buffer.from(text))).toBe(code);
+    expect(await refusal(Buffer.from(text), OPEN)).toBe(code);
   });
 
   it.each([
-    ['an unknown collection', '{"nonsense":[]}'],
+    ['entries twice', '"entries":{},"entries":{"server":[{"id":"a"}]}'],
+    ['a collection twice', '"entries":{"server":[{"id":"a"}],"server":[{"id":"b"}]}'],
+    ['a format twice', '"entries":{},"format":"another"'],
+    ['something that it should not have', '"entries":{},"more":{}'],
+  ])('%s', async (_what, rest) => {
+    const file = `{"format":"vault-config-backup","version":1,${rest}}`;
+    expect(await refusal(Buffer.from(file), OPEN)).toBe('BACKUP_UNREADABLE');
+  });
+
+  it.each([
+    ['an unknown collection', '{"nonsense":[{"id":"a"}]}'],
     ['tokens', '{"token":[{"id":"t1"}]}'],
-    ['a collection named __proto__', '{"__proto__":[]}'],
+    ['a collection named __proto__', '{"__proto__":[{"id":"a"}]}'],
     ['a record named by a number', '{"server":[{"id":7}]}'],
     ['something that is no record', '{"server":[7]}'],
     ['a record without id', '{"server":[{"host":"h"}]}'],
@@ -286,12 +407,12 @@ describe('an import is refused, with nothing changed, for', () => {
     ],
   ])('%s', async (_what, entries) => {
     const file = `{"format":"vault-config-backup","version":1,"entries":${entries}}`;
-    expect(await refusal(Buffer.from(file))).toMatch(/^(BACKUP_REFUSED|RECORD_INVALID)$/);
+    expect(await refusal(Buffer.from(file), OPEN)).toBe('BACKUP_RECORDS_REFUSED');
   });
 
   it('a record larger than any', async () => {
     const file = `{"format":"vault-config-backup","version":1,"entries":{"server":[{"id":"a","x":"${'x'.repeat(3 * 1024 * 1024)}"}]}}`;
-    expect(await refusal(Buffer.from(file))).toBe('BACKUP_UNREADABLE');
+    expect(await refusal(Buffer.from(file), OPEN)).toBe('BACKUP_RECORDS_REFUSED');
   });
 
   it('an OpenPGP message for more recipients than we try', async () => {
@@ -315,6 +436,34 @@ describe('an import is refused, with nothing changed, for', () => {
       config,
     });
     expect(await refusal(Buffer.from(file))).toBe('BACKUP_UNREADABLE');
+  });
+
+  it('the loss of the last administrator who can sign in', async () => {
+    const admin = { email: 'Ada', permission: 'admin', pwHash: '$argon2id$a' };
+    const file = (user: object): Buffer =>
+      Buffer.from(
+        `{"format":"vault-config-backup","version":1,"entries":{"user":[${JSON.stringify(user)}]}}`,
+      );
+    const code = async (present: Record<string, object>, user: object) => {
+      const target = new MemoryDatabase({ user: present } as typeof SAMPLE);
+      return backupOf(target)
+        .import(Readable.from([file(user)]), OPEN)
+        .then(
+          () => 'taken',
+          (error: unknown) => (error as { code: string }).code,
+        );
+    };
+    const LOST = 'BACKUP_NO_ADMINISTRATOR';
+    expect(await code({ u1: admin }, { id: 'u1', email: 'Ada', permission: 'none' })).toBe(LOST);
+    expect(await code({ u1: admin }, { id: 'u1', email: 'Ada', permission: 'admin' })).toBe(LOST);
+    expect(await code({ u1: admin }, { ...admin, id: 'u1', email: ' Ada' })).toBe(LOST);
+    // Pushed out by the same name under another id.
+    expect(await code({ u1: admin }, { id: 'u2', email: 'ADA', permission: 'none' })).toBe(LOST);
+    expect(await code({ u1: admin }, { ...admin, id: 'u2' })).toBe('taken');
+    expect(await code({ u1: admin }, { id: 'u2', email: 'Bob', permission: 'none' })).toBe('taken');
+    expect(await code({}, { id: 'u2', email: 'Bob', permission: 'none' })).toBe('taken');
+    const two = { u1: admin, u2: { ...admin, email: 'Bob' } };
+    expect(await code(two, { id: 'u1', email: 'Ada', permission: 'none' })).toBe('taken');
   });
 
   it('an upload that is cut off, with the error of the upload', async () => {

@@ -92,8 +92,13 @@ describe('the JSON splitter', () => {
     );
   });
 
-  it('refuses a value beyond the limit, and bytes that are not UTF-8', () => {
-    expect(() => split(`{"a":"${'x'.repeat(1 << 20)}"}`, 4096)).toThrow('a value is too large');
+  it('passes over a value beyond the limit, and refuses such a name, and bytes that are not UTF-8', () => {
+    const long = `"${'x'.repeat(1 << 20)}"`;
+    expect(split(`{"a":${long},"b":1}`, 4096)).toEqual([
+      { path: ['a'], value: undefined, isTooLarge: true },
+      { path: ['b'], value: 1 },
+    ]);
+    expect(() => split(`{${long}:1}`, 4096)).toThrow('a name is too large');
     expect(() => split(Buffer.from([0x22, 0xff, 0x22]))).toThrow(JsonSplitError);
   });
 });

@@ -1,7 +1,12 @@
 /** The database port of the config backup over plain objects: what is tested is the backup, not the store. */
 import { checkRecord } from '@vault/redis-store';
-import type { CollectionDefinitions, CredentialRecord } from '@vault/redis-store';
-import type { BackupDatabase, BackupRecord, ReplacedRecord } from '../../src/backup/port.js';
+import type {
+  CollectionDefinitions,
+  CredentialRecord,
+  ImportPreviewReport,
+  ImportReport,
+} from '@vault/redis-store';
+import type { BackupDatabase, BackupRecord, BegunImport } from '../../src/backup/port.js';
 
 type Fields = Readonly<Record<string, unknown>>;
 type Content = Readonly<Record<string, Readonly<Record<string, Fields>>>>;
@@ -21,6 +26,7 @@ const ANY: CollectionDefinitions[string] = {
     host: { type: 'string' },
     password: { type: 'secret' },
     email: { type: 'string' },
+    permission: { type: 'string' },
     pwHash: { type: 'secret' },
     x: { type: 'json' },
   },
@@ -57,7 +63,7 @@ export class MemoryDatabase implements BackupDatabase {
         const unreadable = ids
           .slice(0, 1)
           .filter((id) => this.damaged.has(id))
-          .map((id) => new Error(`${name} ${id} cannot be read`));
+          .map((id) => Object.assign(new Error(`${name} ${id} cannot be read`), { id }));
         const records = ids
           .slice(0, 1)
           .filter((id) => !this.damaged.has(id))
@@ -68,15 +74,43 @@ export class MemoryDatabase implements BackupDatabase {
     };
   }
 
-  async importRecords(records: AsyncIterable<BackupRecord>): Promise<readonly ReplacedRecord[]> {
+  check({ collection, id, record }: BackupRecord): void {
+    checkRecord(DEFINITIONS, collection, id, record as CredentialRecord);
+  }
+
+  administrators(): Promise<{ readonly id: string; readonly record: Fields }[]> {
+    const users = Object.entries(this.content['user'] ?? {}).map(([id, record]) => ({
+      id,
+      record,
+    }));
+    return Promise.resolve(users.filter(({ record }) => record['permission'] === 'admin'));
+  }
+
+  openImport(): Promise<BegunImport<ImportReport>> {
+    return Promise.resolve(this.#begin(true));
+  }
+
+  previewImport(): BegunImport<ImportPreviewReport> {
+    return this.#begin(false);
+  }
+
+  #begin(isWritten: boolean): BegunImport<ImportPreviewReport> {
     const spool: BackupRecord[] = [];
-    for await (const each of records) {
-      checkRecord(DEFINITIONS, each.collection, each.id, each.record as CredentialRecord);
-      spool.push(each);
-    }
-    for (const { collection, id, record } of spool) {
-      this.content[collection] = { ...this.content[collection], [id]: record };
-    }
-    return [];
+    return {
+      add: async (record) => {
+        this.check(record);
+        spool.push(record);
+      },
+      finish: async () => {
+        const next = structuredClone(this.content);
+        for (const { collection, id, record } of spool) {
+          next[collection] = { ...next[collection], [id]: record };
+        }
+        if (isWritten) this.content = next;
+        const counts = { added: spool.length, changed: 0, unchanged: 0 };
+        return { records: spool.length, collections: {}, ...counts, replaced: [], changes: [] };
+      },
+      abort: () => Promise.resolve(),
+    };
   }
 }

@@ -8,7 +8,7 @@ import { afterEach, describe, expect, test } from '@jest/globals';
 import { WebSocket } from 'ws';
 import type { ConfigBackup } from '../../src/backup/port.js';
 import type { Limits } from '../../src/limits.js';
-import { ADMIN, ApiFixture } from '../api-fixture.js';
+import { ADMIN, ApiFixture, IMPORTED } from '../api-fixture.js';
 import type { RpcClient, RpcError } from '../rpc-client.js';
 
 let fixture: ApiFixture | undefined;
@@ -223,19 +223,22 @@ function importingBackup(): ConfigBackup & { readonly received: Promise<string>[
     export: () => ({
       fileName: 'backup.json',
       contentType: 'application/json',
-      open: () => Readable.from(['{}']),
+      open: async () => Readable.from(['{}']),
+      records: 0,
       leftOut: 0,
     }),
     import: async (source) => {
       const whole = text(source);
       received.push(whole);
-      return { records: (await whole).length, collections: {}, replaced: [] };
+      return { ...IMPORTED, records: (await whole).length };
     },
   };
 }
 
+const OPEN = { allowUnprotected: true };
+
 async function offerUpload(client: RpcClient): Promise<string> {
-  return (await client.call<{ $sendTo: string }>('system.importConfig', {})).$sendTo;
+  return (await client.call<{ $sendTo: string }>('system.importConfig', OPEN)).$sendTo;
 }
 
 describe('transfers', () => {

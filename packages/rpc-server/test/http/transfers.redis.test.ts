@@ -4,12 +4,14 @@ import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { afterAll, beforeAll, beforeEach, expect, test } from '@jest/globals';
-import { BackupError } from '../../src/backup/errors.js';
+import { BackupError, refusedError } from '../../src/backup/errors.js';
 import type { ConfigBackup } from '../../src/backup/port.js';
+import { RefusedRecords } from '../../src/backup/refused-records.js';
 import type { DownloadOffer, UploadOffer } from '../../src/protocol.js';
-import { ApiFixture } from '../api-fixture.js';
+import { ApiFixture, IMPORTED } from '../api-fixture.js';
 import type { RpcClient } from '../rpc-client.js';
 
+const OPEN = { allowUnprotected: true };
 /** What the next download gives; and what the uploads were. */
 let source: () => Readable;
 let received: (string | Error)[] = [];
@@ -20,7 +22,8 @@ const BACKUP: ConfigBackup = {
   export: () => ({
     fileName: 'vault-config.json',
     contentType: 'application/json',
-    open: () => source(),
+    open: async () => source(),
+    records: 0,
     leftOut: 0,
   }),
   import: async (body) => {
@@ -30,7 +33,7 @@ const BACKUP: ConfigBackup = {
       received.push(whole);
       if (whole.startsWith('bad')) throw new BackupError('BACKUP_UNREADABLE');
       if (whole.startsWith('odd')) throw new TypeError('MARKER-DETAIL');
-      return { records: 3, collections: {}, replaced: [] };
+      return IMPORTED;
     } catch (error) {
       received.push(error as Error);
       throw error;
@@ -57,14 +60,14 @@ async function downloadUrl(): Promise<string> {
   return `${fixture.url}${$getFrom}`;
 }
 async function uploadUrl(): Promise<string> {
-  const { $sendTo } = await admin.call<UploadOffer>('xo.importConfig', {});
+  const { $sendTo } = await admin.call<UploadOffer>('xo.importConfig', OPEN);
   return `${fixture.url}${$sendTo}`;
 }
 
 test('an offer has one key, a path of 43 secret characters', async () => {
   const offer = await admin.call<object>('system.exportConfig', {});
   expect(offer).toEqual({ $getFrom: expect.stringMatching(/^\/api\/[A-Za-z0-9_-]{43}$/) });
-  expect(await admin.call('system.importConfig', {})).toEqual({
+  expect(await admin.call('system.importConfig', OPEN)).toEqual({
     $sendTo: expect.stringMatching(/^\/api\/[A-Za-z0-9_-]{43}$/),
   });
 });
@@ -95,7 +98,11 @@ test('a download that fails half way is seen to be cut', async () => {
     );
   const response = await fetch(await downloadUrl());
   await expect(response.text()).rejects.toThrow('terminated');
-  expect(fixture.logger.text).toContain('transfer failed');
+  expect(fixture.logger.lines).toContainEqual({
+    level: 'error',
+    message: 'download failed',
+    data: { reason: 'an unexpected error', cause: new Error('disk on fire') },
+  });
 });
 
 test('the first request uses the URL up, whatever its method', async () => {
@@ -129,12 +136,50 @@ test('an upload that is refused says so in the shape of a JSON-RPC error', async
     id: 0,
     jsonrpc: '2.0',
   });
+  expect(fixture.logger.lines).toContainEqual({
+    level: 'error',
+    message: 'upload failed',
+    data: { reason: expect.stringContaining('the backup cannot be read') },
+  });
+});
+
+test('an import without a word on protection is refused at once, and told what to give', async () => {
+  const refused = {
+    code: 21,
+    message: expect.stringMatching(/passphrase=.*allowUnprotected=true/),
+  };
+  await expect(admin.call('xo.importConfig', {})).rejects.toMatchObject(refused);
+  const both = { passphrase: 'correct horse battery', allowUnprotected: true };
+  await expect(admin.call('xo.importConfig', both)).rejects.toMatchObject(refused);
+});
+
+test('an export that cannot be whole says so before its first byte, with the names', async () => {
+  const refused = new RefusedRecords();
+  refused.add({ collection: 'server', id: 's1', reason: 'cannot be read' });
+  source = () => {
+    throw refusedError('BACKUP_INCOMPLETE', refused);
+  };
+  const response = await fetch(await downloadUrl());
+  expect(response.status).toBe(400);
+  expect(await response.json()).toMatchObject({
+    error: {
+      message: expect.stringContaining('server s1 (cannot be read)'),
+      data: {
+        code: 'BACKUP_INCOMPLETE',
+        count: 1,
+        records: [{ collection: 'server', id: 's1', reason: 'cannot be read' }],
+      },
+    },
+  });
+  expect(fixture.logger.text).toContain('server s1 (cannot be read)');
 });
 
 test('an unforeseen failure is 500 without details, which are in the log', async () => {
   const response = await fetch(await uploadUrl(), { method: 'POST', body: 'odd' });
   expect(response.status).toBe(500);
-  expect(await response.text()).not.toContain('MARKER');
+  const body = await response.text();
+  expect(body).not.toContain('MARKER');
+  expect(body).toContain('the log of the server says why');
 });
 
 test('an upload that is cut off fails the import', async () => {
@@ -161,7 +206,7 @@ test('an offer dies with the right of whoever got it', async () => {
 test('only administrators get offers for the configuration', async () => {
   const writer = await fixture.userWith('write');
   await expect(writer.call('xo.exportConfig', {})).rejects.toMatchObject({ code: 2 });
-  await expect(writer.call('xo.importConfig', {})).rejects.toMatchObject({ code: 2 });
+  await expect(writer.call('xo.importConfig', OPEN)).rejects.toMatchObject({ code: 2 });
 });
 
 test('an unknown path is not a page', async () => {

@@ -10,15 +10,23 @@ import { Resources } from '../../../../test/harness/resources.js';
 import { TemporaryFolder } from '../../../../test/harness/temporary-folder.js';
 import { backupDatabaseOf } from '../../src/backup/database-adapter.js';
 import { DatabaseConfigBackup } from '../../src/backup/config-backup.js';
+import type { ImportParams } from '../../src/backup/port.js';
 import { loadConfig } from '../../src/config/load-config.js';
 import { openDatabase } from '../../src/open-database.js';
-import { recoverDatabase } from '../../src/recovery/recover-database.js';
+import { previewRecovery, recoverDatabase } from '../../src/recovery/recover-database.js';
 import type { Recovered, RecoveryParts } from '../../src/recovery/recover-database.js';
 import { RECOVERY_MARKER_FILE } from '../../src/recovery/recovery-marker.js';
 import { RecordingLogger } from '../api-fixture.js';
 
 const PASSPHRASE = 'correct horse battery';
+const ADA = { email: 'ada', permission: 'admin', pwHash: '$argon2id$x' };
 const SECRET = 'MARKER-SECRET';
+
+const OPEN = { allowUnprotected: true };
+/** Two records, one of which no import takes; an administrator of somebody's choice is the other. */
+const PLAIN = Buffer.from(
+  '{"format":"vault-config-backup","version":1,"entries":{"server":[{"id":"x","hots":1}],"user":[{"id":"eve","email":"eve","permission":"admin","pwHash":"$argon2id$e"}]}}',
+);
 
 const resources = new Resources();
 let folder: TemporaryFolder;
@@ -85,12 +93,12 @@ async function fillAndExport(): Promise<Buffer> {
   await database
     .collection('server')
     .add({ host: 'xcp1', username: 'root', password: SECRET }, { id: 'one' });
-  await database.collection('user').add({ email: 'ada', permission: 'admin' }, { id: 'ada' });
+  await database.collection('user').add(ADA, { id: 'ada' });
   const exported = new DatabaseConfigBackup({
     database: backupDatabaseOf(database),
     logger: parts.logger,
   }).export({ passphrase: PASSPHRASE });
-  const bytes = await buffer(exported.open());
+  const bytes = await buffer(await exported.open());
   await database.close();
   return bytes;
 }
@@ -98,11 +106,9 @@ async function fillAndExport(): Promise<Buffer> {
 async function recover(
   changes: Partial<RecoveryParts> = {},
   bytes = backup,
-  passphrase = PASSPHRASE,
+  params: ImportParams = { passphrase: PASSPHRASE },
 ): Promise<Recovered> {
-  const recovered = await recoverDatabase({ ...parts, ...changes }, Readable.from([bytes]), {
-    passphrase,
-  });
+  const recovered = await recoverDatabase({ ...parts, ...changes }, Readable.from([bytes]), params);
   resources.defer(() => recovered.database.close());
   return recovered;
 }
@@ -147,25 +153,46 @@ describe('recovering a database', () => {
     expect(files()).not.toContain('half-a');
   });
 
-  it.each<[string, () => [Buffer, string]]>([
-    ['another passphrase', () => [backup, 'wrong horse battery']],
-    ['a cut file', () => [backup.subarray(0, -30), PASSPHRASE]],
-    ['a file of something else', () => [Buffer.from('{"format":"other"}'), PASSPHRASE]],
-    [
-      'a record that does not fit its collection',
-      () => [
-        Buffer.from(
-          '{"format":"vault-config-backup","version":1,"entries":{"server":[{"id":"x","hots":1}]}}',
-        ),
-        PASSPHRASE,
-      ],
-    ],
+  it.each<[string, () => [Buffer, ImportParams]]>([
+    ['another passphrase', () => [backup, { passphrase: 'wrong horse battery' }]],
+    ['a cut file', () => [backup.subarray(0, -30), { passphrase: PASSPHRASE }]],
+    ['a file of something else', () => [Buffer.from('{"format":"other"}'), OPEN]],
+    ['a plain file in the place of the encrypted one', () => [PLAIN, { passphrase: PASSPHRASE }]],
+    ['no word on protection', () => [PLAIN, {}]],
+    ['a record that does not fit its collection', () => [PLAIN, OPEN]],
   ])('changes nothing with %s', async (_, given) => {
     const before = [await everyKey(), files()];
     await expect(recover({}, ...given())).rejects.toMatchObject({
       code: expect.stringMatching(/^BACKUP_/),
     });
     expect([await everyKey(), files()]).toEqual(before);
+  });
+
+  it('tells what it would do, and changes nothing', async () => {
+    const before = [await everyKey(), files()];
+    const preview = await previewRecovery(parts, Readable.from([PLAIN]), OPEN);
+    expect(preview).toMatchObject({ dryRun: true, records: 1, collections: { user: 1 } });
+    expect(preview.refused.records).toEqual([
+      {
+        collection: 'server',
+        id: 'x',
+        reason: 'field "hots" is not in the definition of the collection',
+      },
+    ]);
+    expect(preview.refusal).toContain('server x (field "hots"');
+    expect([await everyKey(), files()]).toEqual(before);
+  });
+
+  it('leaves out what cannot be imported, where it is told to', async () => {
+    const { imported, database } = await recover({}, PLAIN, { ...OPEN, skipInvalid: true });
+    expect(imported).toMatchObject({ records: 1, refused: { count: 1 } });
+    expect(database.isBootstrapped).toBe(true);
+  });
+
+  it('of a backup without an administrator who can sign in leaves that to the server', async () => {
+    const plain = PLAIN.toString().replace('"$argon2id$e"', 'null');
+    const { database } = await recover({}, Buffer.from(plain), { ...OPEN, skipInvalid: true });
+    expect(database.isBootstrapped).toBe(false);
   });
 
   it('changes nothing where no new key can be written', async () => {

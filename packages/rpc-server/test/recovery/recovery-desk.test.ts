@@ -10,6 +10,7 @@ import { Session } from '../../src/session/session.js';
 import { RecordingLogger } from '../api-fixture.js';
 
 const PASSWORD = 'sixteen letters!';
+const OPEN = { allowUnprotected: true };
 const RIGHT = { email: 'recovery', password: PASSWORD };
 
 type Door = Pick<RecoveryCaller, 'isLocal' | 'isAtRecoveryDoor'>;
@@ -60,7 +61,7 @@ describe('the recovery desk', () => {
       message: 'Only one encryption key half found - running in degraded mode',
       neededKeyId: '0123456789abcdef',
     });
-    expect(await fixture.call('system.importConfig', {}, at)).toMatchObject({
+    expect(await fixture.call('system.importConfig', OPEN, at)).toMatchObject({
       $sendTo: expect.stringMatching(/^\/api\/[\w-]{43}$/),
     });
   });
@@ -93,7 +94,7 @@ describe('the recovery desk', () => {
     expect(await call('session.signIn', { token })).toMatchObject({ email: 'recovery' });
     expect(other.identity?.expiresAtMs).toBe(HOUR_MS);
     expect(await call('system.getStatus')).toMatchObject({ mode: 'recovery' });
-    expect(await call('system.importConfig')).toMatchObject({ $sendTo: expect.any(String) });
+    expect(await call('system.importConfig', OPEN)).toMatchObject({ $sendTo: expect.any(String) });
     await expect(call('token.create')).rejects.toMatchObject({ code: 'FORBIDDEN_OPERATION' });
     await expect(call('server.getAll')).rejects.toMatchObject({ code: 'RECOVERY' });
     fixture.nowMs = HOUR_MS;
@@ -176,6 +177,14 @@ describe('the recovery desk', () => {
       await expect(fixture.call(method)).rejects.toMatchObject({ code: 'RECOVERY' });
     },
   );
+
+  it('wants a word on how the file is protected', async () => {
+    const fixture = new Fixture();
+    await fixture.call('session.signIn', RIGHT);
+    await expect(fixture.call('system.importConfig')).rejects.toMatchObject({
+      code: 'BACKUP_PROTECTION_UNSAID',
+    });
+  });
 
   it('takes a password of at least 16 characters', () => {
     expect(() => new RecoveryPassword('fifteen letters')).toThrow('at least 16 characters');

@@ -30,6 +30,7 @@ import { RecordingLogger } from '../api-fixture.js';
 const SECRET = 'MARKER-SECRET';
 const PASSPHRASE = 'correct horse battery';
 const SERVERS = 5;
+const ADA = { email: 'ada', permission: 'admin', pwHash: '$argon2id$x' };
 
 const resources = new Resources();
 let folder: TemporaryFolder;
@@ -97,7 +98,7 @@ async function fill(encrypt: boolean): Promise<void> {
     const fields = { host: `xcp${n}`, username: `root${n % 2}`, password: `${SECRET}-${n}` };
     await database.collection('server').add(fields, { id: `id-${n}` });
   }
-  await database.collection('user').add({ email: 'ada', permission: 'admin' }, { id: 'ada' });
+  await database.collection('user').add(ADA, { id: 'ada' });
   await database.markBootstrapped();
   await database.close();
 }
@@ -127,7 +128,7 @@ async function restorePartsOf(encrypt: boolean | undefined, given: Given) {
   const bytes = readFileSync(path);
   return {
     options: { ...(await options(encrypt)), ...(onStep !== undefined && { onStep }) },
-    open: () => openContainer(asPieces(bytes), PASSPHRASE),
+    open: () => openContainer(asPieces(bytes), { any: PASSPHRASE }),
     skipInvalid,
   };
 }

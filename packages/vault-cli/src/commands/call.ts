@@ -41,6 +41,10 @@ export const call = defineCommand({
     ['$0 server.getAll limit=json:10 --json', 'a number, and the answer as JSON'],
     ['$0 system.exportConfig passphrase= @=backup.pgp', 'download'],
     ['$0 system.importConfig passphrase=- @=backup.pgp < passphrase.txt', 'upload'],
+    [
+      '$0 system.importConfig allowUnprotected=true dryRun=true @=backup.json',
+      'what the import of a file that is not encrypted would do',
+    ],
   ],
   run: async (args, context) => {
     const { method } = args;
