@@ -128,7 +128,7 @@ describe('an encrypted database', () => {
     ['off', 'XenStore down', [change.stopXenstored], 'keyLoadingFailed'],
   ])(
     'with encryption %s and %s: degraded, nothing written, whole again with its halves',
-    async (setting, _halves, changes, reason) => {
+    async (setting, halves, changes, reason) => {
       await server.terminate();
       for (const apply of changes) await apply();
       const before = await snapshot();
@@ -137,6 +137,11 @@ describe('an encrypted database', () => {
 
       expect(server.state).toBe('degraded');
       expect(server.stderr).toContain(`vault:crypto-credentials ERROR ${LINES[reason]} {`);
+      // What cannot be asked is not lost.
+      const isDown = halves === 'XenStore down';
+      const down = /cause: 'half A \(xenstore [^']*cannot be read: the XenStore daemon is down/;
+      expect(down.test(server.stderr)).toBe(isDown);
+      expect(server.stderr.includes('put the half back where it was')).toBe(!isDown);
       const ready = await fetch(`${server.url}/readyz`);
       expect(ready.status).toBe(503);
       expect(await ready.json()).toEqual({ mode: 'degraded', reason });

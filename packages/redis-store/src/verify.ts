@@ -5,6 +5,7 @@ import type { Problem, ProblemKind } from './audit.js';
 import { RecordUnreadableError } from './errors.js';
 import { entriesWithout } from './filed-entry.js';
 import { decodeRecord } from './json-record.js';
+import { explainUnreadable } from './unreadable-reasons.js';
 import { openingRules } from './opening-rules.js';
 import type { Partition, WriteOp } from './partition.js';
 import type { RedisLink } from './redis-link.js';
@@ -42,11 +43,12 @@ export interface VerifyParts {
 /** Looks at every record, every index entry both ways, fences and counts. */
 export async function verifyDatabase(parts: VerifyParts): Promise<VerifyReport> {
   const counts: Partial<Record<ProblemKind, number>> = {};
-  const problems: Omit<Problem, 'partition' | 'entry'>[] = [];
+  const found: Problem[] = [];
   const sums = await auditAll(parts, (problem) => {
     counts[problem.kind] = (counts[problem.kind] ?? 0) + 1;
-    if (problems.length < PROBLEMS_REPORTED) problems.push(shown(problem));
+    if (found.length < PROBLEMS_REPORTED) found.push(problem);
   });
+  const problems = (await explainUnreadable(parts.keeper, found)).map(shown);
   const strayFences = await parts.keeper.strayFences();
   const isSound = problems.length === 0 && strayFences.length === 0;
   return { isSound, ...sums, counts, problems, strayFences };

@@ -236,6 +236,44 @@ describe('a forged fence', () => {
   });
 });
 
+describe('an envelope that was put elsewhere', () => {
+  const SERVER_3 = 'vault:{server}:r:server-00003';
+  const SERVER_7 = 'vault:{server}:r:server-00007';
+  const reasons = async (): Promise<unknown> =>
+    fixture.using({}, async (database) =>
+      Object.fromEntries(
+        (await database.verify()).problems
+          .filter(({ kind }) => kind === 'unreadable')
+          .map(({ id, reason }) => [id, reason]),
+      ),
+    );
+
+  it('is reported as moved, swapped, copied, or from another collection; an altered one as tampered', async () => {
+    await encrypt();
+    const [three, seven, ada] = await Promise.all(
+      [SERVER_3, SERVER_7, 'vault:{user}:r:ada'].map((key) => fixture.client.getBuffer(key)),
+    );
+    await fixture.client.set(SERVER_3, seven as Buffer);
+    await fixture.client.set(SERVER_7, three as Buffer);
+    await fixture.client.set('vault:{server}:r:server-00009', ada as Buffer);
+    await fixture.client.setrange('vault:{server}:r:server-00011', 60, 'X');
+    expect(await reasons()).toEqual({
+      'server-00003': 'moved',
+      'server-00007': 'moved',
+      'server-00009': 'moved',
+      'server-00011': 'tampered',
+    });
+  });
+
+  it('is reported as of an inactive key where a rotation came between', async () => {
+    await encrypt();
+    const old = (await fixture.client.getBuffer(SERVER_3)) as Buffer;
+    await fixture.using({}, (database) => database.rotateKey());
+    await fixture.client.set(SERVER_3, old);
+    expect(await reasons()).toEqual({ 'server-00003': 'inactive-key' });
+  });
+});
+
 describe('a forged heartbeat', () => {
   it('of the opposite setting does not stop a start', async () => {
     await encrypt();

@@ -24,10 +24,15 @@ const STATE_BEFORE = { plaintext: 'plaintext', encrypted: 'encrypted' } as const
 /** From plaintext, or from the middle of a migration, to records under `key` and files not yet scrubbed. */
 export async function encryptDatabase(context: MigrationContext, key: VaultKey): Promise<void> {
   await begin(context, 'encrypt', key);
-  const backup = await transformAndVerify(context, 'encrypt', key);
+  const records = await transformAndVerify(context, 'encrypt', key);
   await context.step('encrypt-verified');
   await context.keeper.change(context.lock, { state: 'scrubbing' });
-  context.logger.info('All records are encrypted and verified', { keyId: key.id, backup });
+  // The backup is not named: the next step deletes it.
+  const done =
+    records === 0
+      ? 'The database is encrypted from its first record on'
+      : 'All records are encrypted and verified';
+  context.logger.info(done, { keyId: key.id, ...(records > 0 && { records }) });
   await finishScrubbing(context);
 }
 
@@ -112,6 +117,8 @@ export async function retireKeys(context: MigrationContext): Promise<string | un
   }
   await context.step('decrypt-keys-removed');
   await keeper.change(lock, { migration: null, files: [], inactiveKeyIds: [] });
+  // What is said of halves from here on is said of those that are left.
+  await keeper.reloadKeys();
   logger.info('The database is plaintext, and its keys are deleted', { keyIds });
   return undefined;
 }
@@ -199,22 +206,22 @@ async function goBack(
   }
 }
 
-/** Steps 3 and 4. @returns the name of the backup */
+/** Steps 3 and 4. @returns how many records there are */
 async function transformAndVerify(
   context: MigrationContext,
   direction: Direction,
   key: VaultKey,
-): Promise<string> {
+): Promise<number> {
   const { migration } = context.keeper.content;
   if (migration === null) throw new TypeError('no migration is under way');
-  const unreadable = await withTrueCause(context, async () => {
+  const { records, unreadable } = await withTrueCause(context, async () => {
     await transformRecords(context, direction, key, migration.backup);
     await context.step(`${direction}-transformed`);
     return verifyMigration(context, direction, key, migration.backup);
   });
   if (unreadable > 0)
     context.logger.warn('Some records cannot be read: run verify', { unreadable });
-  return join(context.dataDir, migration.backup);
+  return records;
 }
 
 /** Files of migrations that the seal names, and temporary ones that a crash left. */

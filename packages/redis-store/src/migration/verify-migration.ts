@@ -14,7 +14,7 @@ const TOLERATED: ReadonlySet<ProblemKind> = new Set<ProblemKind>(['unreadable', 
 const NAMED_MAX = 10;
 
 /**
- * @returns how many records cannot be read, and were so before
+ * @returns how many records there are, and how many of them cannot be read and were so before
  * @throws {MigrationError} naming what is wrong
  */
 export async function verifyMigration(
@@ -22,14 +22,15 @@ export async function verifyMigration(
   direction: Direction,
   key: VaultKey,
   backup: string,
-): Promise<number> {
+): Promise<{ readonly records: number; readonly unreadable: number }> {
   const isEncrypted = direction === 'encrypt';
   const manifest = await openManifest(context, key, backup);
   const wrong: Problem[] = [];
   const foreign: Problem[] = [];
   let unreadable = 0;
+  let records: number;
   try {
-    await audit({
+    ({ records } = await audit({
       link: context.link,
       collections: context.keeper.filed(),
       rules: {
@@ -48,13 +49,13 @@ export async function verifyMigration(
           report(context, problem);
         } else wrong.push(problem);
       },
-    });
+    }));
   } finally {
     await manifest.close();
   }
   if (wrong.length > 0) throw new MigrationError(describe(wrong));
   await removeForeign(context, foreign);
-  return unreadable;
+  return { records, unreadable };
 }
 
 function report({ logger }: MigrationContext, { kind, collection, id, reason }: Problem): void {

@@ -13,6 +13,7 @@ export function warnOfStart(
   logger: StoreLogger,
   intent: Intent,
   { state, ring, custodyWarnings }: CustodyReport,
+  keptKeysBecause: string | undefined,
 ): void {
   if (intent.isEncrypting) {
     warnOfIntent(logger, intent);
@@ -22,7 +23,8 @@ export function warnOfStart(
   logger.warn('Encryption is off: credentials are stored in plaintext', {
     advice: 'set encryptCredentialDatabase = true and restart',
   });
-  if (state === 'none') return;
+  // Those that are kept after a decryption were named with the reason.
+  if (state === 'none' || keptKeysBecause !== undefined) return;
   const message = 'Encryption is off, and there are key halves: they are left alone';
   logger.warn(message, { state, keyIds: ring.ids });
 }

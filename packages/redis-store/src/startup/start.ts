@@ -8,7 +8,6 @@ import { abandonedSpools } from '../abandoned-files.js';
 import { canonicalDefinitions } from '../collection-definition.js';
 import { removeFiles } from '../durable-file.js';
 import { DegradedError, StateStaleError, StoreError } from '../errors.js';
-import type { DegradedReason } from '../errors.js';
 import { rollImportForward } from '../import.js';
 import { messageOf } from '../internal/error-message.js';
 import { MigrationLock } from '../lock.js';
@@ -115,8 +114,7 @@ export class DatabaseStart {
     const { keeper, options, link, identity, announce } = this.#parts;
     const seen = await this.#look();
     this.#intent = await readIntent(seen, options, link.names.prefix, keeper.ring);
-    const decided = this.#decide(seen);
-    const act = this.#needed(seen, decided);
+    const act = this.#needed(seen, this.#decide(seen));
     if (options.role === 'tool') return this.#openAsTool(seen);
     // Said first, then looked: of two that start at once, one at least sees the other.
     await announce(this.isEncrypting);
@@ -157,17 +155,18 @@ export class DatabaseStart {
   }
 
   #decide(seen: Observation): StartAction {
-    const { keeper } = this.#parts;
-    const fit = fitOf(keeper.custodyReport, seen.neededKeyIds);
+    const { custodyReport } = this.#parts.keeper;
+    const fit = fitOf(custodyReport, seen.neededKeyIds);
     const decision = decide(this.isEncrypting, fit, seen.kind);
-    if (decision.action === 'degrade') throw this.#degraded(decision.reason, seen);
-    return decision.action;
+    if (decision.action !== 'degrade') return decision.action;
+    throw refusedStart(decision.reason, seen, custodyReport);
   }
 
   /** Once, when everything is right. */
   warn(): void {
     const { keeper, options, logger } = this.#parts;
-    if (options.role !== 'tool') warnOfStart(logger, this.#intent, keeper.custodyReport);
+    if (options.role === 'tool') return;
+    warnOfStart(logger, this.#intent, keeper.custodyReport, this.keptKeysBecause);
   }
 
   /** What is to be done before serving: the decision, or something that comes first or after. */
@@ -378,10 +377,6 @@ export class DatabaseStart {
     }
     keeper.adopt(seen.seal);
     return true;
-  }
-
-  #degraded(reason: DegradedReason, seen: Observation): DegradedError {
-    return refusedStart(reason, seen, this.#parts.keeper.custodyReport);
   }
 
   #context(): MigrationContext {

@@ -1,4 +1,5 @@
 /** What the commands get of the process: only `main.ts` reads it there. */
+import { checkKeystore } from '../config/custody-config.js';
 import { loadConfig } from '../config/load-config.js';
 import type { Environment, LoadOptions, ServerConfig } from '../config/load-config.js';
 import { formatListen, parseListen } from '../config/listen-address.js';
@@ -37,8 +38,14 @@ export interface ConfigArguments {
   readonly port?: number | undefined;
 }
 
-/** @throws {ConfigError} */
+/** @throws {ConfigError} of any setting, those of half sources included */
 export function configFor(surroundings: Surroundings, args: ConfigArguments): ServerConfig {
+  const config = readConfigFor(surroundings, args);
+  checkKeystore(config.settings, sourcesFor(surroundings, config.settings.datadir));
+  return config;
+}
+
+function readConfigFor(surroundings: Surroundings, args: ConfigArguments): ServerConfig {
   const { environment, workingFolder } = surroundings;
   const base: LoadOptions = {
     environment,

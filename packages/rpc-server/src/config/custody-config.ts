@@ -40,6 +40,26 @@ export async function custodyOf(
 }
 
 /**
+ * Looks at what `[keystore]` says, and at nothing beside: no half is read.
+ * @throws {ConfigError} when a half source is configured wrongly, or both are at one place
+ */
+export function checkKeystore(
+  settings: Pick<Settings, 'keystore.halfA' | 'keystore.halfB'>,
+  environment: SourceEnvironment,
+): void {
+  const { 'keystore.halfA': configA, 'keystore.halfB': configB = { source: 'file' } } = settings;
+  try {
+    const halfB = createHalfSource(configB, environment, 'keystore.halfB');
+    if (configA === undefined) return;
+    const halfA = createHalfSource(configA, environment, 'keystore.halfA');
+    new SplitKeystore({ halfA, halfB });
+  } catch (error) {
+    if (!(error instanceof KeystoreError)) throw error;
+    throw new ConfigError('CONFIG_TYPE', error.message);
+  }
+}
+
+/**
  * The keys as they are now, for whoever asks beside the open database.
  * @param activeKeyId of that database: its halves are ours, labelled or not
  */

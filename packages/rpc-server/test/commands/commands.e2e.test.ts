@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import {
   chmodSync,
+  existsSync,
   cpSync,
   mkdirSync,
   readFileSync,
@@ -10,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { createServer } from 'node:http';
+import type { TomlTable } from 'smol-toml';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
@@ -148,6 +150,28 @@ describe('vault-server', () => {
     const log = readFileSync(join(server.dataDir, 'redis', 'redis.log'), 'utf8');
     expect(log.trimEnd().split('\n').at(-1)).toMatch(/Redis is now ready to exit, bye bye/);
   });
+
+  it.each<[TomlTable, string]>([
+    [{ halfA: { source: 'fil', path: '/half-a' } }, 'keystore.halfA'],
+    [{ halfB: { source: 'file', paht: '/half-b' } }, 'keystore.halfB'],
+    [
+      { halfA: { source: 'file', path: '/one' }, halfB: { source: 'file', path: '/one' } },
+      'both halves are configured at one place',
+    ],
+  ])(
+    'starts nothing under a keystore option that is not right: status 2, %j',
+    async (keystore, message) => {
+      const config = { ...ENCRYPTED, keystore };
+      const server = resources.use(await VaultServer.prepare({ config }));
+      for (const command of ['start', 'status']) {
+        // oxlint-disable-next-line no-await-in-loop -- one after the other
+        const { status, stdout, stderr } = await server.run([command]);
+        expect({ status, stdout }).toEqual({ status: 2, stdout: '' });
+        expect(stderr).toContain(message);
+      }
+      expect(existsSync(server.dataDir)).toBe(false);
+    },
+  );
 
   it('says that its address is in use', async () => {
     const first = resources.use(await VaultServer.start({ config: ENCRYPTED }));
