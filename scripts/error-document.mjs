@@ -68,6 +68,7 @@ const ADVICE = {
     keyLoadingFailed: IN_OPERATIONS('Credential database decryption failed'),
     keysMissing: IN_OPERATIONS('A half of the key is missing'),
     foreignDatabase: IN_OPERATIONS('Redis was restored, emptied or replaced'),
+    foreignRedis: IN_OPERATIONS('Redis belongs to another system'),
     newerLayout: 'run the version of vault-server that wrote the database, or a newer one',
     oppositeSetting: IN_OPERATIONS('Two servers with opposite settings'),
     redisUnusable: IN_OPERATIONS('Redis cannot be used'),

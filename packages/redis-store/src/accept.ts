@@ -3,7 +3,6 @@
  * back, replaced or emptied Redis left the server degraded. Run locally; it changes the local witness,
  * takes away a seal that nobody can believe, and nothing that could be lost: both are kept beside.
  */
-import { randomUUID } from 'node:crypto';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KeyId } from '@vault/crypto';
@@ -14,6 +13,7 @@ import { replaceFile } from './durable-file.js';
 import { OperationRefusedError } from './errors.js';
 import { parseFence } from './fence.js';
 import type { FenceContent } from './fence.js';
+import { refuseForeignRedis } from './foreign-redis.js';
 import { KeyNames } from './key-names.js';
 import { loadKeys } from './load-keys.js';
 import { MigrationLock } from './lock.js';
@@ -58,12 +58,15 @@ const SEAL_MODE = 0o600;
 /**
  * Accepts the database that Redis holds.
  * @throws {OperationRefusedError} when it is not one that can be believed: the message says why
+ * @throws {DegradedError} `foreignRedis` when it is another system's
  */
 export async function acceptDatabase(options: AcceptOptions): Promise<AcceptReport> {
   checkDefinitions(options.collections);
   const link = await RedisLink.connect(options.redis, new KeyNames(options.prefix));
   try {
     const identity = currentIdentity();
+    // Before the lock: that would be written there, too.
+    await refuseForeignRedis(link, 'ours');
     const lock = await MigrationLock.acquire(link, identity, { waitMs: LOCK_WAIT_MS });
     try {
       return await acceptUnderLock(options, link, lock);
@@ -91,7 +94,8 @@ async function acceptUnderLock(
   const seal = isUntold ? await plainByRecords(read, observing) : believed;
   const accepted: WitnessedState | undefined = seal?.content ?? agreed;
   const formerWitness = had === undefined ? undefined : await witness.putAside(Date.now());
-  await witness.commit(accepted ?? newDatabase());
+  if (accepted === undefined) await witness.expectNew();
+  else await witness.commit(accepted);
   // After the witness: a crash between leaves a seal that the next run takes away.
   const formerSeal = accepted === undefined ? await putSealAside(options, link) : undefined;
   if (seal !== undefined) await restartLostMigration(options, link, lock, witness, seal);
@@ -212,19 +216,6 @@ async function plainByRecords(
   throw new OperationRefusedError(
     `${objection}, and the fences do not agree: restore a whole backup of Redis, or import a config backup`,
   );
-}
-
-/** Told to the next start, so that it does not take what is left of an old one for a reason to stop. */
-function newDatabase(): WitnessedState {
-  const databaseId = randomUUID();
-  return {
-    databaseId,
-    epoch: 0,
-    state: 'plaintext',
-    keyId: null,
-    origin: 'switched-on',
-    pinned: false,
-  };
 }
 
 /** A migration whose manifest is not here can go on only if the operator believes the records as they are. */

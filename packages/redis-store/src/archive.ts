@@ -13,6 +13,7 @@ import {
 import type { ArchivedKey } from './archive-file.js';
 import { OperationRefusedError } from './errors.js';
 import { messageOf } from './internal/error-message.js';
+import { refuseForeignRedis } from './foreign-redis.js';
 import { KeyNames } from './key-names.js';
 import { MigrationLock } from './lock.js';
 import type { OpenOptions } from './open-options.js';
@@ -99,6 +100,8 @@ interface Work {
 async function underLock<T>(options: ArchiveOptions, use: (work: Work) => Promise<T>): Promise<T> {
   const link = await RedisLink.connect(options.redis, new KeyNames(options.prefix));
   try {
+    // Before the lock: that would be written there, too.
+    await refuseForeignRedis(link, 'new');
     const lock = await MigrationLock.acquire(link, currentIdentity(), { waitMs: LOCK_WAIT_MS });
     try {
       await checkUnused(link, options);
@@ -154,6 +157,7 @@ async function archive(work: Work): Promise<ArchiveReport> {
   const witness = new Witness(options.dataDir);
   const formerWitness =
     (await witness.read()) === undefined ? undefined : await witness.putAside(Date.now());
+  await witness.expectNew();
   return { path, keys: writer.keys, formerWitness };
 }
 

@@ -154,6 +154,7 @@ export const DEGRADED_MESSAGES = {
   keysMissing: 'Encryption keys are missing - running in degraded mode',
   foreignDatabase:
     'Credential database is not the one that this server knows - running in degraded mode',
+  foreignRedis: 'Redis holds the data of another system - running in degraded mode',
   newerLayout: 'Credential database was written by a newer version - running in degraded mode',
   oppositeSetting: 'Another live process runs with the opposite setting - running in degraded mode',
   redisUnusable: 'Redis cannot be used - running in degraded mode',

@@ -6,6 +6,7 @@
  * It is written before each change of the seal (with the change as `next`) and after it, synced both
  * times, so that at any instant the seal in Redis is one of the two that it names, or newer.
  */
+import { randomUUID } from 'node:crypto';
 import { readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isKeyId } from '@vault/crypto';
@@ -103,6 +104,12 @@ export class Witness {
   /** Before lines of keys are removed, which cannot be done at one instant. */
   async noteRemoval(state: WitnessedState, removing: readonly KeyId[]): Promise<void> {
     await this.#write({ v: 1, ...witnessed(state), next: null, removing });
+  }
+
+  /** Tells the next start that a new database begins here: what is left of an old one is no reason to stop. */
+  async expectNew(): Promise<void> {
+    const database = { databaseId: randomUUID(), origin: 'switched-on', pinned: false } as const;
+    await this.commit({ ...database, epoch: 0, state: 'plaintext', keyId: null });
   }
 
   /** Puts the witness aside, for an operator who accepts what Redis holds now. @returns the new path */

@@ -2,6 +2,7 @@
 import { removeAbandonedFiles } from '../abandoned-files.js';
 import { checkDefinitions } from '../collection-definition.js';
 import { DegradedError, StoreError } from '../errors.js';
+import { expectationOf, refuseForeignRedis } from '../foreign-redis.js';
 import { messageOf } from '../internal/error-message.js';
 import { KeyNames } from '../key-names.js';
 import { loadKeys } from '../load-keys.js';
@@ -37,10 +38,20 @@ export async function openParts(options: OpenOptions): Promise<DatabaseParts> {
   const names = new KeyNames(options.prefix);
   const link = await connected(RedisLink.connect(options.redis, names));
   try {
+    await checkOurs(link, options);
     return await openOn(link, options);
   } catch (error) {
     await link.close();
     throw error;
+  }
+}
+
+/** Before anything is written: another system's Redis stays as it is. @throws {DegradedError} */
+async function checkOurs(link: RedisLink, { dataDir }: OpenOptions): Promise<void> {
+  try {
+    await refuseForeignRedis(link, expectationOf(await new Witness(dataDir).read()));
+  } catch (error) {
+    throw asDegraded(error);
   }
 }
 

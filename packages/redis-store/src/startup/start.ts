@@ -3,13 +3,12 @@
  * Everything that changes something is done under the migration lock, after looking again there.
  */
 import { randomUUID } from 'node:crypto';
-import type { KeyId, VaultKey } from '@vault/crypto';
+import type { VaultKey } from '@vault/crypto';
 import { abandonedSpools } from '../abandoned-files.js';
 import { canonicalDefinitions } from '../collection-definition.js';
 import { removeFiles } from '../durable-file.js';
 import { DegradedError, StateStaleError, StoreError } from '../errors.js';
 import { rollImportForward } from '../import.js';
-import { messageOf } from '../internal/error-message.js';
 import { MigrationLock } from '../lock.js';
 import {
   decryptDatabase,
@@ -19,7 +18,6 @@ import {
 } from '../migration/encrypt-decrypt.js';
 import { makeContext } from '../migration/migration-context.js';
 import type { MigrationContext } from '../migration/migration-context.js';
-import { MigrationError } from '../migration/migration-error.js';
 import { changeDefinitions } from '../migration/refile.js';
 import type { OpenOptions } from '../open-options.js';
 import type { ProcessIdentity } from '../process-identity.js';
@@ -30,6 +28,7 @@ import type { SealKeeper } from '../seal-keeper.js';
 import type { StoreLogger } from '../store-logger.js';
 import type { Witness } from '../witness.js';
 import { migrationFailed, namingBackup } from './failed-migration.js';
+import { keyToEncrypt, ringKey } from './key-to-encrypt.js';
 import { observe } from './observe.js';
 import { dropConfirmation } from './decrypt-confirmation.js';
 import { readIntent } from './encryption-intent.js';
@@ -218,7 +217,7 @@ export class DatabaseStart {
     scrub: async (context) => {
       await finishScrubbing(context);
     },
-    encrypt: async (context) => encryptDatabase(context, await this.#keyToEncrypt(context)),
+    encrypt: async (context) => encryptDatabase(context, await keyToEncrypt(context)),
     decrypt: (context) => decryptDatabase(context, this.#activeKey()),
     retire: async (context) => {
       this.#hasRetired = true;
@@ -262,46 +261,10 @@ export class DatabaseStart {
     logger.error('The seal was not right and was made again from the witness', { cause });
   }
 
-  /** The key of a migration under way; else a key of the halves that was never retired; else a new pair. */
-  async #keyToEncrypt({ keeper, custody }: MigrationContext): Promise<VaultKey> {
-    if (keeper.content.keyId !== null) return this.#activeKey();
-    const { ring, state } = keeper.custodyReport;
-    const retired = new Set<KeyId>([
-      ...keeper.content.inactiveKeyIds,
-      ...(keeper.content.retired?.keyIds ?? []),
-    ]);
-    const fresh = ring.ids.findLast((id) => !retired.has(id));
-    const existing = state === 'paired' && fresh !== undefined ? ring.byId(fresh) : undefined;
-    if (existing !== undefined) return existing;
-    const refusal = await custody.appendRefusal();
-    const last = ring.ids.at(-1);
-    if (refusal !== undefined && last !== undefined) return this.#ringKey(last);
-    if (refusal !== undefined) throw this.#encryptionFailed(refusal);
-    try {
-      const { id } = await custody.append();
-      await keeper.reloadKeys();
-      return this.#ringKey(id);
-    } catch (error) {
-      throw this.#encryptionFailed(messageOf(error));
-    }
-  }
-
   #activeKey(): VaultKey {
     const { keyId } = this.#parts.keeper.content;
     if (keyId === null) throw new TypeError('no key is active');
-    return this.#ringKey(keyId);
-  }
-
-  #ringKey(id: KeyId): VaultKey {
-    const key = this.#parts.keeper.ring.byId(id);
-    if (key === undefined)
-      throw new MigrationError(`the key ${id} does not read back from its halves`);
-    return key;
-  }
-
-  #encryptionFailed(cause: string): DegradedError {
-    const { diagnosis } = this.#parts.keeper.custodyReport;
-    return new DegradedError('encryptionFailed', { cause, diagnosis });
+    return ringKey(this.#parts.keeper, keyId);
   }
 
   async #heal(): Promise<void> {

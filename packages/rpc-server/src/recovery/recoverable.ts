@@ -13,6 +13,7 @@ const RECOVERY_BY_REASON = {
   encryptionFailed: 'new keys cannot be written either; mend the half sources first',
   newerLayout: 'a newer version of the server opens the database; install that one',
   oppositeSetting: 'another server uses the database; stop that one first',
+  foreignRedis: 'this Redis is another system’s; give the server one of its own',
   redisUnusable: 'there is no Redis to recover into; mend that first',
 } as const satisfies Record<DegradedReason, true | string>;
 
