@@ -1,4 +1,6 @@
 /** What Redis keeps on its disk: made to be rewritten after *encrypt*, and proven to be written before a key is destroyed. */
+import { basename, dirname, join } from 'node:path';
+import { removeFiles } from './durable-file.js';
 import { RedisRefusedError } from './errors.js';
 import type { RedisLink, RedisNode } from './redis-link.js';
 
@@ -11,6 +13,8 @@ export interface Persistence {
   readonly appendfsync: string | undefined;
   /** Whether snapshots are made by themselves; `undefined` where we may not ask. */
   readonly isSnapshotting: boolean | undefined;
+  /** Where a snapshot is, on the machine of this Redis; `undefined` where we may not ask. */
+  readonly snapshotPath: string | undefined;
   readonly replicas: number;
   readonly evictionPolicy: string | undefined;
 }
@@ -34,20 +38,24 @@ async function setting(node: RedisNode, name: string): Promise<string | undefine
 
 /** Asks one server how it persists. */
 export async function persistenceOf(node: RedisNode): Promise<Persistence> {
-  const [server, persistence, replication, appendfsync, save, evictionPolicy] = await Promise.all([
-    node.info('server'),
-    node.info('persistence'),
-    node.info('replication'),
-    setting(node, 'appendfsync'),
-    setting(node, 'save'),
-    setting(node, 'maxmemory-policy'),
-  ]);
+  const [server, persistence, replication, appendfsync, save, evictionPolicy, dir, file] =
+    await Promise.all([
+      node.info('server'),
+      node.info('persistence'),
+      node.info('replication'),
+      setting(node, 'appendfsync'),
+      setting(node, 'save'),
+      setting(node, 'maxmemory-policy'),
+      setting(node, 'dir'),
+      setting(node, 'dbfilename'),
+    ]);
   return {
     address: node.address,
     version: server.get('redis_version') ?? '',
     isAppending: persistence.get('aof_enabled') === '1',
     appendfsync,
     isSnapshotting: save === undefined ? undefined : save !== '',
+    snapshotPath: dir === undefined || file === undefined ? undefined : join(dir, file),
     replicas: Number(replication.get('connected_slaves') ?? 0),
     evictionPolicy,
   };
@@ -125,6 +133,25 @@ async function rewrite(node: RedisNode, command: Rewrite): Promise<void> {
   );
 }
 
+/**
+ * A snapshot of a time when some were made, which nothing rewrites. Only of our own Redis, whose files are
+ * here, and only beside an append-only file, which holds everything and is what Redis starts from.
+ */
+async function removeOldSnapshot(persistence: Persistence): Promise<void> {
+  const { isAppending, isSnapshotting, snapshotPath } = persistence;
+  if (!isAppending || isSnapshotting !== false || snapshotPath === undefined) return;
+  await removeFiles(dirname(snapshotPath), [basename(snapshotPath)]);
+}
+
+/** Names the snapshot that a Redis of somebody else may still have from before. */
+export function snapshotAdvice(persistence: Persistence): string[] {
+  const { address, isSnapshotting, snapshotPath } = persistence;
+  if (isSnapshotting === true || snapshotPath === undefined) return [];
+  return [
+    `Redis ${address} makes no snapshots: where ${snapshotPath} is there, on its machine, it is old and may hold plaintext; delete it`,
+  ];
+}
+
 /** What remains for the operator to do after *encrypt*: one sentence each. */
 export async function scrubRedisFiles(link: RedisLink, isOwnRedis: boolean): Promise<string[]> {
   const advice: string[] = [];
@@ -134,11 +161,15 @@ export async function scrubRedisFiles(link: RedisLink, isOwnRedis: boolean): Pro
     try {
       if (persistence.isAppending) await rewrite(node, 'BGREWRITEAOF');
       if (persistence.isSnapshotting !== false && !isOwnRedis) await rewrite(node, 'BGSAVE');
-      if (isOwnRedis) await node.command('SLOWLOG', 'RESET');
+      if (isOwnRedis) {
+        await node.command('SLOWLOG', 'RESET');
+        await removeOldSnapshot(persistence);
+      }
     } catch (error) {
       if (isOwnRedis || !(error instanceof RedisRefusedError)) throw error;
       advice.push(`Redis ${node.address} did not rewrite its files: run BGREWRITEAOF and BGSAVE`);
     }
+    if (!isOwnRedis) advice.push(...snapshotAdvice(persistence));
     // oxlint-enable no-await-in-loop
   }
   if (!isOwnRedis) {

@@ -5,7 +5,7 @@ import type { CustodyReport, HalfReport, HalvesState } from './custody.js';
 import type { DatabaseOrigin, DatabaseState } from './database-state.js';
 import { keyUseOf } from './key-use.js';
 import type { LiveProcess } from './processes.js';
-import { persistenceOf, persistenceWarnings } from './redis-files.js';
+import { persistenceOf, persistenceWarnings, snapshotAdvice } from './redis-files.js';
 import type { Persistence } from './redis-files.js';
 import type { RedisLink } from './redis-link.js';
 import type { SealContent } from './seal.js';
@@ -91,6 +91,7 @@ export async function statusOf(parts: StatusParts): Promise<DatabaseStatus> {
   const { link, content, report, processes } = parts;
   const { migration, keyId } = content;
   const use = await keyUseOf(link, content);
+  const persistence = await redisStatus(link);
   return {
     databaseId: content.databaseId,
     epoch: content.epoch,
@@ -120,14 +121,19 @@ export async function statusOf(parts: StatusParts): Promise<DatabaseStatus> {
       encrypt: isEncrypting,
       provenKeyIds,
     })),
-    ...(await redisStatus(link)),
-    residueAdvice: residueAdvice(parts.isOwnRedis, content),
+    ...persistence,
+    residueAdvice: residueAdvice(parts.isOwnRedis, content, persistence.redis),
   };
 }
 
-function residueAdvice(isOwnRedis: boolean, { state }: SealContent): string[] {
+function residueAdvice(
+  isOwnRedis: boolean,
+  { state }: SealContent,
+  servers: readonly Persistence[],
+): string[] {
   if (isOwnRedis || state === 'plaintext') return [];
   return [
     'Redis is not run by this server: plaintext from before the encryption may remain in its old AOF and RDB files, its replicas, its slow log and its backups; delete them',
+    ...servers.flatMap(snapshotAdvice),
   ];
 }
