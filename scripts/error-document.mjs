@@ -121,6 +121,7 @@ const ADVICE = {
       'run it on a terminal, give the secret as `name=-` on standard input, or as `name=@file`; a password is one line alone',
     CONFIG_UNUSABLE: 'the message says what is wrong with the file; `chmod 600` it',
     SERVER_UNREACHABLE: 'check address, scheme (`http://` for a server without TLS) and server',
+    MESSAGE_TOO_LARGE: 'send less, or let the administrator set `limits.messageBytes`',
     CONNECTION_LOST: 'look whether the call was done before you repeat it',
     PROTOCOL_BROKEN: 'check that the URL is that of a vault-server',
     CALL_REFUSED: 'see the codes of the API above',

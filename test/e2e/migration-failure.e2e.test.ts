@@ -70,9 +70,10 @@ async function failInTheMiddle(isOn: boolean): Promise<void> {
 }
 
 const backupPath = (): string => join(site.server.dataDir, 'encryption-backup.json');
+/** Without what every server has: its socket, and what proves which one it is. */
 const filesOfData = (): string[] =>
   readdirSync(site.server.dataDir)
-    .filter((name) => !name.endsWith('.sock'))
+    .filter((name) => !name.endsWith('.sock') && name !== 'instance')
     .toSorted();
 
 /** Degraded with the line of the model; the CLI says so in one sentence and by its exit status. */

@@ -10,6 +10,7 @@ export const CLI_ERRORS = {
   CONFIG_UNUSABLE: 'the configuration file cannot be read, is not ours, or is open to others',
   SERVER_UNREACHABLE: 'no WebSocket could be opened to the server',
   CONNECTION_LOST: 'the connection ended before the answer came',
+  MESSAGE_TOO_LARGE: 'the server takes no message as large as the call',
   PROTOCOL_BROKEN: 'the peer sent something that is not JSON-RPC 2.0',
   CALL_REFUSED: 'the server answered the call with an error',
   FILE_UNUSABLE:
@@ -77,6 +78,15 @@ export class ConnectionLostError extends CliError {
     super('CONNECTION_LOST', message, {
       ...options,
       advice: 'what the call did is not known: look before you repeat it',
+    });
+  }
+}
+
+export class MessageTooLargeError extends CliError {
+  declare readonly code: 'MESSAGE_TOO_LARGE';
+  constructor() {
+    super('MESSAGE_TOO_LARGE', 'the call is larger than the server takes', {
+      advice: 'nothing was done: send less, or let the administrator set limits.messageBytes',
     });
   }
 }

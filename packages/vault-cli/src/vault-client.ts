@@ -4,6 +4,7 @@ import {
   CallRefusedError,
   ConnectionLostError,
   InterruptedError,
+  MessageTooLargeError,
   ProtocolBrokenError,
 } from './errors.js';
 import { explainConnectFailure } from './connect-failure.js';
@@ -36,6 +37,8 @@ export interface Notification {
   readonly params: unknown;
 }
 
+/** WebSocket status (RFC 6455 §7.4.1) of a server that did not read the message. */
+const CLOSE_TOO_LARGE = 1009;
 /** What a server that hangs may cost when we leave: it has this long to answer our Close. */
 const CLOSE_GRACE_MS = 2000;
 const DEFAULT_CONNECT_TIMEOUT_MS = 15_000;
@@ -70,7 +73,9 @@ export class VaultClient {
     this.closed = new Promise((resolve) => {
       socket.once('close', (status: number) => {
         this.#end(
-          new ConnectionLostError(`the connection was closed (WebSocket status ${status})`),
+          status === CLOSE_TOO_LARGE
+            ? new MessageTooLargeError()
+            : new ConnectionLostError(`the connection was closed (WebSocket status ${status})`),
         );
         resolve();
       });

@@ -332,6 +332,18 @@ describe('an error of a call', () => {
     expect({ status, stderr }).toEqual({ status: 5, stderr: expect.stringContaining('not known') });
   });
 
+  it('says that nothing was done when the call is larger than the server takes', async () => {
+    server.methods['vm.set'] = () => true;
+    const input = 'x'.repeat(5 * 2 ** 20);
+    expect(await cli.run(['vm.set', 'a=-'], { env, input })).toMatchObject({
+      status: 8,
+      stderr: expect.stringMatching(
+        /^✖ the call is larger than the server takes\n.*nothing was done/,
+      ),
+    });
+    expect(server.calledMethods).not.toContain('vm.set');
+  });
+
   it('tells of a peer that sends rubbish', async () => {
     server.methods['vm.set'] = () => {
       server.broadcast('rubbish');

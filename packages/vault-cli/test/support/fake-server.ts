@@ -25,6 +25,9 @@ export interface Call {
   cut(): void;
 }
 
+/** More than two values of 1 MiB. */
+const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
+
 type Handler = (call: Call) => unknown;
 type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void;
 
@@ -51,7 +54,7 @@ export class FakeServer implements Stoppable {
   readonly pages: Record<string, HttpHandler> = {};
   readonly #http: Server;
   readonly #arrivals = new EventEmitter();
-  readonly #sockets = new WebSocketServer({ noServer: true });
+  readonly #sockets = new WebSocketServer({ noServer: true, maxPayload: MESSAGE_BYTES_MAX });
 
   private constructor(http: Server, scheme: string) {
     this.#http = http;
@@ -114,6 +117,8 @@ export class FakeServer implements Stoppable {
   }
 
   #serve(socket: WebSocket): void {
+    // A message that is too large: the client is told by the Close.
+    socket.on('error', () => undefined);
     socket.on('message', (data: Buffer) => {
       void this.#answer(socket, JSON.parse(data.toString('utf8')) as IncomingCall);
     });
