@@ -72,6 +72,11 @@ for n, op in ipairs(ops) do
         local key = KEYS[op.keysAt + e]
         local holder = redis.pcall('GET', key)
         if type(holder) == 'table' then return { 'TYPE ' .. key } end
+        if e <= op.adds and holder and holder ~= op.id then
+          -- An entry that points at no record is left over from one that could not be read: it holds nothing.
+          local recordPrefix = recordKey:sub(1, #recordKey - #op.id)
+          if redis.call('EXISTS', recordPrefix .. holder) == 0 then holder = false end
+        end
         holder = claimed[key] or holder
         if e <= op.adds and holder and holder ~= op.id then
           result = 'unique ' .. e .. ' ' .. holder

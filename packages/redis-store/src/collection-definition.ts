@@ -15,6 +15,8 @@ export interface FieldDefinition {
   readonly type: FieldType;
   /** May be absent. Default `true`: a credential store is told what it has. */
   readonly optional?: boolean;
+  /** Says where the record's secrets are sent, or how safely. For who faces clients; nothing is stored differently. */
+  readonly destination?: boolean;
 }
 
 /** Named functions from a value to the value that is indexed (see {@link TRANSFORMS}). */

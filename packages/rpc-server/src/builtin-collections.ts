@@ -16,6 +16,9 @@ const REQUIRED_STRING: FieldDefinition = { type: 'string', optional: false };
 const REQUIRED_SECRET: FieldDefinition = { type: 'secret', optional: false };
 const REQUIRED_NUMBER: FieldDefinition = { type: 'number', optional: false };
 
+/** Where secrets are sent, and how safely: see `methods/destination-rule.ts`. */
+const TO = { destination: true } as const;
+
 function exact(...fields: readonly string[]): IndexDefinition {
   return { kind: 'exact', fields };
 }
@@ -30,12 +33,12 @@ export const BUILTIN_COLLECTIONS = {
   /** Hosts of a hypervisor that the service connects to. */
   server: {
     fields: {
-      host: REQUIRED_STRING,
+      host: { ...REQUIRED_STRING, ...TO },
       username: REQUIRED_STRING,
       password: REQUIRED_SECRET,
       label: STRING,
-      httpProxy: SECRET,
-      allowUnauthorized: BOOLEAN,
+      httpProxy: { ...SECRET, ...TO },
+      allowUnauthorized: { ...BOOLEAN, ...TO },
       readOnly: BOOLEAN,
       enabled: BOOLEAN,
     },
@@ -45,9 +48,9 @@ export const BUILTIN_COLLECTIONS = {
   remote: {
     fields: {
       name: REQUIRED_STRING,
-      url: REQUIRED_SECRET,
+      url: { ...REQUIRED_SECRET, ...TO },
       options: SECRET,
-      proxy: STRING,
+      proxy: { ...STRING, ...TO },
       enabled: BOOLEAN,
     },
     indexes: { name: exact('name'), proxy: exact('proxy') },
@@ -83,6 +86,8 @@ export const BUILTIN_COLLECTIONS = {
       clientId: STRING,
       lastUses: JSON_VALUE,
       sessionGenerations: JSON_VALUE,
+      scope: JSON_VALUE,
+      createdBy: STRING,
     },
     indexes: {
       hash: { kind: 'unique', fields: ['hash'], normalisation: 'none' },
@@ -94,7 +99,7 @@ export const BUILTIN_COLLECTIONS = {
     fields: {
       name: REQUIRED_STRING,
       type: REQUIRED_STRING,
-      url: STRING,
+      url: { ...STRING, ...TO },
       bindDn: STRING,
       bindPassword: SECRET,
       baseDn: STRING,
@@ -111,9 +116,9 @@ export const BUILTIN_COLLECTIONS = {
   mail: {
     fields: {
       name: REQUIRED_STRING,
-      host: REQUIRED_STRING,
-      port: NUMBER,
-      secure: BOOLEAN,
+      host: { ...REQUIRED_STRING, ...TO },
+      port: { ...NUMBER, ...TO },
+      secure: { ...BOOLEAN, ...TO },
       username: STRING,
       password: SECRET,
       from: STRING,
@@ -124,7 +129,7 @@ export const BUILTIN_COLLECTIONS = {
   proxy: {
     fields: {
       name: REQUIRED_STRING,
-      address: REQUIRED_STRING,
+      address: { ...REQUIRED_STRING, ...TO },
       username: STRING,
       password: SECRET,
       authenticationToken: SECRET,
@@ -136,7 +141,7 @@ export const BUILTIN_COLLECTIONS = {
   saml: {
     fields: {
       name: REQUIRED_STRING,
-      entryPoint: REQUIRED_STRING,
+      entryPoint: { ...REQUIRED_STRING, ...TO },
       issuer: STRING,
       identityProviderCertificate: STRING,
       privateKey: SECRET,
@@ -150,8 +155,8 @@ export const BUILTIN_COLLECTIONS = {
     fields: {
       name: REQUIRED_STRING,
       engine: STRING,
-      host: STRING,
-      port: NUMBER,
+      host: { ...STRING, ...TO },
+      port: { ...NUMBER, ...TO },
       databaseName: STRING,
       username: STRING,
       password: SECRET,

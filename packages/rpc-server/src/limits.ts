@@ -268,7 +268,8 @@ export const LIMITS = {
     unit: 'ms',
     min: MINUTE_MS,
     max: 10 * 365.25 * 24 * HOUR_MS,
-    description: 'longest expiresIn of a token',
+    description:
+      'longest expiresIn of a token; lowered, it ends those that were created for longer, too',
   },
   transferLifetimeMs: {
     default: 5 * MINUTE_MS,

@@ -174,6 +174,20 @@ export interface PublicUser {
   readonly preferences: JsonObject;
 }
 
+/** What a token may do of what its user may; see `token.create`. Without one: all but create tokens. */
+export interface TokenScope {
+  /** Names of methods; `*` stands for a namespace or a verb: `server.*`, `*.get`. Absent: all. */
+  readonly methods?: readonly string[];
+  /** Only methods of these collections. Absent: all. */
+  readonly collections?: readonly string[];
+  /** No method that changes anything. */
+  readonly readOnly?: boolean;
+  /** Secrets, as far as the user may see them. */
+  readonly mayReveal?: boolean;
+  /** Tokens with no more than this scope, that live no longer. */
+  readonly mayCreateTokens?: boolean;
+}
+
 /** One item of `token.getAll`. The bearer token itself is shown once, by `token.create`. */
 export interface TokenInfo {
   /** Id of the record, not the bearer token. */
@@ -185,6 +199,9 @@ export interface TokenInfo {
   readonly expiration: number;
   readonly description?: string;
   readonly client?: { readonly id: string };
+  readonly scope?: TokenScope;
+  /** Id of the token that created it, and with which it is deleted. */
+  readonly created_by?: string;
   /** By address, the ten latest. */
   readonly last_uses: Readonly<Record<string, { readonly timestamp: number }>>;
 }

@@ -163,6 +163,21 @@ describe('create-token', () => {
     expect(existsSync(cli.configPath)).toBe(false);
   });
 
+  it('narrows the token', async () => {
+    const scope = ['--collections', 'server,remote', '--methods', '*.get', '--readOnly'];
+    const args = ['create-token', ...scope, '--mayReveal', server.url, 'admin', '-'];
+    expect(await cli.run(args, { input: `${PASSWORD}\n` })).toMatchObject({ status: 0 });
+    expect(server.paramsOf('token.create')).toEqual({
+      description: 'vault-cli create-token',
+      scope: {
+        collections: ['server', 'remote'],
+        methods: ['*.get'],
+        readOnly: true,
+        mayReveal: true,
+      },
+    });
+  });
+
   it('does not take --token', async () => {
     const { status, stderr } = await cli.run(['create-token', '--token', 'x', server.url, 'admin']);
     expect({ status, stderr }).toEqual({ status: 2, stderr: expect.stringContaining('--token') });

@@ -19,7 +19,7 @@ type Path = readonly string[];
 type Table = Readonly<Record<string, unknown>>;
 
 const COLLECTION_KEYS = ['fields', 'indexes', 'partitions', 'paddingBytes'];
-const FIELD_KEYS = ['type', 'optional'];
+const FIELD_KEYS = ['type', 'optional', 'destination'];
 const INDEX_KEYS = ['kind', 'fields', 'normalisation', 'transform'];
 const KINDS = ['exact', 'unique'] as const;
 const NORMALISATIONS = ['text', 'none'] as const;
@@ -54,15 +54,23 @@ function integerAt(path: Path, value: unknown): number {
   throw new SettingProblem('CONFIG_TYPE', path, `"${path.join('.')}" is an integer`);
 }
 
+function booleanAt(path: Path, table: Table, key: string): boolean | undefined {
+  const value = table[key];
+  if (value === undefined || typeof value === 'boolean') return value;
+  const message = `"${[...path, key].join('.')}" is true or false`;
+  throw new SettingProblem('CONFIG_TYPE', [...path, key], message);
+}
+
 function readField(path: Path, value: unknown): FieldDefinition {
   if (typeof value === 'string') return { type: choiceAt(path, value, FIELD_TYPES) };
-  const { type, optional } = tableAt(path, value, FIELD_KEYS);
-  if (optional !== undefined && typeof optional !== 'boolean') {
-    const message = `"${path.join('.')}.optional" is true or false`;
-    throw new SettingProblem('CONFIG_TYPE', [...path, 'optional'], message);
-  }
-  const field = { type: choiceAt([...path, 'type'], type, FIELD_TYPES) };
-  return optional === undefined ? field : { ...field, optional };
+  const table = tableAt(path, value, FIELD_KEYS);
+  const optional = booleanAt(path, table, 'optional');
+  const destination = booleanAt(path, table, 'destination');
+  return {
+    type: choiceAt([...path, 'type'], table['type'], FIELD_TYPES),
+    ...(optional === undefined ? {} : { optional }),
+    ...(destination === undefined ? {} : { destination }),
+  };
 }
 
 function readIndex(path: Path, name: string, value: unknown): IndexDefinition {

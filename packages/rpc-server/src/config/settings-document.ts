@@ -32,7 +32,7 @@ indexes = { service = "exact", byOwner = { fields = ["owner", "service"] } }
 
 | key | what |
 | --- | --- |
-| \`fields\` | name → type: \`string\`, \`number\`, \`boolean\`, \`json\`, \`secret\` (masked, never indexed), or a table with \`type\` and \`optional\` (default \`true\`) |
+| \`fields\` | name → type: \`string\`, \`number\`, \`boolean\`, \`json\`, \`secret\` (masked, never indexed), or a table with \`type\`, \`optional\` (default \`true\`) and \`destination\` (\`true\`: it says where the secrets of the record are sent, so who may not reveal changes it only together with them) |
 | \`indexes\` | name → \`exact\` or \`unique\` (of the field of that name), or a table with \`kind\`, \`fields\`, \`normalisation\` (\`text\`, \`none\`), \`transform\` (\`emailDomain\`, \`lastFour\`) |
 | \`partitions\` | 1 to 1024, default 1: spreads a large collection over a Redis Cluster; no \`unique\` index then |
 | \`paddingBytes\` | 1 to 65 536, default 1: records are padded to a multiple, which hides the length of secrets |

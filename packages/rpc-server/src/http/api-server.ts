@@ -227,7 +227,7 @@ export function createApi(options: ApiOptions): Api {
       httpConnections.release(request.raw.socket),
     );
   });
-  serveKeyRest(app, { services, addresses, logger });
+  serveKeyRest(app, { services, methods, addresses, logger });
   serveOpenApi(app, version);
   serveConsole(app);
   local.on('connection', (socket) => addresses.addLocal(socket));

@@ -8,8 +8,10 @@ import type { StoreLogger } from '@vault/redis-store';
 import type { ClientAddresses } from '../admission/client-address.js';
 import type { ErrorName } from '../protocol.js';
 import type { Services } from '../rpc/call-context.js';
+import type { MethodTable } from '../rpc/method-table.js';
 import { apiErrorOf } from '../rpc/error-answer.js';
 import { hasPermission } from '../session/session.js';
+import { assertInScope } from '../session/token-scope.js';
 import type { Identity } from '../session/session.js';
 import { headerCredentials } from './credentials.js';
 
@@ -18,6 +20,8 @@ export interface KeyRestOptions {
   readonly services: () => Services;
   readonly addresses: ClientAddresses;
   readonly logger: StoreLogger;
+  /** Where the scope of a token is looked up. */
+  readonly methods: MethodTable;
 }
 
 interface KeyRoute {
@@ -107,6 +111,7 @@ function refusalFrom(error: unknown): Refusal | undefined {
       message: known.cause instanceof Error ? known.cause.message : known.message,
     };
   }
+  if (known?.code === 'UNAUTHORIZED') return { status: 401, message: known.message };
   if (known?.code === 'TOO_MANY_SIGN_INS') return { status: 429, message: known.message };
   if (known !== undefined && NOT_SERVED.has(known.code)) {
     return { status: 503, message: known.message };
@@ -119,11 +124,15 @@ async function answer(
   request: FastifyRequest,
   address: string,
   services: Services,
+  methods: MethodTable,
 ) {
   const identity = await administratorOf(services, request, address);
   if (identity === undefined) {
     return { status: 401, message: 'the credentials of an administrator are needed' } as const;
   }
+  const entry = methods.get(route.action);
+  if (entry === undefined) throw new TypeError(`there is no method ${route.action}`);
+  assertInScope(identity, entry.method);
   const { userId } = identity;
   services.audit.record({ action: route.action, userId, address });
   return route.run(services);
@@ -142,7 +151,7 @@ function refuse(reply: FastifyReply, { status, message }: Refusal): void {
 /** Adds the routes. */
 export function serveKeyRest(
   app: FastifyInstance,
-  { services, addresses, logger }: KeyRestOptions,
+  { services, addresses, methods, logger }: KeyRestOptions,
 ): void {
   for (const route of KEY_ROUTES) {
     const handler = async (request: FastifyRequest, reply: FastifyReply): Promise<void> => {
@@ -150,7 +159,7 @@ export function serveKeyRest(
       let result: object;
       try {
         const { address } = addresses.clientOf(request.raw);
-        result = await answer(route, request, address, services());
+        result = await answer(route, request, address, services(), methods);
       } catch (error) {
         const refusal = refusalFrom(error);
         if (refusal === undefined) logger.error('unexpected error', { cause: error });

@@ -52,7 +52,12 @@ export class Serving {
     const { database, backup, limits, logger, version, startedAtMs, now, onEnd } = options;
     const passwords = passwordsOf(limits);
     const users = new Users(database.collection('user'), passwords);
-    const tokens = new Tokens(database.collection('token'), limits.tokensPerUser, now);
+    const tokens = new Tokens(
+      database.collection('token'),
+      limits.tokensPerUser,
+      now,
+      limits.maxTokenValidityMs,
+    );
     const audit = new AuditLog(logger);
     const authenticator = new Authenticator({
       users,

@@ -11,6 +11,7 @@ import type { LimitName, Limits } from '../limits.js';
 import { API_PATH } from '../protocol.js';
 import type { Notifications } from '../protocol.js';
 import { Connection } from '../rpc/connection.js';
+import { visibleTo } from '../rpc/change-feed.js';
 import type { Dispatcher } from '../rpc/dispatcher.js';
 import type { RightsWatch } from '../session/rights-watch.js';
 import type { Session } from '../session/session.js';
@@ -100,7 +101,8 @@ export class SocketEndpoint {
 
   broadcast(params: Notifications['all']): void {
     for (const connection of this.connections) {
-      if (connection.canRead) connection.notify('all', params);
+      const seen = connection.canRead ? visibleTo(connection.session.identity, params) : undefined;
+      if (seen !== undefined) connection.notify('all', seen);
     }
   }
 

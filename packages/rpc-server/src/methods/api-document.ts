@@ -2,6 +2,7 @@
  * `docs/api.md`, made from the tables of the protocol: methods, errors, limits, collections. A test
  * compares the file with what this gives.
  */
+import type { FieldDefinition } from '@vault/redis-store';
 import { BUILTIN_COLLECTIONS, SERVER_COLLECTIONS } from '../builtin-collections.js';
 import { LIMITS } from '../limits.js';
 import type { LimitRow } from '../limits.js';
@@ -133,8 +134,11 @@ function collections(): string {
   const rows = Object.entries(BUILTIN_COLLECTIONS)
     .filter(([name]) => !hidden.includes(name))
     .map(([name, { fields, indexes }]) => {
-      const described = Object.entries(fields).map(([field, { type, optional }]) =>
-        optional ? `[${field}: ${type}]` : `${field}: ${type}`,
+      const described = Object.entries<FieldDefinition>(fields).map(
+        ([field, { type, optional = true, destination = false }]) => {
+          const text = `${field}: ${type}${destination ? ' →' : ''}`;
+          return optional ? `[${text}]` : text;
+        },
       );
       const indexed = Object.entries(indexes).map(
         ([index, { kind }]) => `${index}${kind === 'unique' ? ' (unique)' : ''}`,
@@ -149,6 +153,14 @@ Each collection but \`user\` and \`token\`, also one that the configuration decl
 fields come back as \`***obfuscated***\` from all but \`reveal\`; a \`set\` that sends that text back leaves them. \`reveal\` needs permission \`admin\` or
 the grant \`mayReveal\` of the user, and is written to the log with who, which and when. \`remote.create\` and \`remote.delete\` are Xen
 Orchestra's names of \`remote.add\` and \`remote.remove\`.
+
+Fields with → are **destinations**: they say where the secrets of the record are sent, or how safely. Who may not reveal changes one only
+together with every secret that the record has, sent again: else the call is refused, and \`data.fields\` names them.
+
+A token has its user's rights, or less: \`token.create\` takes a **scope**. \`{"methods": ["server.*", "*.get"], "collections": ["server"],
+"readOnly": true, "mayReveal": true, "mayCreateTokens": true}\`: each is optional, and what is given narrows. A token with a scope reveals
+only with \`mayReveal\`; no token creates tokens without \`mayCreateTokens\`, and then none with more rights or a longer life than its own.
+What a token created is deleted with it. Outside of its scope a call is refused with code 2; \`data.object.reason\` says why.
 
 ${table(['collection', 'fields', 'indexes'], rows)}
 For example \`secret\`:

@@ -9,6 +9,7 @@ import { forbiddenOperation, noSuchObject, unauthorized } from '../rpc/api-error
 import type { RecordFields, StoredRecord } from '../rpc/database-port.js';
 import { method } from '../rpc/method.js';
 import type { Method, ParameterTable } from '../rpc/method.js';
+import { assertSecretsComeAlong } from './destination-rule.js';
 import { isRevealAllowed } from '../session/session.js';
 import { collectRecords } from '../rpc/record-pages.js';
 
@@ -114,6 +115,7 @@ export function methodsOfCollection(name: string, definition: CollectionDefiniti
   const named = (verb: string) => ({
     name: `${name}.${verb}`,
     aliases: ALIASES[`${name}.${verb}`] ?? [],
+    collection: name,
   });
   return [
     method({
@@ -133,15 +135,23 @@ export function methodsOfCollection(name: string, definition: CollectionDefiniti
     }),
     method({
       ...named('set'),
-      description: `changes the named fields of a ${name}; null deletes one; a secret that is sent as the mask stays`,
+      description: `changes the named fields of a ${name}; null deletes one; a secret that is sent as the mask stays; who may not reveal changes a destination only with all its secrets`,
       params: setParameters(definition) as ParameterTable & typeof ID,
       permission: 'write',
       result: 'true',
       async handler({ id, ...changes }, { services, identity, address }) {
         const collection = services.database.collection(name);
-        const stored = await collection.set(id, changesOf(changes as JsonObject, definition));
+        const caller = identity();
+        const { userId } = caller;
+        const wanted = changesOf(changes as JsonObject, definition);
+        const stored = await collection.update(id, (record) => {
+          // On what is stored at this moment, whoever else writes.
+          if (!isRevealAllowed(caller)) {
+            assertSecretsComeAlong(`${name}.set`, definition, record, wanted);
+          }
+          return { ...record, ...wanted };
+        });
         services.changes.enter(id, typed(stored));
-        const { userId } = identity();
         services.audit.record({ action: 'set', userId, address, collection: name, id });
       },
     }),
@@ -149,6 +159,7 @@ export function methodsOfCollection(name: string, definition: CollectionDefiniti
       ...named('get'),
       description: `gives one ${name}, its secrets masked`,
       params: ID,
+      effect: 'reads',
       permission: 'read',
       result:
         'the record with id, and type: the collection, unless the record has a field of that name',
@@ -167,6 +178,7 @@ export function methodsOfCollection(name: string, definition: CollectionDefiniti
         after: { type: 'string', optional: true, description: 'the last id seen' },
         limit: { type: 'integer', minimum: 1, optional: true, description: 'most records' },
       },
+      effect: 'reads',
       permission: 'read',
       result: 'array of records, each as from get',
       async handler(query, { services }) {
@@ -191,6 +203,7 @@ export function methodsOfCollection(name: string, definition: CollectionDefiniti
       ...named('reveal'),
       description: `gives one ${name} with its secrets; needs permission admin or the grant mayReveal, and is audited`,
       params: ID,
+      effect: 'reveals',
       permission: 'read',
       result: 'the whole record, as from get but for its secrets',
       async handler({ id }, { services, identity, address }) {

@@ -11,6 +11,7 @@ export const ENCRYPTION_METHODS: readonly Method[] = [
   method({
     name: 'encryption.getStatus',
     description: 'says how the database is encrypted: state, key ids, halves, warnings',
+    effect: 'reads',
     permission: 'admin',
     result: 'object; no secret in it',
     handler: (_, { services }) => services.database.status(),
@@ -19,6 +20,7 @@ export const ENCRYPTION_METHODS: readonly Method[] = [
     name: 'encryption.verify',
     description:
       'reads every record and every index entry and reports what is wrong, by collection, id and reason; changes nothing',
+    effect: 'reads',
     permission: 'admin',
     result: 'report; no stored value in it',
     handler: (_, { services, progress }) =>
@@ -44,6 +46,7 @@ export const ENCRYPTION_METHODS: readonly Method[] = [
   method({
     name: 'encryption.getInactiveKeys',
     description: 'gives the ids of the keys that nothing is encrypted under any more',
+    effect: 'reads',
     permission: 'admin',
     result: 'array of key ids',
     handler: (_, { services }) => [...services.database.inactiveKeyIds],

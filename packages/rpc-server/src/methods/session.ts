@@ -83,6 +83,7 @@ export const SESSION_METHODS: readonly Method[] = [
     name: 'session.signOut',
     description: 'forgets who is signed in on this connection',
     permission: 'none',
+    effect: 'session',
     result: 'true',
     handler(_, { session }) {
       session.signOut();

@@ -75,6 +75,7 @@ export const SYSTEM_METHODS: readonly Method[] = [
   method({
     name: 'system.getStatus',
     description: 'says how the server is: mode, version, uptime, collections',
+    effect: 'reads',
     permission: 'none',
     result: 'object {mode, version, uptimeMs, collections}',
     handler(_, { services }) {
@@ -105,6 +106,7 @@ export const SYSTEM_METHODS: readonly Method[] = [
           'leave records out that cannot be read, or would not come back; without it such an export fails',
       },
     },
+    effect: 'reveals',
     permission: 'admin',
     result: '{$getFrom}: URL to download from, once',
     handler(params, context) {

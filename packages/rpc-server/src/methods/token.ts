@@ -8,6 +8,7 @@ import type { Method } from '../rpc/method.js';
 import { parseDurationMs } from '../session/duration.js';
 import { tokenInfo } from '../session/tokens.js';
 import type { Token } from '../session/tokens.js';
+import { checkScope, METHOD_PATTERN, narrowed } from '../session/token-scope.js';
 
 /** Shortest validity, as in Xen Orchestra. */
 const VALIDITY_MIN_MS = 60_000;
@@ -30,18 +31,42 @@ const PATTERN = {
   description: 'all tokens whose properties have these values',
 } as const;
 
-function validityMs(expiresIn: string | number | undefined, { limits }: Services): number {
-  if (expiresIn === undefined) {
-    return Math.min(limits.defaultTokenValidityMs, limits.maxTokenValidityMs);
-  }
+const SCOPE = {
+  type: 'object',
+  optional: true,
+  additionalProperties: false,
+  properties: {
+    methods: {
+      type: 'array',
+      items: { type: 'string', pattern: METHOD_PATTERN },
+      minItems: 1,
+      maxItems: 200,
+    },
+    collections: { type: 'array', items: { type: 'string' }, minItems: 1, maxItems: 200 },
+    readOnly: { type: 'boolean' },
+    mayReveal: { type: 'boolean' },
+    mayCreateTokens: { type: 'boolean' },
+  },
+  description:
+    'what it may of what the user may: {methods, collections, readOnly, mayReveal, mayCreateTokens}; with one, it reveals and creates tokens only where that is said',
+} as const;
+
+/** @param leftMs what is left of the token that creates it */
+function validityMs(
+  expiresIn: string | number | undefined,
+  { limits }: Services,
+  leftMs: number,
+): number {
+  const maxMs = Math.min(limits.maxTokenValidityMs, leftMs);
+  if (expiresIn === undefined) return Math.min(limits.defaultTokenValidityMs, maxMs);
   const value = parseDurationMs(expiresIn);
   const problem =
     value === undefined
       ? 'must be a duration such as "2 days" or a number of milliseconds'
       : value < VALIDITY_MIN_MS
         ? `must be at least ${VALIDITY_MIN_MS} ms`
-        : value > limits.maxTokenValidityMs
-          ? `must be at most ${limits.maxTokenValidityMs} ms`
+        : value > maxMs
+          ? `must be at most ${maxMs} ms${maxMs === leftMs ? ', as the token that creates it' : ''}`
           : undefined;
   if (value !== undefined && problem === undefined) return value;
   const errors = [{ instancePath: '/expiresIn', message: problem ?? 'is not valid' }];
@@ -65,9 +90,10 @@ async function named(
 async function removeAll(context: CallContext, tokens: readonly Token[]): Promise<void> {
   const { services, address } = context;
   const { userId } = context.identity();
-  for (const { id } of tokens) {
-    // oxlint-disable-next-line no-await-in-loop -- one at a time: each is one script call, and up to 1000 at once would flood the connection
-    await services.tokens.remove(id);
+  for (const token of tokens) {
+    const { id } = token;
+    // oxlint-disable-next-line no-await-in-loop -- one at a time: up to 1000 at once would flood the connection
+    await services.tokens.remove(token);
     services.audit.record({ action: 'token.delete', userId, address, collection: 'token', id });
   }
   await services.recheckRights();
@@ -103,19 +129,27 @@ export const TOKEN_METHODS: readonly Method[] = [
         optional: true,
         description: 'duration ("2 days") or milliseconds; default 30 days',
       },
+      scope: SCOPE,
     },
     permission: 'none',
+    effect: 'creates tokens',
+    collection: 'token',
     result: 'the bearer token: shown once, stored nowhere',
-    async handler({ client, description, expiresIn }, { services, identity, address }) {
-      const { userId, sessionGeneration } = identity();
-      const clientId = typeof client?.['id'] === 'string' ? client['id'] : undefined;
+    async handler({ client, description, expiresIn, scope }, context) {
+      const { services, methods, address } = context;
+      const { userId, sessionGeneration, tokenId, expiresAtMs, ...parent } = context.identity();
+      if (scope !== undefined) checkScope(scope, methods.names, services.database.collections);
       const wanted = expiresIn as string | number | undefined;
+      const leftMs = (expiresAtMs ?? Infinity) - services.now();
       const bearer = await services.tokens.create({
         userId,
         sessionGeneration,
-        validityMs: validityMs(wanted, services),
+        validityMs: validityMs(wanted, services, leftMs),
         description,
-        clientId,
+        clientId: client?.id,
+        scope: tokenId === undefined ? scope : narrowed(parent.scope, scope),
+        createdBy: tokenId,
+        latestMs: expiresAtMs,
       });
       services.audit.record({ action: 'token.create', userId, address });
       return bearer;
@@ -126,6 +160,7 @@ export const TOKEN_METHODS: readonly Method[] = [
     description: 'changes the description of a token, the own or (administrators) any',
     params: { id: { type: 'string' }, description: { ...DESCRIPTION, minLength: 0 } },
     permission: 'none',
+    collection: 'token',
     result: 'true',
     async handler({ id, description }, context) {
       const { userId, permission } = context.identity();
@@ -140,6 +175,7 @@ export const TOKEN_METHODS: readonly Method[] = [
     description: 'deletes tokens of any user',
     params: { tokens: IDS, pattern: PATTERN },
     permission: 'admin',
+    collection: 'token',
     result: 'true',
     async handler({ tokens, pattern }, context) {
       const { ids, matches } = selection(tokens, pattern);
@@ -159,6 +195,7 @@ export const TOKEN_METHODS: readonly Method[] = [
     description: 'deletes tokens of the signed-in user',
     params: { tokens: IDS, pattern: PATTERN },
     permission: 'none',
+    collection: 'token',
     result: 'true',
     async handler({ tokens, pattern }, context) {
       const { ids, matches } = selection(tokens, pattern);
@@ -175,6 +212,8 @@ export const TOKEN_METHODS: readonly Method[] = [
     description: 'gives the own tokens, or (administrators) those of a user',
     params: { user: { type: 'string', optional: true, description: 'id of the user' } },
     permission: 'none',
+    effect: 'reads',
+    collection: 'token',
     result: 'array of tokens, without the bearer tokens',
     async handler({ user }, { services, identity }) {
       const { userId, permission } = identity();

@@ -74,6 +74,7 @@ export const USER_METHODS: readonly Method[] = [
       preferences: PREFERENCES,
     },
     permission: 'admin',
+    collection: 'user',
     result: 'id of the new user',
     async handler(user, context) {
       const id = await context.services.users.create(user);
@@ -105,6 +106,7 @@ export const USER_METHODS: readonly Method[] = [
       },
     },
     permission: 'none',
+    collection: 'user',
     result: 'true',
     async handler({ id, otpSecret, currentPassword, ...rest }, context) {
       const caller = context.identity();
@@ -141,6 +143,7 @@ export const USER_METHODS: readonly Method[] = [
     params: { oldPassword: { type: 'string' }, newPassword: PASSWORD },
     permission: 'none',
     notInBatch: true,
+    collection: 'user',
     result: 'true',
     async handler({ oldPassword, newPassword }, context) {
       const caller = context.identity();
@@ -154,6 +157,7 @@ export const USER_METHODS: readonly Method[] = [
     description: 'deletes a user and its tokens',
     params: { id: ID },
     permission: 'admin',
+    collection: 'user',
     result: 'true',
     async handler({ id }, context) {
       const { services } = context;
@@ -173,6 +177,8 @@ export const USER_METHODS: readonly Method[] = [
       limit: { type: 'integer', minimum: 1, maximum: USERS_LIMIT, optional: true },
     },
     permission: 'admin',
+    effect: 'reads',
+    collection: 'user',
     result: 'array of users, without anything secret',
     async handler({ after, limit = USERS_LIMIT }, { services }) {
       return (await services.users.page(after, limit)).map(userObject);
@@ -182,6 +188,8 @@ export const USER_METHODS: readonly Method[] = [
     name: 'user.getAuthenticationTokens',
     description: 'gives the own tokens; see token.getAll',
     permission: 'none',
+    effect: 'reads',
+    collection: 'token',
     result: 'array of tokens, without the bearer tokens',
     async handler(_, { services, identity }) {
       return (await services.tokens.ofUser(identity().userId)).map(tokenInfo);

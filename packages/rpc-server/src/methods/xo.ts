@@ -6,6 +6,9 @@ import { ApiError } from '../rpc/api-error.js';
 import type { CallContext, Services } from '../rpc/call-context.js';
 import { method } from '../rpc/method.js';
 import type { Method } from '../rpc/method.js';
+import { hasPermission } from '../session/session.js';
+import type { Identity } from '../session/session.js';
+import { hasCollection } from '../session/token-scope.js';
 import { typedObject } from './collection-methods.js';
 import { parseFilter } from './object-filter.js';
 import type { ObjectFilter } from './object-filter.js';
@@ -19,10 +22,15 @@ async function* objects(
   { database }: Services,
   filter: ObjectFilter,
   limit: number,
+  caller: Identity,
 ): AsyncGenerator<JsonObject & { readonly id: string }> {
+  // Who may read nothing has no objects, as in Xen Orchestra.
+  if (!hasPermission(caller, 'read')) return;
   let left = limit;
   const hidden: readonly string[] = SERVER_COLLECTIONS;
-  for (const name of database.collections.filter((collection) => !hidden.includes(collection))) {
+  const isSeen = (name: string): boolean =>
+    !hidden.includes(name) && hasCollection(caller.scope, name);
+  for (const name of database.collections.filter(isSeen)) {
     const collection = database.collection(name);
     // oxlint-disable-next-line no-await-in-loop -- collections follow each other: memory stays flat
     for await (const page of recordPages(collection, {})) {
@@ -48,16 +56,20 @@ function offerLines(context: CallContext, filter: ObjectFilter, limit: number) {
     {
       fileName: 'objects.ndjson',
       contentType: 'application/x-ndjson',
-      open: () => Readable.from(lines(objects(services, filter, limit))),
+      open: () => Readable.from(lines(objects(services, filter, limit, offered))),
     },
-    { userId: offered.userId, check: () => services.assertStill(offered, 'read') },
+    {
+      userId: offered.userId,
+      check: () => services.assertStill(offered, offered.permission === 'none' ? 'none' : 'read'),
+    },
   );
 }
 
 export const XO_METHODS: readonly Method[] = [
   method({
     name: 'xo.getAllObjects',
-    description: 'gives all objects that fit the filter, their secrets masked',
+    description:
+      'gives all objects that fit the filter and the caller may read, their secrets masked',
     params: {
       filter: {
         type: ['object', 'string'],
@@ -71,7 +83,9 @@ export const XO_METHODS: readonly Method[] = [
         description: 'as a file, one object a line, of any length',
       },
     },
-    permission: 'read',
+    permission: 'none',
+    effect: 'reads',
+    collection: 'every',
     result: 'objects by id, or {$getFrom}',
     async handler({ filter, limit = Infinity, ndjson = false }, context) {
       const matches = parseFilter(filter);
@@ -79,7 +93,7 @@ export const XO_METHODS: readonly Method[] = [
       // No prototype: an id is a name like any other in it.
       const found = Object.create(null) as Record<string, JsonObject>;
       let count = 0;
-      for await (const object of objects(context.services, matches, limit)) {
+      for await (const object of objects(context.services, matches, limit, context.identity())) {
         count += 1;
         if (count > OBJECTS_MAX) {
           throw new ApiError(

@@ -3,6 +3,8 @@
  * Only changes that this process makes are seen here.
  */
 import type { JsonObject, Notifications } from '../protocol.js';
+import { hasCollection, mayWatch } from '../session/token-scope.js';
+import type { ScopeHolder } from '../session/token-scope.js';
 
 /** Changes are gathered this long, so that an import is a few large notifications. */
 const ROUND_MS = 50;
@@ -10,6 +12,21 @@ const ROUND_MS = 50;
 const ITEMS_MAX = 500;
 
 type AllParams = Notifications['all'];
+
+/** What of it the scope of a token leaves; the id of what went says nothing. @returns `undefined` for nothing */
+export function visibleTo(
+  holder: ScopeHolder | undefined,
+  params: AllParams,
+): AllParams | undefined {
+  const scope = holder?.scope;
+  if (holder === undefined || scope === undefined) return params;
+  if (!mayWatch(holder)) return undefined;
+  if (params.type === 'exit' || scope.collections === undefined) return params;
+  const items = Object.entries(params.items).filter(
+    ([, { type }]) => typeof type === 'string' && hasCollection(scope, type),
+  );
+  return items.length === 0 ? undefined : { type: 'enter', items: Object.fromEntries(items) };
+}
 export type ChangeListener = (params: AllParams) => void;
 
 function* slices<T>(entries: readonly (readonly [string, T])[]): Generator<Record<string, T>> {

@@ -16,6 +16,7 @@ import type { Limits } from '../limits.js';
 import { ERROR_CODES } from '../protocol.js';
 import type { Notifications } from '../protocol.js';
 import { hasPermission } from '../session/session.js';
+import { assertInScope } from '../session/token-scope.js';
 import type { Session } from '../session/session.js';
 import { ApiError, forbiddenOperation, unauthorized } from './api-error.js';
 import type { CallContext, Services } from './call-context.js';
@@ -286,6 +287,7 @@ export class Dispatcher {
       if (identity === undefined || !hasPermission(identity, permission)) {
         throw unauthorized(permission);
       }
+      assertInScope(identity, method);
     }
     const params = readParameters(sent);
     return method.handle(params, this.#context(method.name, services, caller));

@@ -3,6 +3,7 @@
  * `rpc.discover` and the documents.
  */
 import type { Json, JsonObject, ParameterInfo, Permission } from '../protocol.js';
+import type { Effect } from '../session/token-scope.js';
 import type { CallContext } from './call-context.js';
 
 export type ParameterTable = Readonly<Record<string, ParameterInfo>>;
@@ -18,9 +19,11 @@ type ValueOf<S> = S extends { readonly enum: readonly (infer E)[] }
         ? boolean
         : S extends { readonly type: 'array'; readonly items: infer I }
           ? readonly ValueOf<I>[]
-          : S extends { readonly type: 'object' }
-            ? JsonObject
-            : Json;
+          : S extends { readonly type: 'object'; readonly properties: infer P }
+            ? { readonly [K in keyof P]?: ValueOf<P[K]> }
+            : S extends { readonly type: 'object' }
+              ? JsonObject
+              : Json;
 
 /** Parameters as the handler gets them: validated, so the types are those of the table. */
 export type ParametersOf<P extends ParameterTable> = {
@@ -43,6 +46,9 @@ export interface Method {
   readonly permission: Permission | null;
   /** Refused inside a batch: a batch must not try many passwords. */
   readonly notInBatch: boolean;
+  /** For the scopes of tokens: see `session/token-scope.ts`. */
+  readonly effect: Effect;
+  readonly collection: string | undefined;
   /** What the result is, one line for the documents. */
   readonly result: string;
   handle(params: JsonObject, context: CallContext): Promise<MethodResult> | MethodResult;
@@ -58,6 +64,10 @@ export interface MethodRow<P extends ParameterTable> {
   readonly params?: P;
   readonly permission: Permission | null;
   readonly notInBatch?: boolean;
+  /** Default `changes`. */
+  readonly effect?: Effect;
+  /** Default none: it is about no records, or the server's own. */
+  readonly collection?: string;
   readonly result: string;
   handler(params: ParametersOf<P>, context: CallContext): Promise<MethodResult> | MethodResult;
 }
@@ -65,6 +75,7 @@ export interface MethodRow<P extends ParameterTable> {
 /** Makes a method of a row; the handler's parameter types come from `params`. */
 export function method<const P extends ParameterTable = NoParameters>(row: MethodRow<P>): Method {
   const { name, aliases = [], description, params, permission, notInBatch = false, result } = row;
+  const { effect = 'changes', collection } = row;
   return {
     name,
     aliases,
@@ -72,6 +83,8 @@ export function method<const P extends ParameterTable = NoParameters>(row: Metho
     params: params ?? {},
     permission,
     notInBatch,
+    effect,
+    collection,
     result,
     // The validator made from the same table ran before.
     handle: (values, context) => row.handler(values as ParametersOf<P>, context),

@@ -50,7 +50,7 @@ function identityOf(user: User, token?: Token): Identity {
   const { id: userId, email, permission, mayReveal, groups, preferences, sessionGeneration } = user;
   const rights = { userId, email, permission, mayReveal, groups, preferences };
   const used = { tokenId: token?.id, tokenHash: token?.hash, expiresAtMs: token?.expiresAtMs };
-  return { ...rights, ...used, sessionGeneration };
+  return { ...rights, ...used, scope: token?.scope, sessionGeneration };
 }
 
 /** Tells the throttle how a check ends. One that rejects compared nothing, or a right password: no guess is gained. */

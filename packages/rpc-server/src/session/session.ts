@@ -1,5 +1,5 @@
 /** Who is signed in on one connection. */
-import type { JsonObject, Permission, PublicUser } from '../protocol.js';
+import type { JsonObject, Permission, PublicUser, TokenScope } from '../protocol.js';
 import { PERMISSIONS } from '../protocol.js';
 
 /** A signed-in user: what of the user's record matters to a connection. */
@@ -17,6 +17,8 @@ export interface Identity {
   readonly tokenHash: string | undefined;
   /** When that token expires, ms since the epoch. */
   readonly expiresAtMs: number | undefined;
+  /** What the token may do; `undefined`: all that its user may, but create tokens. */
+  readonly scope?: TokenScope | undefined;
   /** That of the user: see `User`. */
   readonly sessionGeneration: string;
 }
@@ -27,7 +29,8 @@ export function hasPermission(identity: Identity, needed: Permission): boolean {
 
 /** `reveal` is a grant of its own: somebody who may write records need not be able to read what others wrote. */
 export function isRevealAllowed(identity: Identity): boolean {
-  return identity.mayReveal || identity.permission === 'admin';
+  const isOutside = identity.scope !== undefined && identity.scope.mayReveal !== true;
+  return !isOutside && (identity.mayReveal || identity.permission === 'admin');
 }
 
 export function publicUser(identity: Identity): PublicUser {

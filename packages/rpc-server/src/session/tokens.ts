@@ -9,7 +9,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import type { RecordCollection, StoredRecord } from '../rpc/database-port.js';
 import { recordPages } from '../rpc/record-pages.js';
 import { forbiddenOperation, noSuchObject } from '../rpc/api-error.js';
-import type { Json, TokenInfo } from '../protocol.js';
+import type { Json, TokenInfo, TokenScope } from '../protocol.js';
+import { scopeOf } from './token-scope.js';
 
 const TOKEN_BYTES = 32;
 const BEARER_FORM = /^[A-Za-z0-9_-]{43}$/;
@@ -28,6 +29,9 @@ export interface Token {
   readonly expiresAtMs: number;
   readonly description: string | undefined;
   readonly clientId: string | undefined;
+  readonly scope: TokenScope | undefined;
+  /** The token that created it. */
+  readonly createdBy: string | undefined;
   readonly lastUses: Readonly<Record<string, { readonly timestamp: number }>>;
 }
 
@@ -38,6 +42,10 @@ export interface NewToken {
   readonly validityMs: number;
   readonly description?: string | undefined;
   readonly clientId?: string | undefined;
+  readonly scope?: TokenScope | undefined;
+  readonly createdBy?: string | undefined;
+  /** When that one ends, ms since the epoch: this one does, too. */
+  readonly latestMs?: number | undefined;
 }
 
 function hashOf(bearer: string): string {
@@ -66,6 +74,8 @@ function tokenOf({ id, record }: StoredRecord): Token {
     expiresAtMs: timeOf(record['expiresAtMs']),
     description: textOf(record['description']),
     clientId: textOf(record['clientId']),
+    scope: scopeOf(record['scope']),
+    createdBy: textOf(record['createdBy']),
     lastUses: (typeof lastUses === 'object' ? (lastUses ?? {}) : {}) as Token['lastUses'],
   };
 }
@@ -73,6 +83,7 @@ function tokenOf({ id, record }: StoredRecord): Token {
 /** As clients see it: no hash. */
 export function tokenInfo(token: Token): TokenInfo {
   const { id, userId, createdAtMs, expiresAtMs, description, clientId, lastUses } = token;
+  const { scope, createdBy } = token;
   return {
     id,
     user_id: userId,
@@ -80,6 +91,8 @@ export function tokenInfo(token: Token): TokenInfo {
     expiration: expiresAtMs,
     ...(description === undefined ? {} : { description }),
     ...(clientId === undefined ? {} : { client: { id: clientId } }),
+    ...(scope === undefined ? {} : { scope }),
+    ...(createdBy === undefined ? {} : { created_by: createdBy }),
     last_uses: lastUses,
   };
 }
@@ -88,11 +101,19 @@ export class Tokens {
   readonly #collection: RecordCollection;
   readonly #perUserMax: number;
   readonly #now: () => number;
+  readonly #maxValidityMs: number;
 
-  constructor(collection: RecordCollection, perUserMax: number, now: () => number) {
+  /** @param maxValidityMs of tokens too that were created when it was longer */
+  constructor(
+    collection: RecordCollection,
+    perUserMax: number,
+    now: () => number,
+    maxValidityMs = Infinity,
+  ) {
     this.#collection = collection;
     this.#perUserMax = perUserMax;
     this.#now = now;
+    this.#maxValidityMs = maxValidityMs;
   }
 
   /**
@@ -105,6 +126,9 @@ export class Tokens {
     validityMs,
     description,
     clientId,
+    scope,
+    createdBy,
+    latestMs = Infinity,
   }: NewToken): Promise<string> {
     const bearer = randomBytes(TOKEN_BYTES).toString('base64url');
     const nowMs = this.#now();
@@ -120,9 +144,11 @@ export class Tokens {
       hash: hashOf(bearer),
       sessionGenerations: [sessionGeneration],
       createdAtMs: nowMs,
-      expiresAtMs: nowMs + validityMs,
+      expiresAtMs: Math.min(nowMs + validityMs, latestMs),
       ...(description === undefined ? {} : { description }),
       ...(clientId === undefined ? {} : { clientId }),
+      ...(scope === undefined ? {} : { scope: { ...scope } }),
+      ...(createdBy === undefined ? {} : { createdBy }),
     });
     return bearer;
   }
@@ -135,7 +161,7 @@ export class Tokens {
 
   async byId(id: string): Promise<Token | undefined> {
     const stored = await this.#collection.get(id);
-    return stored === undefined ? undefined : tokenOf(stored);
+    return stored === undefined ? undefined : this.#tokenOf(stored);
   }
 
   /** By the id of the record, or by the bearer token itself, which is Xen Orchestra's id. */
@@ -147,20 +173,22 @@ export class Tokens {
   async byIds(ids: readonly string[]): Promise<(Token | undefined)[]> {
     const found = await this.#collection.getMany(ids);
     return found.map((stored) =>
-      stored === undefined || stored instanceof Error ? undefined : tokenOf(stored),
+      stored === undefined || stored instanceof Error ? undefined : this.#tokenOf(stored),
     );
   }
 
   /** Not expired ones, in order of id. */
   async ofUser(userId: string): Promise<Token[]> {
-    const tokens = (await this.#collection.find({ userId })).map(tokenOf);
+    const stored = await this.#collection.find({ userId });
+    const tokens = stored.map((each) => this.#tokenOf(each));
     const expired = await Promise.all(tokens.map((token) => this.#removeIfExpired(token)));
     return tokens.filter((_token, at) => expired[at] === false);
   }
 
   /** All tokens, expired ones included, page by page. */
   async *all(): AsyncGenerator<Token> {
-    for await (const page of recordPages(this.#collection, {})) yield* page.map(tokenOf);
+    for await (const page of recordPages(this.#collection, {}))
+      yield* page.map((stored) => this.#tokenOf(stored));
   }
 
   /** @throws {ApiError} NO_SUCH_OBJECT */
@@ -169,8 +197,13 @@ export class Tokens {
     await this.#collection.set(id, { description });
   }
 
-  async remove(id: string): Promise<boolean> {
-    return this.#collection.remove(id);
+  /** With all that it created, and what those did. */
+  async remove({ id, userId }: Pick<Token, 'id' | 'userId'>): Promise<void> {
+    // First of all itself: from then on it creates none.
+    await this.#collection.remove(id);
+    const own = await this.#collection.find({ userId });
+    const created = own.map(tokenOf).filter(({ createdBy }) => createdBy === id);
+    await Promise.all(created.map((token) => this.remove(token)));
   }
 
   /** The token goes on under these: see {@link Token.sessionGenerations}. */
@@ -211,7 +244,13 @@ export class Tokens {
   async #find(bearer: string): Promise<Token | undefined> {
     if (!BEARER_FORM.test(bearer)) return undefined;
     const [stored] = await this.#collection.find({ hash: hashOf(bearer) }, { limit: 1 });
-    return stored === undefined ? undefined : tokenOf(stored);
+    return stored === undefined ? undefined : this.#tokenOf(stored);
+  }
+
+  #tokenOf(stored: StoredRecord): Token {
+    const token = tokenOf(stored);
+    const latestMs = token.createdAtMs + this.#maxValidityMs;
+    return { ...token, expiresAtMs: Math.min(token.expiresAtMs, latestMs) };
   }
 
   async #removeIfExpired(token: Token): Promise<boolean> {

@@ -142,6 +142,10 @@ describe('a configuration', () => {
       'CONFIG_TYPE /config.toml:2: "collections.apikey.fields.key" is one of string, number, boolean, json, secret (did you mean "secret"?)',
     ],
     [
+      '[collections.apikey]\nfields = { url = { type = "string", destination = "yes" } }',
+      'CONFIG_TYPE /config.toml:2: "collections.apikey.fields.url.destination" is true or false',
+    ],
+    [
       '[collections.apikey]\nfields = { key = "secret" }\nindexs = {}',
       'CONFIG_UNKNOWN /config.toml:3: unknown key "indexs" in "collections.apikey" (did you mean "indexes"?)',
     ],

@@ -17,7 +17,10 @@ const COLLECTION = {
 
 test('xo.getAllObjects gives every object under its id, whatever that id means to JavaScript', async () => {
   const database = { collections: ['secret'], collection: () => COLLECTION };
-  const context = { services: { database } as unknown as Services } as CallContext;
+  const context = {
+    services: { database } as unknown as Services,
+    identity: () => ({ permission: 'read' }),
+  } as CallContext;
   const [getAllObjects] = XO_METHODS;
   const found = await getAllObjects?.handle({}, context);
   const read = JSON.parse(JSON.stringify(found)) as Record<string, { name: string }>;

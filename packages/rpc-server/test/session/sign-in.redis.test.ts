@@ -129,7 +129,15 @@ describe('permissions', () => {
   });
 
   test.each([
-    ['none', { 'token.getAll': true, 'server.getAll': false, 'user.getAll': false }],
+    [
+      'none',
+      {
+        'token.getAll': true,
+        'xo.getAllObjects': true,
+        'server.getAll': false,
+        'user.getAll': false,
+      },
+    ],
     ['read', { 'server.getAll': true, 'xo.getAllObjects': true, 'encryption.getStatus': false }],
     ['write', { 'server.getAll': true, 'encryption.getStatus': false, 'user.getAll': false }],
   ])('%s may call what it may, and no more', async (permission, table) => {

@@ -1,5 +1,6 @@
 import type { Options, PositionalOptions } from 'yargs';
 import type { CliContext } from '../cli-context.js';
+import type { TokenScope } from '@vault/rpc-server/protocol';
 import { ProtocolBrokenError, UsageError } from '../errors.js';
 import { SecretInput } from '../secret-input.js';
 import { parseServerAddress } from '../server-address.js';
@@ -41,8 +42,10 @@ export interface TokenRequest {
   readonly expiresIn: string | undefined;
   readonly allowUnauthorized: boolean;
   readonly description: string;
-  /** The server replaces the token that this client had before. */
+  /** Only a mark of the token: those that this client had before stay valid. */
   readonly clientId?: string;
+  /** Default: all that the user may, but create tokens. */
+  readonly scope?: TokenScope | undefined;
 }
 
 /** These commands name server and user as arguments: the options of the other commands would be ignored. */
@@ -71,6 +74,7 @@ export async function createToken(request: TokenRequest, context: CliContext): P
       description: request.description,
       ...(request.clientId === undefined ? {} : { client: { id: request.clientId } }),
       ...(request.expiresIn === undefined ? {} : { expiresIn: request.expiresIn }),
+      ...(request.scope === undefined ? {} : { scope: { ...request.scope } }),
     });
     if (typeof token !== 'string') {
       throw new ProtocolBrokenError('the answer to token.create is not a token');
