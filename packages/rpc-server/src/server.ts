@@ -11,6 +11,7 @@ import type { CredentialDatabase } from '@vault/redis-store';
 import type { SourceEnvironment } from '@vault/keystore';
 import { DatabaseConfigBackup, importText } from './backup/config-backup.js';
 import { backupDatabaseOf } from './backup/database-adapter.js';
+import { exportNote } from './backup/export-state.js';
 import type { ImportParams, ImportResult } from './backup/port.js';
 import { loadKeysOf } from './config/custody-config.js';
 import { ConfigError } from './config/errors.js';
@@ -349,6 +350,7 @@ export class VaultServer {
     this.#api.metrics.watchKey(() =>
       keyMetrics(served, this.#config.settings['keystore.rotateAfter'], Date.now()),
     );
+    this.#api.metrics.watchExports(() => exportNote(this.#config.settings, Date.now()));
     if (created !== undefined) {
       const file = join(settings.datadir, INITIAL_PASSWORD_FILE);
       for (const line of firstSteps(created, this.#url, file)) print(line);
@@ -361,7 +363,11 @@ export class VaultServer {
     const rotateAfterMs = () => this.#config.settings['keystore.rotateAfter'];
     return new ServedDatabase(
       database,
-      [(status) => rotationNote(status, rotateAfterMs(), Date.now()), (status) => kit.note(status)],
+      [
+        (status) => rotationNote(status, rotateAfterMs(), Date.now()),
+        (status) => kit.note(status),
+        () => exportNote(this.#config.settings, Date.now()),
+      ],
       (activeKeyId) => kit.sayDue(activeKeyId),
     );
   }

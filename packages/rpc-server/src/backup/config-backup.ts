@@ -7,6 +7,7 @@ import { checkedDocument } from './checked-document.js';
 import { writeDocument } from './document.js';
 import { BackupError, refusedError } from './errors.js';
 import { importProtection } from './import-protection.js';
+import type { ImportProtection } from './import-protection.js';
 import { PASSPHRASE_CHARACTERS_MIN } from './limits.js';
 import { encryptStream } from './open-pgp.js';
 import type { BackupProtection } from './open-pgp.js';
@@ -77,6 +78,9 @@ export class DatabaseConfigBackup implements ConfigBackup {
       get leftOut() {
         return pass?.leftOut.count ?? 0;
       },
+      get leftOutNames() {
+        return pass?.leftOut.text ?? '';
+      },
       fileName: protection === undefined ? name : `${name}.pgp`,
       contentType: contentType(protection !== undefined, isCompressed),
       open: async () => {
@@ -142,6 +146,13 @@ export class DatabaseConfigBackup implements ConfigBackup {
       const why = 'the import removed records that had the unique value of an imported one';
       this.#logger.warn(why, { replaced: replaced.map(nameOf) });
     }
+  }
+
+  /** Reads a backup as an import does, and takes nothing. @throws {BackupError} */
+  readAgain(source: AsyncIterable<Uint8Array>, protection: ImportProtection): Promise<ReadBackup> {
+    return readBackup(source, protection, {
+      add: async (record) => this.#database.check(record),
+    });
   }
 
   /** @throws {BackupError} naming what can be exported */

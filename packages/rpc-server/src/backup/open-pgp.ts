@@ -117,6 +117,25 @@ export async function* decryptStream(
   }
 }
 
+/** Whether a binary file is an OpenPGP message that is encrypted for the holder of the key. */
+export async function isEncryptedTo(
+  source: AsyncIterable<Uint8Array>,
+  recipientKey: string,
+): Promise<boolean> {
+  const openpgp = await loadOpenPgp();
+  const key = await (await readRecipientKey(recipientKey)).getEncryptionKey();
+  try {
+    const message = await openpgp.readMessage({
+      binaryMessage: toWebStream(source),
+      config: READ_CONFIG,
+    });
+    const wanted = key.getKeyID().toHex();
+    return message.getEncryptionKeyIDs().some((id) => id.toHex() === wanted);
+  } catch {
+    return false;
+  }
+}
+
 /** Longest that the library computes once it has read all. */
 const STALL_LIMIT_MS = 15_000;
 

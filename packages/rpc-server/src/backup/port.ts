@@ -32,6 +32,8 @@ export interface PreparedExport {
   readonly records: number;
   /** Records that were left out so far. */
   readonly leftOut: number;
+  /** Which they are, and why: one clause each. */
+  readonly leftOutNames: string;
 }
 
 export interface ImportParams {

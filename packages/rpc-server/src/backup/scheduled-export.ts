@@ -2,11 +2,16 @@
  * Writes a config backup to a folder again and again, encrypted for the stored recipient or
  * passphrase: an unattended backup that goes on working once the database is encrypted.
  */
-import { randomUUID } from 'node:crypto';
+import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StoreLogger } from '@vault/redis-store';
+import { describeError } from '../log.js';
 import type { DatabaseConfigBackup } from './config-backup.js';
+import { proveExport } from './export-proof.js';
+import type { ExportProof } from './export-proof.js';
+import { readExportState, writeExportState } from './export-state.js';
+import type { ExportState } from './export-state.js';
 import type { BackupProtection } from './open-pgp.js';
 
 export interface ScheduledExportOptions {
@@ -18,7 +23,17 @@ export interface ScheduledExportOptions {
   readonly everyMs: number;
   /** Newest files that are kept, 1 or more. */
   readonly keep: number;
+  /** Where the result is kept. */
+  readonly dataDir: string;
   readonly logger: StoreLogger;
+}
+
+interface FinishedExport {
+  readonly file: string;
+  readonly records: number;
+  readonly proof: ExportProof;
+  readonly leftOut: number;
+  readonly leftOutNames: string;
 }
 
 /** The names that exports have; other files of the folder are never touched. */
@@ -82,22 +97,39 @@ export class ScheduledExport {
 
   async #tryExport(): Promise<void> {
     const { logger, folder } = this.#options;
+    const lastTryAt = new Date().toISOString();
     try {
-      const { file, leftOut } = await this.#export();
+      const { file, records, proof, leftOut, leftOutNames } = await this.#export();
       if (leftOut === 0) {
-        logger.info('scheduled config backup written', { file });
+        logger.info('scheduled config backup written and proven', { file, records, proof });
+        const proven = { at: lastTryAt, file, records, proof };
+        await this.#keep({ lastTryAt, lastResult: 'proven', reason: null, proven });
       } else {
         const what = 'scheduled config backup is not complete: run vault-server verify';
-        logger.error(what, { file, leftOut });
+        logger.error(what, { file, leftOut, records: leftOutNames });
+        const reason = `${leftOut} records are missing: ${leftOutNames}`;
+        await this.#keep({ lastTryAt, lastResult: 'incomplete', reason });
       }
       await this.#removeOld();
     } catch (error) {
       logger.error('scheduled config backup failed', { folder, cause: error });
+      await this.#keep({ lastTryAt, lastResult: 'failed', reason: describeError(error) });
     }
   }
 
-  /** To a temporary file first: what bears the name of a backup is whole and on disk. */
-  async #export(): Promise<{ readonly file: string; readonly leftOut: number }> {
+  /** For status and metrics; what was proven before stays said. Never rejects. */
+  async #keep(state: Omit<ExportState, 'proven'> & Partial<ExportState>): Promise<void> {
+    const { dataDir, logger } = this.#options;
+    try {
+      const before = await readExportState(dataDir);
+      await writeExportState(dataDir, { proven: before?.proven ?? null, ...state });
+    } catch (error) {
+      logger.warn('the result of the scheduled config backup could not be kept', { cause: error });
+    }
+  }
+
+  /** To a temporary file first: what bears the name of a backup is whole, on disk, and proven. */
+  async #export(): Promise<FinishedExport> {
     const { backup, protection, folder } = this.#options;
     const prepared = backup.exportFor(protection, {
       compress: true,
@@ -105,21 +137,17 @@ export class ScheduledExport {
       skipUnreadable: true,
     });
     const temporary = join(folder, `.${randomUUID()}.part`);
-    const file = await open(temporary, 'wx', 0o600);
     try {
-      // Appends each piece; unlike `write`, never in part.
-      for await (const piece of await prepared.open()) await file.appendFile(piece as Uint8Array);
-      await file.sync();
-      const { fileName, leftOut } = prepared;
-      const path = join(folder, leftOut === 0 ? fileName : `${fileName}${INCOMPLETE}`);
-      await rename(temporary, path);
+      const sha256 = await writeNew(temporary, await prepared.open());
+      const { fileName, leftOut, leftOutNames, records } = prepared;
+      const proof = await proveExport({ path: temporary, protection, records, sha256 }, backup);
+      const file = join(folder, leftOut === 0 ? fileName : `${fileName}${INCOMPLETE}`);
+      await rename(temporary, file);
       await syncFolder(folder);
-      return { file: path, leftOut };
+      return { file, records, proof, leftOut, leftOutNames };
     } catch (error) {
       await rm(temporary, { force: true });
       throw error;
-    } finally {
-      await file.close();
     }
   }
 
@@ -140,6 +168,23 @@ export class ScheduledExport {
 }
 
 const isIncomplete = (name: string): boolean => name.endsWith(INCOMPLETE);
+
+/** @returns SHA-256 of what was written, hex */
+async function writeNew(path: string, source: AsyncIterable<Uint8Array>): Promise<string> {
+  const hash = createHash('sha256');
+  const file = await open(path, 'wx', 0o600);
+  try {
+    for await (const piece of source) {
+      hash.update(piece);
+      // Appends each piece; unlike `write`, never in part.
+      await file.appendFile(piece);
+    }
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+  return hash.digest('hex');
+}
 
 async function syncFolder(folder: string): Promise<void> {
   const handle = await open(folder, 'r');

@@ -1,6 +1,7 @@
 /** The status report for people. */
 import type { KeyId } from '@vault/crypto';
 import type { DatabaseStatus, DegradedDetails, ProcessStatus } from '@vault/redis-store';
+import type { ExportNote } from '../backup/export-state.js';
 import type { RotationNote } from '../lifecycle/rotation-note.js';
 import type { KitNote } from '../recovery/kit-state.js';
 import { ANOTHER_SERVER, NO_ANSWER, servesAnother } from './ask-server.js';
@@ -41,7 +42,17 @@ function processText(
   return `${role} ${pid}@${host}${isProven ? '' : ' (proves no key: not waited for)'}`;
 }
 
-function databaseLines(status: DatabaseStatus & RotationNote & KitNote): Line[] {
+function exportText({ scheduledExport }: ExportNote): Line {
+  if (scheduledExport === null) return undefined;
+  const { lastTryAt, lastResult, reason, proven } = scheduledExport;
+  const good =
+    proven === null
+      ? 'none that is proven'
+      : `proven ${proven.at} by ${proven.proof}, ${proven.records} records, ${proven.file}`;
+  return lastResult === 'proven' ? good : `${lastResult} ${lastTryAt}: ${reason}; ${good}`;
+}
+
+function databaseLines(status: DatabaseStatus & RotationNote & KitNote & ExportNote): Line[] {
   const counts = Object.entries(status.collections).filter(([, count]) => count > 0);
   return [
     row('state', status.state),
@@ -51,6 +62,7 @@ function databaseLines(status: DatabaseStatus & RotationNote & KitNote): Line[] 
     row('since', status.activeSince),
     row('rotation', rotationText(status)),
     row('recovery kit', kitText(status)),
+    row('config backup', exportText(status)),
     row('previous key', status.previousKeyId),
     row('pending key', status.pendingKeyId),
     row('inactive', status.inactiveKeyIds.join(', ')),

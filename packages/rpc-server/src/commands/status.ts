@@ -1,6 +1,8 @@
 /** `vault-server status`: what an operator needs to know, in every state of server and database. */
 import { DegradedError } from '@vault/redis-store';
 import type { DatabaseStatus, HalvesStatus } from '@vault/redis-store';
+import { exportNote } from '../backup/export-state.js';
+import type { ExportNote } from '../backup/export-state.js';
 import { custodyOf, loadKeysOf } from '../config/custody-config.js';
 import type { ServerConfig } from '../config/load-config.js';
 import { rotationNote } from '../lifecycle/rotation-note.js';
@@ -25,7 +27,7 @@ export interface StatusReport {
   readonly server: ServerAnswer;
   readonly halves: HalvesStatus;
   /** Only when the database can be opened. */
-  readonly database?: DatabaseStatus & RotationNote & KitNote;
+  readonly database?: DatabaseStatus & RotationNote & KitNote & ExportNote;
   /** Only when it cannot. */
   readonly degraded?: {
     readonly reason: string;
@@ -78,7 +80,8 @@ async function lookAtAll(surroundings: Surroundings, config: ServerConfig): Prom
     const { halves } = database;
     const rotation = rotationNote(database, settings['keystore.rotateAfter'], Date.now());
     const kit = await lookAtKit(surroundings, config, database);
-    return { ...base, halves, database: { ...database, ...rotation, ...kit } };
+    const exports = await exportNote(settings, Date.now());
+    return { ...base, halves, database: { ...database, ...rotation, ...kit, ...exports } };
   } catch (error) {
     if (!(error instanceof DegradedError)) throw error;
     const { reason, message, details } = await withRecoveryAdvice(error, settings.datadir);

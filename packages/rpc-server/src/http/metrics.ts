@@ -1,6 +1,7 @@
 /** What `/metrics` says, in Prometheus' text format. No name of a user, no id, no address. */
 import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom-client';
 import type { LimitName } from '../limits.js';
+import type { ExportNote } from '../backup/export-state.js';
 import type { ErrorName, Readiness } from '../protocol.js';
 
 const MODES = [
@@ -35,6 +36,8 @@ export class ApiMetrics {
   readonly #mode: Gauge<'mode'>;
   readonly #progress: Gauge;
   readonly #key: { readonly age: Gauge; readonly encryptions: Gauge; readonly isDue: Gauge };
+  readonly #exports: { readonly age: Gauge; readonly ok: Gauge };
+  #readExports: () => Promise<ExportNote> = () => Promise.resolve({ scheduledExport: null });
   #readKey: () => Promise<KeyMetrics | undefined> = () => Promise.resolve(undefined);
 
   constructor({ openSockets, bytesInFlight }: LiveFigures) {
@@ -87,6 +90,18 @@ export class ApiMetrics {
         registers,
       }),
     };
+    this.#exports = {
+      age: new Gauge({
+        name: 'vault_scheduled_export_age_seconds',
+        help: 'Time since the last scheduled export that is complete and was proven',
+        registers,
+      }),
+      ok: new Gauge({
+        name: 'vault_scheduled_export_ok',
+        help: '1 when the last scheduled export is complete and was proven, else 0',
+        registers,
+      }),
+    };
     const sockets: Gauge = new Gauge({
       name: 'vault_sockets',
       help: 'Open WebSockets',
@@ -122,6 +137,11 @@ export class ApiMetrics {
     this.#readKey = read;
   }
 
+  /** @param read asked at each scrape; where none is scheduled, or none was tried, there are no such metrics */
+  watchExports(read: () => Promise<ExportNote>): void {
+    this.#readExports = read;
+  }
+
   get contentType(): string {
     return this.#registry.contentType;
   }
@@ -133,6 +153,13 @@ export class ApiMetrics {
       if (key.ageMs !== null) this.#key.age.set(key.ageMs / MS_PER_S);
       this.#key.encryptions.set(key.encryptions);
       this.#key.isDue.set(key.isDue ? 1 : 0);
+    }
+    const { scheduledExport } = await this.#readExports();
+    for (const gauge of Object.values(this.#exports)) gauge.remove();
+    if (scheduledExport !== null) {
+      const { provenAgeMs, lastResult } = scheduledExport;
+      if (provenAgeMs !== null) this.#exports.age.set(provenAgeMs / MS_PER_S);
+      this.#exports.ok.set(lastResult === 'proven' ? 1 : 0);
     }
     return this.#registry.metrics();
   }

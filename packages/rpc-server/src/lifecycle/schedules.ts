@@ -54,6 +54,7 @@ export class Schedules {
       folder,
       everyMs: settings['backup.exportEvery'],
       keep: settings['backup.exportKeep'],
+      dataDir: settings.datadir,
       logger,
     });
     try {

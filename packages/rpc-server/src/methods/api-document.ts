@@ -60,7 +60,7 @@ why the import would be refused, or is \`null\`.
 | \`/\`        | the console: state, sign-in, encryption, records; nothing is kept in the browser                        |
 | \`/healthz\` | 200 while the process runs                                                                              |
 | \`/readyz\`  | 200 while it serves; 503 with \`{mode, reason}\` or \`{mode, progress}\` while starting, migrating or degraded; \`retrying: true\` beside them while Redis is away and it serves again by itself |
-| \`/metrics\` | Prometheus' text format: calls by method and outcome, durations, sockets, mode, progress of a migration, age and use of the key |
+| \`/metrics\` | Prometheus' text format: calls by method and outcome, durations, sockets, mode, progress of a migration, age and use of the key, age and result of scheduled exports |
 
 ### Key management, as Atlassian Crowd has it
 

@@ -1,9 +1,21 @@
-import { createReadStream, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import {
+  createReadStream,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { buffer } from 'node:stream/consumers';
 import { setTimeout } from 'node:timers/promises';
-import { afterEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { generateKey } from 'openpgp';
 import { Resources } from '../../../../test/harness/resources.js';
 import { TemporaryFolder } from '../../../../test/harness/temporary-folder.js';
 import { DatabaseConfigBackup } from '../../src/backup/config-backup.js';
+import { proveExport } from '../../src/backup/export-proof.js';
+import { exportNote, readExportState } from '../../src/backup/export-state.js';
 import { ScheduledExport } from '../../src/backup/scheduled-export.js';
 import type { ScheduledExportOptions } from '../../src/backup/scheduled-export.js';
 import { MemoryDatabase, SAMPLE } from './memory-database.js';
@@ -12,7 +24,22 @@ const PASSPHRASE = 'correct horse battery';
 const resources = new Resources();
 afterEach(() => resources.stop());
 
+/** Where the result is kept; one for each test. */
+let dataFolder: TemporaryFolder | undefined;
+function dataDir(): string {
+  dataFolder ??= resources.use(new TemporaryFolder('vault-data'));
+  return dataFolder.path;
+}
+beforeEach(() => {
+  dataFolder = undefined;
+});
+
 const SILENT = { debug() {}, info() {}, warn() {}, error() {} };
+
+async function publicKey(): Promise<string> {
+  const { publicKey: key } = await generateKey({ userIDs: [{ name: 'Operator' }] });
+  return key;
+}
 
 /** Starts a schedule, and stops it after its first export. @returns the first line that it logged */
 async function exportOnce(
@@ -30,6 +57,7 @@ async function exportOnce(
     folder,
     everyMs: 3_600_000,
     keep: 2,
+    dataDir: dataDir(),
     logger: { ...SILENT, info: log, error: log },
     ...more,
   });
@@ -42,7 +70,7 @@ async function exportOnce(
 describe('a scheduled export', () => {
   it('is written at once where there is none, for its owner alone, and can be imported', async () => {
     const folder = resources.use(new TemporaryFolder('vault-export')).join('exports');
-    expect(await exportOnce(folder)).toBe('scheduled config backup written');
+    expect(await exportOnce(folder)).toBe('scheduled config backup written and proven');
     const [name = '', ...others] = readdirSync(folder);
     expect(others).toEqual([]);
     expect(name).toMatch(/^vault-config_\d{8}T\d{6}Z\.json\.gz\.pgp$/);
@@ -55,6 +83,71 @@ describe('a scheduled export', () => {
     expect(Object.keys(target.content)).toEqual(['server', 'user']);
   });
 
+  it('was proven by a dry-run import of the file, and the state says so', async () => {
+    const folder = resources.use(new TemporaryFolder('vault-export'));
+    await exportOnce(folder.path);
+    const [file = ''] = readdirSync(folder.path);
+    expect(await readExportState(dataDir())).toEqual({
+      lastTryAt: expect.stringMatching(/^\d{4}-/),
+      lastResult: 'proven',
+      reason: null,
+      proven: {
+        at: expect.stringMatching(/^\d{4}-/),
+        file: folder.join(file),
+        records: 3,
+        proof: 'dry-run import',
+      },
+    });
+    const settings = { datadir: dataDir(), 'backup.exportFolder': folder.path };
+    expect(await exportNote(settings, Date.now() + 1000)).toMatchObject({
+      scheduledExport: { provenAgeMs: expect.any(Number) },
+    });
+  });
+
+  it('for a public key is proven to be what was written, for that key', async () => {
+    const folder = resources.use(new TemporaryFolder('vault-export'));
+    const recipientKey = await publicKey();
+    expect(await exportOnce(folder.path, undefined, { protection: { recipientKey } })).toBe(
+      'scheduled config backup written and proven',
+    );
+    const { proven } = (await readExportState(dataDir())) ?? {};
+    expect(proven).toMatchObject({ records: 3, proof: 'checksum' });
+  });
+
+  it('that is damaged on its way to the disk is not proven, whoever it is for', async () => {
+    const folder = resources.use(new TemporaryFolder('vault-export'));
+    const path = folder.join('written');
+    const backup = new DatabaseConfigBackup({
+      database: new MemoryDatabase(SAMPLE),
+      logger: SILENT,
+    });
+    const recipientKey = await publicKey();
+    for (const protection of [{ passphrase: PASSPHRASE }, { recipientKey }]) {
+      // oxlint-disable no-await-in-loop -- one file after the other
+      const prepared = backup.exportFor(protection, { compress: true });
+      const whole = await buffer(await prepared.open());
+      const sha256 = createHash('sha256').update(whole).digest('hex');
+      const written = { path, protection, records: prepared.records, sha256 };
+      writeFileSync(path, whole);
+      await expect(proveExport(written, backup)).resolves.toBeDefined();
+      const turned = Buffer.from(whole);
+      turned[whole.length - 30] = (whole[whole.length - 30] ?? 0) ^ 1;
+      for (const damaged of [turned, whole.subarray(0, -1)]) {
+        writeFileSync(path, damaged);
+        await expect(proveExport(written, backup)).rejects.toMatchObject({
+          code: expect.stringMatching(/^BACKUP_UN(?:PROVEN|READABLE)$/),
+        });
+      }
+      writeFileSync(path, whole);
+      const fewer = { ...written, records: 2, sha256: 'another' };
+      await expect(proveExport(fewer, backup)).rejects.toMatchObject({ code: 'BACKUP_UNPROVEN' });
+      // oxlint-enable no-await-in-loop
+    }
+    const other = { path, protection: { recipientKey: await publicKey() }, records: 3 };
+    const sha256 = createHash('sha256').update(readFileSync(path)).digest('hex');
+    await expect(proveExport({ ...other, sha256 }, backup)).rejects.toThrow('for the recipient');
+  });
+
   it('leaves the newest, and files of others, where they are', async () => {
     const folder = resources.use(new TemporaryFolder('vault-export'));
     const old = [
@@ -62,7 +155,7 @@ describe('a scheduled export', () => {
       'vault-config_20210101T000000Z.json.gz',
     ];
     for (const name of [...old, 'notes.txt']) writeFileSync(folder.join(name), '');
-    expect(await exportOnce(folder.path)).toBe('scheduled config backup written');
+    expect(await exportOnce(folder.path)).toBe('scheduled config backup written and proven');
     const names = readdirSync(folder.path);
     expect(names).toHaveLength(3);
     expect(names).toEqual(expect.arrayContaining(['notes.txt', old[1]]));
@@ -78,6 +171,10 @@ describe('a scheduled export', () => {
     expect(await exportOnce(folder.path, database)).toContain('is not complete');
     const incomplete = readdirSync(folder.path).filter((name) => name.endsWith('.incomplete'));
     expect(incomplete).toHaveLength(1);
+    expect(await readExportState(dataDir())).toMatchObject({
+      lastResult: 'incomplete',
+      reason: expect.stringContaining('server s1 (cannot be read'),
+    });
     expect(readdirSync(folder.path)).toEqual(expect.arrayContaining([kept, newer]));
 
     // Later ones, of which two are kept beside the two complete ones.
@@ -110,6 +207,7 @@ describe('a scheduled export', () => {
       folder: folder.path,
       everyMs: 3_600_000,
       keep: 5,
+      dataDir: dataDir(),
       logger: { ...SILENT, warn, info: () => done() },
     });
     await schedule.start();
@@ -129,6 +227,7 @@ describe('a scheduled export', () => {
       folder: folder.path,
       everyMs: 3_600_000,
       keep: 2,
+      dataDir: dataDir(),
       logger: SILENT,
     });
     await schedule.start();
@@ -144,6 +243,11 @@ describe('a scheduled export', () => {
     database.failure = new Error('Redis is gone');
     expect(await exportOnce(folder.path, database)).toBe('scheduled config backup failed');
     expect(readdirSync(folder.path)).toEqual([]);
+    expect(await readExportState(dataDir())).toMatchObject({
+      lastResult: 'failed',
+      reason: expect.stringContaining('Redis is gone'),
+      proven: null,
+    });
   });
 
   it('is never made in clear from an encrypted database', async () => {

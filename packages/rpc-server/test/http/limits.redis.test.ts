@@ -226,6 +226,7 @@ function importingBackup(): ConfigBackup & { readonly received: Promise<string>[
       open: async () => Readable.from(['{}']),
       records: 0,
       leftOut: 0,
+      leftOutNames: '',
     }),
     import: async (source) => {
       const whole = text(source);

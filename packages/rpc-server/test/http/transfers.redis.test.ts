@@ -25,6 +25,7 @@ const BACKUP: ConfigBackup = {
     open: async () => source(),
     records: 0,
     leftOut: 0,
+    leftOutNames: '',
   }),
   import: async (body) => {
     imports.emit('began');
