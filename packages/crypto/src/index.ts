@@ -37,5 +37,6 @@ export { LENGTH_PREFIX_MAX, lengthPrefixed } from './length-prefix.js';
 export { assertName, isName } from './names.js';
 export { padJson, unpadJson } from './padding.js';
 export type { RecordKey } from './record-key.js';
+export { allocateSecret } from './secret-buffer.js';
 export { ENCRYPTIONS_BEFORE_ROTATION, MAC_BYTES, VaultKey } from './vault-key.js';
 export type { MacPurpose } from './vault-key.js';

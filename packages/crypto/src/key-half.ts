@@ -1,7 +1,8 @@
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { createHash, randomFillSync, timingSafeEqual } from 'node:crypto';
 import { inspect } from 'node:util';
 import { KeyDestroyedError, KeyHalfInvalidError } from './errors.js';
 import { REDACTED } from './internal/redacted.js';
+import { allocateSecret } from './secret-buffer.js';
 
 /** Bytes of a half. Anything else is corrupt: it is never shortened, padded or hashed into shape. */
 export const KEY_HALF_BYTES = 32;
@@ -28,8 +29,7 @@ export class KeyHalf {
     if (bytes.every((byte) => byte === 0)) {
       throw new KeyHalfInvalidError('a random secret', `${KEY_HALF_BYTES} zero bytes`);
     }
-    // Memory of its own: `Buffer.from` would put the secret into the pool that all small buffers share.
-    const copy = Buffer.alloc(KEY_HALF_BYTES);
+    const copy = allocateSecret(KEY_HALF_BYTES);
     copy.set(bytes);
     return new KeyHalf(copy);
   }
@@ -42,7 +42,7 @@ export class KeyHalf {
     if (!HEX.test(hex)) {
       throw new KeyHalfInvalidError('64 hexadecimal digits', `${hex.length} characters`);
     }
-    const bytes = Buffer.alloc(KEY_HALF_BYTES);
+    const bytes = allocateSecret(KEY_HALF_BYTES);
     bytes.write(hex, 'hex');
     try {
       return KeyHalf.fromBytes(bytes);
@@ -53,7 +53,7 @@ export class KeyHalf {
 
   /** A fresh half from the operating system's random generator. */
   static generate(): KeyHalf {
-    return new KeyHalf(randomBytes(KEY_HALF_BYTES));
+    return new KeyHalf(randomFillSync(allocateSecret(KEY_HALF_BYTES)));
   }
 
   /** The secret itself, 32 bytes, not a copy. @throws {KeyDestroyedError} */

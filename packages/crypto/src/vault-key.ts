@@ -1,9 +1,8 @@
 import { createSecretKey, timingSafeEqual } from 'node:crypto';
-import type { KeyObject } from 'node:crypto';
 import { inspect } from 'node:util';
 import { KeyDestroyedError } from './errors.js';
 import { IndexKey } from './index-key.js';
-import { hkdfSha256 } from './internal/hkdf.js';
+import { hkdfExpand, hkdfExtract } from './internal/hkdf.js';
 import { HMAC_BYTES, HmacSha256 } from './internal/hmac-sha256.js';
 import { REDACTED } from './internal/redacted.js';
 import { KEY_HALF_BYTES } from './key-half.js';
@@ -13,6 +12,7 @@ import type { KeyId } from './key-id.js';
 import { lengthPrefixed } from './length-prefix.js';
 import { assertName } from './names.js';
 import { RecordKey } from './record-key.js';
+import { allocateSecret } from './secret-buffer.js';
 
 const MAC_PURPOSES = ['seal', 'audit', 'process', 'fence'] as const;
 /** What a MAC key of a {@link VaultKey} is for. */
@@ -40,24 +40,25 @@ export class VaultKey {
   /** 16 hexadecimal digits; also the check value of the pair. */
   readonly id: KeyId;
   readonly idBytes: Buffer;
-  #material: KeyObject | undefined;
+  /** Extracted from both halves, neither of which it gives. */
+  #extracted: Buffer | undefined;
   readonly #recordKeys = new Map<string, RecordKey>();
   readonly #indexKeys = new Map<string, IndexKey>();
   readonly #macKeys = new Map<MacPurpose, HmacSha256>();
 
-  private constructor(material: KeyObject) {
-    this.#material = material;
+  private constructor(extracted: Buffer) {
+    this.#extracted = extracted;
     this.idBytes = this.#expand('vault/v1/key-id', [], KEY_ID_BYTES);
     this.id = this.idBytes.toString('hex') as KeyId;
   }
 
   /** Derives the key of a pair. The halves stay the caller's, to keep or to destroy. @throws {KeyDestroyedError} when a half was destroyed */
   static derive(halfA: KeyHalf, halfB: KeyHalf): VaultKey {
-    const material = Buffer.alloc(2 * KEY_HALF_BYTES);
+    const material = allocateSecret(2 * KEY_HALF_BYTES);
     try {
       halfA.unsafeBytes().copy(material, 0);
       halfB.unsafeBytes().copy(material, KEY_HALF_BYTES);
-      return new VaultKey(createSecretKey(material));
+      return new VaultKey(hkdfExtract(material));
     } finally {
       material.fill(0);
     }
@@ -127,19 +128,20 @@ export class VaultKey {
 
   /**
    * Forgets the key material; every later use of this key, and of record and index keys made by it,
-   * throws {@link KeyDestroyedError}. HMAC keys are zeroed here; OpenSSL's copy of an AES key is
-   * zeroed by Node when the `KeyObject` is collected.
+   * throws {@link KeyDestroyedError}. What was extracted from the halves is zeroed here; record, index
+   * and MAC keys are key objects of Node, which zeroes them when the garbage collector comes to them.
    */
   destroy(): void {
-    this.#material = undefined;
+    this.#extracted?.fill(0);
+    this.#extracted = undefined;
     for (const keys of [this.#recordKeys, this.#indexKeys, this.#macKeys]) {
       for (const key of keys.values()) key.destroy();
     }
   }
 
-  #assertAlive(): KeyObject {
-    if (this.#material === undefined) throw new KeyDestroyedError();
-    return this.#material;
+  #assertAlive(): Buffer {
+    if (this.#extracted === undefined) throw new KeyDestroyedError();
+    return this.#extracted;
   }
 
   #macKey(purpose: MacPurpose): HmacSha256 {
@@ -157,7 +159,7 @@ export class VaultKey {
 
   #expand(label: string, names: readonly string[], length: number): Buffer {
     const info = Buffer.concat([Buffer.from(label), ...names.map(lengthPrefixed)]);
-    return hkdfSha256(this.#assertAlive(), info, length);
+    return hkdfExpand(this.#assertAlive(), info, length);
   }
 
   /** Gives 32 derived bytes to `use`, then zeroes them. */

@@ -15,7 +15,7 @@
  * Blanks around a line and empty lines do not count. A half is never shortened, padded or hashed
  * into shape; one of only zeros is none. Whatever does not fit is a *flaw*, and the whole lines beside it are still read.
  */
-import { isKeyId, KEY_HALF_BYTES } from '@vault/crypto';
+import { allocateSecret, isKeyId, KEY_HALF_BYTES } from '@vault/crypto';
 import type { KeyHalf } from '@vault/crypto';
 import { destroyLines } from './half-source.js';
 import type { HalfLine, HalfReading, LabelledHalf, LineRemoval } from './half-source.js';
@@ -111,7 +111,7 @@ function rawHalf(value: Uint8Array, { allowRaw }: ParseOptions): KeyHalf | undef
 export function formatHalfValue(lines: readonly HalfLine[]): Buffer {
   let length = Math.max(0, lines.length - 1);
   for (const line of lines) length += line.keyId === undefined ? HALF_DIGITS : LABELLED_LINE_BYTES;
-  const out = Buffer.alloc(length);
+  const out = allocateSecret(length);
   let at = 0;
   for (const [index, { keyId, half }] of lines.entries()) {
     if (index > 0) out[at++] = LINE_FEED;
@@ -225,7 +225,7 @@ function keptBytes(
 /** The buffer holds secrets: the caller zeroes it. */
 function joinLines(lines: readonly Uint8Array[]): Buffer {
   const length = lines.reduce((sum, line) => sum + line.length + 1, -1);
-  const out = Buffer.alloc(length);
+  const out = allocateSecret(length);
   let at = 0;
   for (const [index, line] of lines.entries()) {
     if (index > 0) out[at++] = LINE_FEED;

@@ -274,6 +274,65 @@ describe('an envelope that was put elsewhere', () => {
   });
 });
 
+describe('a replayed envelope of the same record', () => {
+  const RECORD = 'vault:{server}:r:server-00003';
+  const passwordOf = async (): Promise<unknown> =>
+    fixture.using({}, async (database) => {
+      expect((await database.verify()).isSound).toBe(true);
+      return (await database.collection('server').get('server-00003'))?.record['password'];
+    });
+  /** The record as it was, then with a new password. */
+  async function change(): Promise<Buffer> {
+    await encrypt();
+    const old = (await fixture.client.getBuffer(RECORD)) as Buffer;
+    await fixture.using({}, (database) =>
+      database.collection('server').set('server-00003', { password: 'NEW' }),
+    );
+    return old;
+  }
+
+  it('is not noticed, in another epoch of the same key neither', async () => {
+    const old = await change();
+    await fixture.using({}, (database) => database.markBootstrapped());
+    expect(await passwordOf()).toBe('NEW');
+    await fixture.client.set(RECORD, old);
+    expect(await passwordOf()).toBe('SECRET-3');
+  });
+
+  it('is carried over by a rotation that comes after it', async () => {
+    await fixture.client.set(RECORD, await change());
+    await fixture.using({}, (database) => database.rotateKey());
+    expect(await passwordOf()).toBe('SECRET-3');
+  });
+
+  it('is noticed after a rotation that came before it', async () => {
+    const old = await change();
+    await fixture.using({}, (database) => database.rotateKey());
+    await fixture.client.set(RECORD, old);
+    await fixture.using({}, async (database) => {
+      await expect(database.collection('server').get('server-00003')).rejects.toMatchObject({
+        code: 'RECORD_UNREADABLE',
+      });
+      expect((await database.verify()).problems).toContainEqual(
+        expect.objectContaining({ id: 'server-00003', reason: 'inactive-key' }),
+      );
+    });
+  });
+
+  it('is noticed by verify where its indexed values were others, and its old entries are gone', async () => {
+    await encrypt();
+    const old = (await fixture.client.getBuffer(RECORD)) as Buffer;
+    await fixture.using({}, (database) =>
+      database.collection('server').set('server-00003', { host: 'elsewhere.example' }),
+    );
+    await fixture.client.set(RECORD, old);
+    await fixture.using({}, async (database) => {
+      const { counts } = await database.verify();
+      expect(counts).toMatchObject({ 'entry-missing': 2, 'entry-foreign': 2 });
+    });
+  });
+});
+
 describe('a forged heartbeat', () => {
   it('of the opposite setting does not stop a start', async () => {
     await encrypt();

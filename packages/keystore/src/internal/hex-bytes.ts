@@ -2,6 +2,8 @@
  * Hexadecimal between buffers. A string could not be zeroed after use, so secrets are read and
  * written without ever being one.
  */
+import { allocateSecret } from '@vault/crypto';
+
 const DIGITS = Buffer.from('0123456789abcdef', 'latin1');
 
 function digitValue(byte: number): number {
@@ -13,7 +15,7 @@ function digitValue(byte: number): number {
 /** @returns a new buffer of half the length, or `undefined` when a byte is not a hexadecimal digit or their number is odd */
 export function decodeHex(text: Uint8Array): Buffer | undefined {
   if (text.length % 2 !== 0) return undefined;
-  const out = Buffer.alloc(text.length / 2);
+  const out = allocateSecret(text.length / 2);
   for (let i = 0; i < out.length; i++) {
     const high = digitValue(text[2 * i] ?? 0);
     const low = digitValue(text[2 * i + 1] ?? 0);

@@ -3,6 +3,7 @@
  * them there, and a crash at any instant leaves the old or the new content, whole.
  */
 // oxlint-disable no-await-in-loop -- file operations whose order is their point
+import { allocateSecret } from '@vault/crypto';
 import { createHash, randomBytes } from 'node:crypto';
 import { constants, readlinkSync } from 'node:fs';
 import * as nodeFileSystem from 'node:fs/promises';
@@ -302,7 +303,7 @@ function openFailure(error: unknown): RawReading {
 
 /** Reads into one buffer, so that no other copy of the secret is left behind. */
 async function readWhole(handle: FileHandle, maxBytes: number): Promise<Buffer> {
-  const buffer = Buffer.alloc(maxBytes);
+  const buffer = allocateSecret(maxBytes);
   try {
     let length = 0;
     while (length < maxBytes) {
@@ -310,7 +311,9 @@ async function readWhole(handle: FileHandle, maxBytes: number): Promise<Buffer> 
       if (bytesRead === 0) break;
       length += bytesRead;
     }
-    return Buffer.from(buffer.subarray(0, length));
+    const whole = allocateSecret(length);
+    whole.set(buffer.subarray(0, length));
+    return whole;
   } finally {
     buffer.fill(0);
   }

@@ -87,7 +87,9 @@ export class EnvSource implements HalfSource {
 }
 
 function decodeSecret(text: string): KeyHalf | undefined {
-  const bytes = decodeBase64(text) ?? decodeHex(Buffer.from(text, 'latin1'));
+  const digits = Buffer.from(text, 'latin1');
+  const bytes = decodeBase64(text) ?? decodeHex(digits);
+  digits.fill(0);
   if (bytes === undefined) return undefined;
   const half = halfFromBytes(bytes);
   bytes.fill(0);
