@@ -154,7 +154,7 @@ export class CredentialDatabase {
     const { link, keeper } = this.#parts;
     await keeper.watch();
     await this.#encryptions.add();
-    return keyUseOf(link, keeper.content);
+    return keyUseOf(link, keeper.content, keeper.custodyReport);
   }
 
   /**

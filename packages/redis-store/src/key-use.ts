@@ -1,5 +1,6 @@
 /** How old the active key is and how often it encrypted, by all processes together. */
 import type { KeyId } from '@vault/crypto';
+import type { CustodyReport } from './custody.js';
 import type { RedisLink } from './redis-link.js';
 import type { SealContent } from './seal.js';
 import type { SealKeeper } from './seal-keeper.js';
@@ -14,16 +15,20 @@ export interface KeyUse {
   readonly activeSinceMs: number | null;
   /** Encryptions under it, as far as the processes have added them up. */
   readonly encryptions: number;
+  /** Whether a half of it is of a secret in whose place an operator gave a newer one: it is to be replaced. */
+  readonly isSuperseded: boolean;
 }
 
 /** @returns `undefined` where no key is active, the database is plaintext */
 export async function keyUseOf(
   link: RedisLink,
   { keyId, activeSinceMs }: SealContent,
+  { supersededIds }: Pick<CustodyReport, 'supersededIds'>,
 ): Promise<KeyUse | undefined> {
   if (keyId === null) return undefined;
   const stored = Number(await link.get(link.names.encryptions(keyId)));
-  return { keyId, activeSinceMs, encryptions: Number.isFinite(stored) ? stored : 0 };
+  const encryptions = Number.isFinite(stored) ? stored : 0;
+  return { keyId, activeSinceMs, encryptions, isSuperseded: supersededIds.includes(keyId) };
 }
 
 /** Adds up in Redis what this process encrypts. */

@@ -17,6 +17,7 @@ import { removalObjection } from './migration/key-needs.js';
 import { backupsUnder } from './migration/kept-files.js';
 import type { MigrationContext } from './migration/migration-context.js';
 import { finishRekey } from './migration/refile.js';
+import type { SealKeeper } from './seal-keeper.js';
 import { HEARTBEAT_MS, listedProcessIds, listProcesses, processNames } from './processes.js';
 import type { LiveProcess } from './processes.js';
 
@@ -29,6 +30,8 @@ export interface RotationOptions {
   readonly confirmWithinMs?: number;
   /** Refuse when another key is active by then: of several processes that find it old, one rotates. Default: whichever is. */
   readonly onlyIfActive?: KeyId;
+  /** Gives up while processes are waited for: nothing was changed then. */
+  readonly signal?: AbortSignal;
 }
 
 /** What a rotation did. */
@@ -64,7 +67,7 @@ export async function rotateKey(
     await keeper.change(lock, { pendingKeyId: activeKeyId });
   }
   await context.step('rotate-pending');
-  await confirm(context, activeKeyId, options.confirmWithinMs ?? CONFIRM_LIMIT_MS);
+  await confirm(context, activeKeyId, options);
   await context.step('rotate-confirmed');
   await keeper.change(lock, {
     state: 'rekeying',
@@ -79,12 +82,19 @@ export async function rotateKey(
   return { activeKeyId, previousKeyId, records };
 }
 
-/** The key of a rotation that did not come to its end, where its lines are there; else a new pair. */
+/**
+ * The key of a rotation that did not come to its end, where its lines are there; else that of the secrets that an
+ * operator supplied, where the server writes neither half; else a new pair.
+ */
 async function pendingKey({ keeper, custody }: MigrationContext): Promise<KeyId> {
-  await keeper.reloadKeys();
+  const { ring, supersededIds } = await keeper.reloadKeys();
   const { keyId, pendingKeyId } = keeper.content;
-  const isUsable = pendingKeyId !== null && pendingKeyId !== keyId;
-  if (isUsable && keeper.ring.byId(pendingKeyId) !== undefined) return pendingKeyId;
+  // One with an earlier secret would be replaced at once.
+  const isUsable = pendingKeyId !== null && !supersededIds.includes(pendingKeyId);
+  if (isUsable && pendingKeyId !== keyId && ring.byId(pendingKeyId) !== undefined)
+    return pendingKeyId;
+  const supplied = suppliedKey(keeper);
+  if (supplied !== undefined) return supplied;
   const refusal = await custody.appendRefusal();
   if (refusal !== undefined)
     throw new OperationRefusedError(`no new key can be written: ${refusal}`);
@@ -101,12 +111,26 @@ async function pendingKey({ keeper, custody }: MigrationContext): Promise<KeyId>
   return id;
 }
 
+/** @throws {OperationRefusedError} when it is one that was replaced before: whoever had that secret would have the key */
+function suppliedKey({ content, custodyReport }: SealKeeper): KeyId | undefined {
+  const { suppliedId } = custodyReport;
+  if (suppliedId === undefined || suppliedId === content.keyId) return undefined;
+  if (!content.inactiveKeyIds.includes(suppliedId)) return suppliedId;
+  throw new OperationRefusedError(
+    `the newest secrets give key ${suppliedId}, which was replaced already: give a new secret, and restart`,
+  );
+}
+
 /**
  * Waits until every process that lives has proven that it has the key. One that stops beating
  * without having said goodbye is not taken for ended: it may come back and write. A heartbeat that
  * does not prove the active key is of nobody who can use the database: it is named, and not waited for.
  */
-async function confirm(context: MigrationContext, pending: KeyId, withinMs: number): Promise<void> {
+async function confirm(
+  context: MigrationContext,
+  pending: KeyId,
+  { confirmWithinMs: withinMs = CONFIRM_LIMIT_MS, signal }: RotationOptions,
+): Promise<void> {
   const { link, keeper, lock } = context;
   const active = keeper.content.keyId;
   const waiting = new Map<string, string>();
@@ -128,7 +152,7 @@ async function confirm(context: MigrationContext, pending: KeyId, withinMs: numb
     for (const id of waiting.keys()) if (!listed.has(id)) waiting.delete(id);
     if (waiting.size === 0) break;
     lock.check();
-    if (Date.now() > endsMs) throw unconfirmed(pending, waiting);
+    if (Date.now() > endsMs || signal?.aborted === true) throw unconfirmed(pending, waiting);
     // oxlint-disable-next-line no-await-in-loop
     await new Promise((resolve) => {
       setTimeout(resolve, CONFIRM_POLL_MS);

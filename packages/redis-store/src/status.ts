@@ -33,6 +33,8 @@ export interface DatabaseStatus {
   readonly activeSince: string | null;
   /** Encryptions under the active key, by all processes, as far as they have reported. */
   readonly encryptions: number;
+  /** Whether an operator gave a newer secret than that of the active key: it is replaced by itself. */
+  readonly isSuperseded: boolean;
   readonly previousKeyId: KeyId | null;
   readonly pendingKeyId: KeyId | null;
   readonly inactiveKeyIds: readonly KeyId[];
@@ -90,7 +92,7 @@ export async function redisStatus(
 export async function statusOf(parts: StatusParts): Promise<DatabaseStatus> {
   const { link, content, report, processes } = parts;
   const { migration, keyId } = content;
-  const use = await keyUseOf(link, content);
+  const use = await keyUseOf(link, content, report);
   const persistence = await redisStatus(link);
   return {
     databaseId: content.databaseId,
@@ -103,6 +105,7 @@ export async function statusOf(parts: StatusParts): Promise<DatabaseStatus> {
     activeSince:
       content.activeSinceMs === null ? null : new Date(content.activeSinceMs).toISOString(),
     encryptions: use?.encryptions ?? 0,
+    isSuperseded: use?.isSuperseded ?? false,
     previousKeyId: content.previousKeyId,
     pendingKeyId: content.pendingKeyId,
     inactiveKeyIds: content.inactiveKeyIds,

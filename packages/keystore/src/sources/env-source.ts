@@ -52,7 +52,7 @@ export class EnvSource implements HalfSource {
 
   writeRefusal(): Promise<string | undefined> {
     return Promise.resolve(
-      `an environment variable cannot be written by the server: to change it, put the new key in ${this.#options.variable} and the old one in ${this.#options.previousVariable}`,
+      `an environment variable cannot be written by the server: to change it, put the new key in ${this.#options.variable} and the old one in ${this.#options.previousVariable}, and restart`,
     );
   }
 

@@ -7,14 +7,14 @@ import { MigrationError } from '../migration/migration-error.js';
 import type { SealKeeper } from '../seal-keeper.js';
 
 /**
- * The key of a migration under way; else a key of the halves that was never retired; else a new pair.
+ * The key of a migration under way; else a key of the halves that was never retired, nor of a secret that was replaced; else a new pair.
  * @throws {DegradedError} `encryptionFailed` when no pair can be written
  */
 export async function keyToEncrypt({ keeper, custody }: MigrationContext): Promise<VaultKey> {
   const { keyId, inactiveKeyIds, retired } = keeper.content;
   if (keyId !== null) return ringKey(keeper, keyId);
-  const { ring, state } = keeper.custodyReport;
-  const used = new Set<KeyId>([...inactiveKeyIds, ...(retired?.keyIds ?? [])]);
+  const { ring, state, supersededIds } = keeper.custodyReport;
+  const used = new Set<KeyId>([...inactiveKeyIds, ...(retired?.keyIds ?? []), ...supersededIds]);
   const fresh = ring.ids.findLast((id) => !used.has(id));
   const existing = state === 'paired' && fresh !== undefined ? ring.byId(fresh) : undefined;
   if (existing !== undefined) return existing;

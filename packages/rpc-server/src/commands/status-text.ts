@@ -20,8 +20,9 @@ function list(title: string, items: readonly string[]): Line[] {
   return items.length === 0 ? [] : ['', title, ...items.map((item) => `  - ${item}`)];
 }
 
-function rotationText({ rotation }: RotationNote): Line {
+function rotationText({ rotation, isSuperseded }: RotationNote & DatabaseStatus): Line {
   if (rotation === null) return undefined;
+  if (isSuperseded) return `due: ${rotation.reason}; the server rotates by itself, see its log`;
   if (rotation.isDue) return `due: ${rotation.reason}; run vault-cli encryption.rotateKeys`;
   return rotation.dueAt === null ? undefined : `due at ${rotation.dueAt}`;
 }

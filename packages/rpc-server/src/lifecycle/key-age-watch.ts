@@ -1,6 +1,7 @@
 /**
  * Looks after the age of the active key while the server serves: says in the log that a rotation is
- * due, at the start and once a day, and rotates by itself where the operator wants that.
+ * due, at the start and once a day, and rotates by itself where the operator wants that. An operator who
+ * gives a newer secret wants it: that rotation begins by itself, and is tried again until all servers have the secret.
  */
 import type { CredentialDatabase, KeyUse, StoreLogger } from '@vault/redis-store';
 import { apiErrorOf } from '../rpc/error-answer.js';
@@ -19,6 +20,8 @@ export interface KeyAgeWatchOptions {
 
 /** A rotation that was refused, since another server was down for example, is tried again so soon. */
 const CHECK_EVERY_MS = 3_600_000;
+/** The other servers get a newer secret one after the other: whoever restarts them should not wait for long. */
+const SUPPLIED_RETRY_MS = 60_000;
 /** Who reads a log reads it once a day. */
 const SAY_EVERY_MS = 86_400_000;
 
@@ -27,7 +30,11 @@ export class KeyAgeWatch {
   readonly #now: () => number;
   #timer: NodeJS.Timeout | undefined;
   #checking: Promise<void> = Promise.resolve();
+  #retry: NodeJS.Timeout | undefined;
   #saidAtMs = Number.NEGATIVE_INFINITY;
+  readonly #stopping = new AbortController();
+  /** Why the key of a newer secret is not in use yet. */
+  waitsBecause: string | undefined;
 
   constructor(options: KeyAgeWatchOptions) {
     this.#options = options;
@@ -45,6 +52,8 @@ export class KeyAgeWatch {
   /** Lets a rotation under way end. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+    clearTimeout(this.#retry);
+    this.#stopping.abort();
     await this.#checking;
   }
 
@@ -59,6 +68,10 @@ export class KeyAgeWatch {
       return;
     }
     if (use === undefined) return;
+    if (use.isSuperseded) {
+      await this.#takeSupplied(use);
+      return;
+    }
     const { isDue, reason, dueAt } = rotationStatus(use, rotateAfterMs, this.#now());
     if (!isDue) return;
     if (isAutomatic) await this.#rotate(use, reason);
@@ -75,6 +88,34 @@ export class KeyAgeWatch {
       ...data,
       advice,
     });
+  }
+
+  async #takeSupplied({ keyId }: KeyUse): Promise<void> {
+    const { database, logger } = this.#options;
+    const { signal } = this.#stopping;
+    try {
+      const { activeKeyId, records } = await database.rotateKey({ onlyIfActive: keyId, signal });
+      this.waitsBecause = undefined;
+      logger.info('The key of the newer secret is in use', { activeKeyId, keyId, records });
+    } catch (error) {
+      if (signal.aborted) return;
+      const because = error instanceof Error ? error.message : String(error);
+      // Said once, and again when it is another reason.
+      if (because !== this.waitsBecause) {
+        logger.warn(
+          'The key of the newer secret is not in use yet; it is tried again every minute',
+          {
+            keyId,
+            cause: error,
+          },
+        );
+      }
+      this.waitsBecause = because;
+      clearTimeout(this.#retry);
+      this.#retry = setTimeout(() => {
+        this.#checking = this.check();
+      }, SUPPLIED_RETRY_MS).unref();
+    }
   }
 
   async #rotate({ keyId }: KeyUse, reason: string | null): Promise<void> {

@@ -6,6 +6,8 @@ export interface KeyAge {
   /** ms since the epoch; `null` where nobody wrote it down: then age never makes it due. */
   readonly activeSinceMs: number | null;
   readonly encryptions: number;
+  /** Whether an operator gave a newer secret than that of the key. */
+  readonly isSuperseded: boolean;
 }
 
 export interface RotationStatus {
@@ -20,12 +22,14 @@ const MS_PER_DAY = 86_400_000;
 
 /** @param rotateAfterMs the setting `keystore.rotateAfter` */
 export function rotationStatus(
-  { activeSinceMs, encryptions }: KeyAge,
+  { activeSinceMs, encryptions, isSuperseded }: KeyAge,
   rotateAfterMs: number,
   nowMs: number,
 ): RotationStatus {
   const dueAtMs = activeSinceMs === null ? null : activeSinceMs + rotateAfterMs;
   const dueAt = dueAtMs === null ? null : new Date(dueAtMs).toISOString();
+  if (isSuperseded)
+    return { dueAt, isDue: true, reason: 'a newer secret was given for a half of it' };
   if (encryptions >= ENCRYPTIONS_BEFORE_ROTATION) {
     // Random 96-bit nonces: NIST SP 800-38D, section 8.3, sets the limit.
     return { dueAt, isDue: true, reason: `the key has encrypted ${encryptions} times` };

@@ -10,14 +10,21 @@ export interface RotationNote {
   readonly rotation: RotationStatus | null;
 }
 
+/** @param waitsBecause why the key of a newer secret is not in use yet */
 export function rotationNote(
-  { activeKeyId, activeSince, encryptions }: DatabaseStatus,
+  { activeKeyId, activeSince, encryptions, isSuperseded }: DatabaseStatus,
   rotateAfterMs: number,
   nowMs: number,
+  waitsBecause?: string,
 ): RotationNote {
   if (activeKeyId === null) return { rotation: null };
   const activeSinceMs = activeSince === null ? null : Date.parse(activeSince);
-  return { rotation: rotationStatus({ activeSinceMs, encryptions }, rotateAfterMs, nowMs) };
+  const age = { activeSinceMs, encryptions, isSuperseded };
+  const rotation = rotationStatus(age, rotateAfterMs, nowMs);
+  if (!isSuperseded || waitsBecause === undefined) return { rotation };
+  return {
+    rotation: { ...rotation, reason: `${rotation.reason ?? ''}; it waits: ${waitsBecause}` },
+  };
 }
 
 /** @returns `undefined` where the database is plaintext */

@@ -5,7 +5,11 @@ import { rotationStatus } from '../../src/lifecycle/rotation-due.js';
 const DAY_MS = 86_400_000;
 const SINCE_MS = Date.parse('2026-01-01T00:00:00Z');
 const after = (days: number, encryptions = 0) =>
-  rotationStatus({ activeSinceMs: SINCE_MS, encryptions }, 90 * DAY_MS, SINCE_MS + days * DAY_MS);
+  rotationStatus(
+    { activeSinceMs: SINCE_MS, encryptions, isSuperseded: false },
+    90 * DAY_MS,
+    SINCE_MS + days * DAY_MS,
+  );
 
 describe('a rotation', () => {
   test('is not due before the age, and says when it will be', () => {
@@ -32,7 +36,11 @@ describe('a rotation', () => {
   });
 
   test('is never due by age where nobody wrote down when the key began', () => {
-    const status = rotationStatus({ activeSinceMs: null, encryptions: 5 }, 1, Date.now());
+    const status = rotationStatus(
+      { activeSinceMs: null, encryptions: 5, isSuperseded: false },
+      1,
+      Date.now(),
+    );
     expect(status).toEqual({ dueAt: null, isDue: false, reason: null });
   });
 });
