@@ -122,7 +122,7 @@ export const LIMITS = {
     description: 'calls of one user that run at once; more wait for their turn',
   },
   callsInFlightOfStrangers: {
-    default: 128,
+    default: 1024,
     unit: 'count',
     min: 1,
     max: 65_536,

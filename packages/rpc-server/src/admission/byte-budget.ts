@@ -52,10 +52,10 @@ export class ByteBudget {
   #check(account: Account, kind: ByteKind): void {
     const limit = this.#exceeded(account);
     if (limit === undefined) return;
-    const accounts = limit === 'bytesInFlightPerUser' ? [account] : this.#common(limit);
-    const holder = largestHolder(accounts);
-    const isWorth = kind === 'held' || limit === 'bytesInFlight';
-    if (holder !== undefined && isWorth && (kind === 'held' || holder.heldBytes >= WORTH_BYTES)) {
+    // Work ends by itself; but who holds much is not waited for where all are past the budget.
+    const isDue = kind === 'held' || (limit === 'bytesInFlight' && !account.isHeld);
+    const holder = isDue ? this.#largestHolder(account, limit) : undefined;
+    if (holder !== undefined && (kind === 'held' || holder.heldBytes >= WORTH_BYTES)) {
       this.#options.onRefusal(limit);
       holder.drop(`too much in flight: limits.${limit} is ${this.#options.limits[limit]}`);
       return;
@@ -76,10 +76,13 @@ export class ByteBudget {
     return this.#bytes > bytesInFlight ? 'bytesInFlight' : undefined;
   }
 
-  #common(limit: BudgetLimit): Account[] {
-    return [...this.#active].filter(
-      ({ isPrivileged, isStranger }) => !isPrivileged && (limit === 'bytesInFlight' || isStranger),
+  #largestHolder(account: Account, limit: BudgetLimit): Holder | undefined {
+    if (limit === 'bytesInFlightPerUser') return largestHolder([account]);
+    const isAll = limit === 'bytesInFlight';
+    const common = [...this.#active].filter(
+      ({ isPrivileged, isStranger }) => !isPrivileged && (isAll || isStranger),
     );
+    return largestHolder(common);
   }
 
   #relax(): void {

@@ -6,17 +6,26 @@
 import type { Account } from './account.js';
 
 /** Work on messages in one round of the event loop. */
-const ROUND_MS = 10;
+const ROUND_MS = 2;
+/** Messages taken in one round: taking one costs some microseconds, too. */
+const ROUND_MESSAGES = 500;
 
 export class Turns {
   /** Accounts with work that may run, in order of their turn. */
   readonly #ready = new Set<Account>();
   readonly #privileged = new Set<Account>();
   #spentMs = 0;
+  #taken = 0;
   #isScheduled = false;
+
+  /** Whether this round has had enough: who can, brings more in the next. */
+  get isRoundFull(): boolean {
+    return this.#spentMs >= ROUND_MS || this.#taken >= ROUND_MESSAGES;
+  }
 
   /** @param work begins at once where nobody waits; it never rejects */
   submit(account: Account, work: () => Promise<void>): void {
+    this.#taken += 1;
     const isFirst = account.isPrivileged || this.#ready.size === 0;
     const isFree = isFirst && account.waiting.length === 0 && account.hasRoom;
     if (isFree && this.#spentMs < ROUND_MS) {
@@ -69,6 +78,7 @@ export class Turns {
   #round(): void {
     this.#isScheduled = false;
     this.#spentMs = 0;
+    this.#taken = 0;
     while (this.#spentMs < ROUND_MS) {
       const from = this.#privileged.size > 0 ? this.#privileged : this.#ready;
       const [account] = from;

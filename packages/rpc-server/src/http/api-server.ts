@@ -89,6 +89,8 @@ export interface Api {
 /** Time for a client that sends its headers slowly; the body has its own limit. */
 const HEADERS_TIMEOUT_MS = 30_000;
 const HANDSHAKE_TIMEOUT_MS = 10_000;
+/** Connections that wait to be accepted: with the 511 of Node, who comes in a flood of others waits for seconds. */
+const BACKLOG = 4096;
 
 interface Faces {
   readonly app: FastifyInstance;
@@ -291,7 +293,7 @@ export function createApi(options: ApiOptions): Api {
     },
     openRecoveryDoor: (port) => recoveryDoor.open(port),
     listen: async () => {
-      await app.listen({ host: listen.host, port: listen.port });
+      await app.listen({ host: listen.host, port: listen.port, backlog: BACKLOG });
       if (options.localSocket !== undefined) await listenBeside(options.localSocket);
       const address = app.server.address();
       const port = typeof address === 'object' && address !== null ? address.port : listen.port;

@@ -94,8 +94,8 @@ export class SocketEndpoint {
     if (request.url !== API_PATH) return refuse(socket, 404);
     const client = addresses.clientOf(request);
     const asked = voucher.ask(request.headers, client);
-    if (asked === undefined) return this.#admit(request, socket, head, client, undefined);
-    void asked.then((vouched) => this.#admit(request, socket, head, client, vouched));
+    if (asked === undefined) return this.#admitInTurn(request, socket, head, client, undefined);
+    void asked.then((vouched) => this.#admitInTurn(request, socket, head, client, vouched));
     return undefined;
   }
 
@@ -142,6 +142,26 @@ export class SocketEndpoint {
       if (limit !== undefined) onRefusal(limit);
     }
     traffic.accounts.prune();
+  }
+
+  /** An upgrade is work like a message: a thousand at once must not keep others waiting. */
+  #admitInTurn(
+    request: IncomingMessage,
+    socket: Duplex,
+    head: Buffer,
+    client: Client,
+    vouched: Vouched | undefined,
+  ): void {
+    const { traffic } = this.#options;
+    const account = traffic.accounts.of({
+      userId: vouched?.userId,
+      addressKey: client.key,
+      isPrivileged: client.isLocal || vouched?.permission === 'admin',
+    });
+    traffic.turns.submit(account, () => {
+      this.#admit(request, socket, head, client, vouched);
+      return Promise.resolve();
+    });
   }
 
   #admit(

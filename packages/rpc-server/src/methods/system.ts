@@ -4,8 +4,10 @@ import { importProtection } from '../backup/import-protection.js';
 import type { TransferOwner } from '../http/transfers.js';
 import { noSuchObject } from '../rpc/api-error.js';
 import type { CallContext } from '../rpc/call-context.js';
+import { constantResult } from '../rpc/constant-result.js';
 import { method } from '../rpc/method.js';
 import type { Method } from '../rpc/method.js';
+import type { MethodTable } from '../rpc/method-table.js';
 import { openRpcDocument } from '../rpc/open-rpc.js';
 
 /** Version of the protocol, which Xen Orchestra's API has been at since its beginning. */
@@ -24,13 +26,25 @@ function stillAdministrator({ services, identity }: CallContext): TransferOwner 
   return { userId: offered.userId, check: () => services.assertStill(offered, 'admin') };
 }
 
+/** Made once: strangers may ask for it as often as they like. */
+const discoveries = new WeakMap<MethodTable, object>();
+
+function discovered(methods: MethodTable, version: string): object {
+  const known = discoveries.get(methods);
+  if (known !== undefined) return known;
+  const document = constantResult(openRpcDocument(methods.methods, version));
+  discoveries.set(methods, document);
+  return document;
+}
+
 export const SYSTEM_METHODS: readonly Method[] = [
   method({
     name: 'system.getMethodsInfo',
     description: 'gives description, parameters and permission of every method',
     permission: null,
     result: 'object by method name',
-    handler: (_, { methods }) => methods.info,
+    notInBatch: true,
+    handler: (_, { methods }) => constantResult(methods.info),
   }),
   method({
     name: 'system.listMethods',
@@ -56,7 +70,8 @@ export const SYSTEM_METHODS: readonly Method[] = [
     description: 'gives the OpenRPC document of this API',
     permission: null,
     result: 'OpenRPC document',
-    handler: (_, { methods, services }) => openRpcDocument(methods.methods, services.version),
+    notInBatch: true,
+    handler: (_, { methods, services }) => discovered(methods, services.version),
   }),
   method({
     name: 'system.getServerVersion',

@@ -30,6 +30,12 @@ const UNSENT_COUNTED_BYTES = 16 * 1024;
 /** A message is in memory as bytes, as text of up to two bytes a character, and as the values in it. */
 const MEMORY_FACTOR = 4;
 
+/**
+ * Calls that one chunk of 64 KiB brings after the socket was paused: real ones, of 40 bytes and more,
+ * and not as many `{}` as fit.
+ */
+const CHUNK_CALLS_MAX = 1500;
+
 /** Why a connection is not read from. */
 type Hold = 'calls' | 'unsent' | 'account';
 
@@ -203,6 +209,7 @@ export class Connection implements Caller, Registered, Holder {
   }
 
   #receive(data: RawData): void {
+    if (this.#isDropped) return;
     const { limits, now } = this.#options;
     const expiresAtMs = this.session.identity?.expiresAtMs;
     if (expiresAtMs !== undefined && expiresAtMs <= now()) {
@@ -212,18 +219,30 @@ export class Connection implements Caller, Registered, Holder {
     }
     this.#usedAtMs = now();
     this.#unfinishedSinceMs = undefined;
+    // Of a paced receiver messages come after the chunk that they were in.
+    if (this.#unfinishedBytes > 0) this.#noteUnfinished();
     this.#callsInFlight += 1;
-    if (this.#callsInFlight >= limits.callsInFlight) this.#hold('calls');
+    if (this.#callsInFlight >= limits.callsInFlight) {
+      this.#hold('calls');
+      const isStranger = this.session.identity === undefined;
+      const overMax = isStranger ? 0 : CHUNK_CALLS_MAX;
+      if (this.#callsInFlight > limits.callsInFlight + overMax) {
+        this.#callsInFlight -= 1;
+        this.drop(`too many calls at once: limits.callsInFlight is ${limits.callsInFlight}`);
+        return;
+      }
+    }
     // A buffer, because `binaryType` is what `ws` sets it to.
     const bytes = data as Buffer;
     this.#share.submit(bytes.length * MEMORY_FACTOR, () => this.#answer(bytes));
+    this.#receiver.pace(this.#holds.size > 0 || this.#options.traffic.turns.isRoundFull);
   }
 
   async #answer(bytes: Buffer): Promise<void> {
     const { dispatcher, limits } = this.#options;
     try {
-      // It was ended for what it holds: that is not worked on any more.
-      if (this.#isDropped) return;
+      // It was ended for what it holds, or was a stranger's: nothing waits for an answer any more.
+      if (this.#isDropped || (this.#isGone && this.session.identity === undefined)) return;
       const answer = await dispatcher.answer(bytes, this);
       if (answer !== undefined) this.#send(answer);
     } finally {
@@ -301,11 +320,10 @@ export class Connection implements Caller, Registered, Holder {
     this.#noteUnsent();
   }
 
-  /** Whose account its calls and its memory count for: a token that was only shown counts for nobody. */
+  /** Whose account its calls and its memory count for: also before the sign-in of who showed a token. */
   get #owner(): AccountOwner {
-    const { identity } = this.session;
-    const isPrivileged = this.isLocal || identity?.permission === 'admin';
-    return { userId: identity?.userId, addressKey: this.client.key, isPrivileged };
+    const { userId, isLocal, isAdministrator } = this;
+    return { userId, addressKey: this.client.key, isPrivileged: isLocal || isAdministrator };
   }
 
   #sessionChanged(): void {

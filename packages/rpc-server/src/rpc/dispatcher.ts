@@ -23,6 +23,7 @@ import type { CallContext, Services } from './call-context.js';
 import { apiErrorOf, answerOf } from './error-answer.js';
 import type { ErrorAnswer } from './error-answer.js';
 import { boundedError } from './bounded-error.js';
+import { constantText } from './constant-result.js';
 import { exactIds, isInexact, withExactId } from './exact-id.js';
 import { scanMessage } from './message-scan.js';
 import type { MethodResult } from './method.js';
@@ -209,9 +210,14 @@ export class Dispatcher {
   /** @param maxBytes that are left for it */
   #write(response: JSONRPCResponse, text: string, at: number, maxBytes: number): string {
     const digits = isInexact(response.id) ? exactIds(text)[at] : undefined;
-    const write = (each: JSONRPCResponse): string =>
-      digits === undefined ? JSON.stringify(each) : withExactId(each, digits);
     const { error, id } = response;
+    const write = (each: JSONRPCResponse): string => {
+      const constant = constantText(each.result);
+      if (constant !== undefined) {
+        return `{"jsonrpc":"2.0","id":${digits ?? JSON.stringify(id)},"result":${constant}}`;
+      }
+      return digits === undefined ? JSON.stringify(each) : withExactId(each, digits);
+    };
     // Errors are short, and somebody waits for each.
     if (error !== undefined) return write(response);
     const written = writtenWithin(() => write(response), maxBytes);

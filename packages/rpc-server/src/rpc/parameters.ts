@@ -33,6 +33,9 @@ export function parametersSchema(params: ParameterTable): Record<string, unknown
   };
 }
 
+/** More than any method has: what is far from right is not looked at name by name. */
+const NAMES_MAX = 256;
+
 const FORBIDDEN = new Set(['__proto__', 'constructor', 'prototype']);
 
 function byName(sent: unknown, method: Method): Readonly<Record<string, unknown>> {
@@ -79,7 +82,12 @@ function complete(
   defaults: Defaults,
 ): JsonObject {
   const values: Record<string, unknown> = {};
-  for (const name of Object.keys(sent)) {
+  const names = Object.keys(sent);
+  if (names.length > NAMES_MAX) {
+    const message = `must NOT have more than ${NAMES_MAX} parameters`;
+    throw invalidParameters([{ instancePath: '', message }]);
+  }
+  for (const name of names) {
     if (FORBIDDEN.has(name)) {
       throw invalidParameters([{ instancePath: '', message: 'must NOT have that property name' }]);
     }

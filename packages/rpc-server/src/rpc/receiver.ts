@@ -13,6 +13,8 @@ import type { WebSocket } from 'ws';
 /** Fields of the receiver. */
 interface Receiver {
   readonly _maxPayload: number;
+  /** Whether all messages of one chunk are given at once, else each in a round of the event loop. */
+  readonly _allowSynchronousEvents: boolean;
   /** Of frames that are not whole yet. */
   readonly _bufferedBytes: number;
   readonly _buffers: readonly Buffer[];
@@ -26,15 +28,18 @@ const PIECE_BYTES = 512;
 
 function isReceiver(value: unknown): value is Receiver {
   if (typeof value !== 'object' || value === null) return false;
-  const { _maxPayload, _bufferedBytes, _messageLength, _buffers, _fragments }: Partial<Receiver> =
-    value;
+  const fields: Partial<Receiver> = value;
+  const { _maxPayload, _bufferedBytes, _messageLength, _buffers, _fragments } = fields;
+  const { _allowSynchronousEvents } = fields;
   const numbers = [_maxPayload, _bufferedBytes, _messageLength];
   const areNumbers = numbers.every((field) => typeof field === 'number');
-  return areNumbers && Array.isArray(_buffers) && Array.isArray(_fragments);
+  const areLists = Array.isArray(_buffers) && Array.isArray(_fragments);
+  return areNumbers && areLists && typeof _allowSynchronousEvents === 'boolean';
 }
 
 export class MessageReceiver {
   readonly #receiver: Receiver;
+  #isPaced = false;
 
   /** @throws TypeError when `ws` has changed inside */
   constructor(socket: WebSocket) {
@@ -46,6 +51,16 @@ export class MessageReceiver {
   /** A longer message ends the connection with close code 1009. */
   limit(bytes: number): void {
     Reflect.set(this.#receiver, '_maxPayload' satisfies keyof Receiver, bytes);
+  }
+
+  /**
+   * One message in each round of the event loop, where there are many: a chunk of 64 KiB has up to
+   * 8 000, and `ws` gives them all at once, also after `pause()`.
+   */
+  pace(isPaced: boolean): void {
+    if (isPaced === this.#isPaced) return;
+    this.#isPaced = isPaced;
+    Reflect.set(this.#receiver, '_allowSynchronousEvents' satisfies keyof Receiver, !isPaced);
   }
 
   /** Memory of the message that has begun and not ended; 0 between messages. */
