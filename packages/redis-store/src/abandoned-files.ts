@@ -6,8 +6,8 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isHeldFile, removeFiles } from './durable-file.js';
 
-/** `.vault-state.<process id>-<random>.tmp` */
-const TEMPORARY = /^\.vault-state\.(\d+)-[0-9a-f]+\.tmp$/;
+/** `.vault-state.<process id>-<random>.tmp`; and a `dropped-fields.json`, which may hold plaintext */
+const TEMPORARY = /^\.(?:vault-state|dropped-fields\w*\.json(?:\.\w+)?)\.(\d+)-[0-9a-f]+\.tmp$/;
 /** `import-<process id>-<UUID>.spool` */
 const SPOOL = /^import-(\d+)-[0-9a-f-]{36}\.spool$/;
 

@@ -40,6 +40,11 @@ export interface CollectionDefinition {
   readonly partitions?: number;
   /** Records are padded to a multiple of this many bytes, 1 (default, none) to 65 536. */
   readonly paddingBytes?: number;
+  /**
+   * Values that records hold and `fields` has no more, or with another type, are dropped by the next
+   * start, once they are kept in a file. Default `false`: such a start is refused.
+   */
+  readonly dropFields?: boolean;
 }
 
 export type CollectionDefinitions = Readonly<Record<string, CollectionDefinition>>;

@@ -28,6 +28,11 @@ const TYPE_CHECKS: Readonly<Record<FieldType, (value: JsonValue) => boolean>> = 
   secret: () => true,
 };
 
+/** Whether a field of the type may hold the value. */
+export function isOfType(type: FieldType, value: JsonValue): boolean {
+  return TYPE_CHECKS[type](value);
+}
+
 /** Lone surrogates: no UTF-8 can write them, and an index could not tell them apart (RFC 7493, section 2.1). */
 const NOT_UNICODE = /\p{Surrogate}/u;
 
@@ -49,7 +54,7 @@ export function encodeRecord(
       : undefined;
     if (type === undefined)
       throw new RecordInvalidError(collection, field, 'is not in the definition of the collection');
-    if (value !== null && !TYPE_CHECKS[type](value)) {
+    if (value !== null && !isOfType(type, value)) {
       throw new RecordInvalidError(
         collection,
         field,

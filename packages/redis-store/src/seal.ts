@@ -67,6 +67,8 @@ export interface SealContent {
   readonly definitions: string;
   /** Those that records may still be filed under, while a refiling runs. */
   readonly previousDefinitions: string | null;
+  /** Fields that every record fits, as `canonicalFields` writes them; `null`: not known, so the next start looks. */
+  readonly fields: string | null;
   readonly migration: SealedMigration | null;
   readonly importing: SealedImport | null;
   /** Files of migrations in the data folder, still to be deleted. */
@@ -98,6 +100,7 @@ export function newSeal(
     activeSinceMs: null,
     definitions,
     previousDefinitions: null,
+    fields: null,
     migration: null,
     importing: null,
     files: [],
@@ -155,6 +158,7 @@ const SEAL_SHAPE = {
   activeSinceMs: orNull(isCount),
   definitions: isText,
   previousDefinitions: orNull(isText),
+  fields: orNull(isText),
   migration: orNull(
     shapeOf({
       from: (value) => value === 'plaintext' || value === 'encrypted' || value === 'either',

@@ -33,6 +33,7 @@ function content(changes: Partial<SealContent> = {}): SealContent {
     activeSinceMs: 1,
     definitions: '[]',
     previousDefinitions: null,
+    fields: null,
     migration: null,
     importing: null,
     files: [],

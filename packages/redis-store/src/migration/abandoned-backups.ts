@@ -16,6 +16,8 @@ import { manifestPathOf } from './backup.js';
 
 /** Whole ones, and those that were being written: see `temporaryPath` in `durable-file.ts`. */
 const PLAIN_BACKUP = /^(?:encryption-backup.*\.json|\.encryption-backup.*\.json\..*\.tmp)$/;
+/** See `change-fields.ts`. */
+const DROPPED = /^dropped-fields.*\.json$/;
 const ARCHIVE = /^archived-database_.*\.jsonl$/;
 /** The first line of a backup is shorter by far. */
 const HEAD_BYTES = 4096;
@@ -34,7 +36,11 @@ export async function removeAbandonedBackups(
   const abandoned = backups.filter((_, i) => owners[i] === databaseId);
   await nameForeign(
     dataDir,
-    backups.filter((_, i) => owners[i] !== undefined && owners[i] !== databaseId),
+    await kept(
+      dataDir,
+      names,
+      backups.filter((_, i) => owners[i] !== databaseId),
+    ),
     names.filter((name) => ARCHIVE.test(name)),
     logger,
   );
@@ -46,6 +52,17 @@ export async function removeAbandonedBackups(
   logger.warn('Plaintext backups of a migration that another server finished are deleted', {
     files: abandoned,
   });
+}
+
+/** Files with plaintext that a start does not delete: what was dropped on request is in no other place. */
+async function kept(
+  dataDir: string,
+  names: readonly string[],
+  backups: readonly string[],
+): Promise<readonly string[]> {
+  const files = [...backups, ...names.filter((name) => DROPPED.test(name))];
+  const owners = await Promise.all(files.map((name) => plaintextOwner(join(dataDir, name))));
+  return files.filter((_, i) => owners[i] !== undefined);
 }
 
 /** What a database that was put aside, or put back from a backup, left: nobody but an operator knows when it is needed no more. */
@@ -61,7 +78,7 @@ async function nameForeign(
   const files = [...backups, ...archives.filter((_, i) => plaintext[i])];
   if (files.length === 0) return;
   logger.warn(
-    'The database is encrypted, but files of an earlier one in the data folder hold plaintext: delete them once you need them no more',
+    'The database is encrypted, but files of an earlier time in the data folder hold plaintext: delete them once you need them no more',
     { files: files.map((name) => join(dataDir, name)) },
   );
 }

@@ -11,7 +11,7 @@
  */
 import { once } from 'node:events';
 import { createWriteStream } from 'node:fs';
-import { access, open, rename, rm } from 'node:fs/promises';
+import { open, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -22,6 +22,7 @@ import { RecordUnreadableError } from '../errors.js';
 import { decodeRecord } from '../json-record.js';
 import { syncFolder, temporaryPath } from '../durable-file.js';
 import type { SealedMigration } from '../seal.js';
+import { freeFileName } from './free-file-name.js';
 import { manifestHash, ManifestWriter } from './manifest.js';
 import type { ManifestEntry } from './manifest.js';
 import type { BackupProtection, MigrationContext } from './migration-context.js';
@@ -41,22 +42,7 @@ export function manifestPathOf(backupPath: string): string {
 
 /** `encryption-backup.json`, or with `_1`, `_2`, … where files of an earlier migration are kept. */
 export async function freeBackupName(dataDir: string, ending: string): Promise<string> {
-  for (let n = 0; ; n++) {
-    const name = `${BACKUP_NAME}${n === 0 ? '' : `_${n}`}.json${ending}`;
-    const path = join(dataDir, name);
-    // oxlint-disable-next-line no-await-in-loop -- the first free one
-    const taken = await Promise.all([exists(path), exists(manifestPathOf(path))]);
-    if (!taken.includes(true)) return name;
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await access(path);
-    return true;
-  } catch {
-    return false;
-  }
+  return freeFileName(dataDir, BACKUP_NAME, `.json${ending}`, manifestPathOf(''));
 }
 
 /** The line and the manifest entry of one record, or why it may not be there. */
@@ -80,8 +66,7 @@ export async function writeBackup(
   const manifest = await ManifestWriter.create(temporary.manifest, key, databaseId);
   const backup = new BackupWriter(temporary.backup, isProtected ? protection : undefined);
   try {
-    const head = { format: BACKUP_FORMAT, version: BACKUP_VERSION, databaseId, of: migration.from };
-    await backup.write(`${JSON.stringify(head).slice(0, -1)},"records":[\n`);
+    await backup.write(backupHead(databaseId, migration.from));
     await writeRecords(context, key, migration.from, manifest, backup);
     await backup.write('\n]}\n');
     await backup.finish();
@@ -97,6 +82,12 @@ export async function writeBackup(
     await Promise.allSettled(written.map(async (name) => rm(name, { force: true })));
     throw error;
   }
+}
+
+/** The first line. */
+export function backupHead(databaseId: string, of: SealedMigration['from']): string {
+  const head = { format: BACKUP_FORMAT, version: BACKUP_VERSION, databaseId, of };
+  return `${JSON.stringify(head).slice(0, -1)},"records":[\n`;
 }
 
 async function writeRecords(
@@ -155,13 +146,13 @@ function classify(
   stored: Buffer,
 ): Classified {
   const opaque = (): Classified => ({
-    line: line(collection.name, id, stored),
+    line: backupLine(collection.name, id, stored),
     entry: { kind: 'o', hash: manifestHash(stored) },
   });
   if (!isEnvelope(stored)) {
     if (from === 'encrypted') return 'planted';
     return {
-      line: line(collection.name, id, stored),
+      line: backupLine(collection.name, id, stored),
       entry: { kind: 'r', hash: manifestHash(stored) },
     };
   }
@@ -170,7 +161,7 @@ function classify(
     const rules = { mayBePlaintext: false, mayBeEnvelope: true, byId: onlyKey(key) };
     const json = collection.codec.open(rules, id, stored);
     return {
-      line: line(collection.name, id, stored),
+      line: backupLine(collection.name, id, stored),
       entry: { kind: 'r', hash: manifestHash(json) },
     };
   } catch (error) {
@@ -184,7 +175,8 @@ export function onlyKey(key: VaultKey): (id: string) => VaultKey | undefined {
   return (id) => (id === key.id ? key : undefined);
 }
 
-function line(collection: string, id: string, stored: Buffer): string {
+/** One record. */
+export function backupLine(collection: string, id: string, stored: Buffer): string {
   const head = `{"collection":"${collection}","id":${JSON.stringify(id)}`;
   return isEnvelope(stored) || decodeRecord(stored) === undefined
     ? `${head},"stored":"${stored.toString('base64')}"}`
@@ -192,7 +184,7 @@ function line(collection: string, id: string, stored: Buffer): string {
 }
 
 /** Streams text to a file, through the protection where there is one. */
-class BackupWriter {
+export class BackupWriter {
   readonly #path: string;
   readonly #source = new PassThrough();
   readonly #written: Promise<void>;

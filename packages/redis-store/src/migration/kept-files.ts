@@ -8,7 +8,7 @@ import { readArchive } from '../archive-file.js';
 
 /** Each value in it is Redis' own dump, which holds the bytes of an envelope as they are. */
 const ARCHIVE = /^archived-database_.*\.jsonl$/;
-const HOLDS_ENVELOPES = /^(?:encryption-backup.*\.json|import-.*\.spool)$/;
+const HOLDS_ENVELOPES = /^(?:(?:encryption-backup|dropped-fields).*\.json|import-.*\.spool)$/;
 
 /** How an envelope under a key begins; in base64 its 9 bytes, version and key id, are 12 characters just. */
 function beginningOf(keyId: KeyId): Buffer {

@@ -9,6 +9,7 @@ import { canonicalDefinitions } from '../collection-definition.js';
 import { removeFiles } from '../durable-file.js';
 import { DegradedError, StateStaleError, StoreError } from '../errors.js';
 import { rollImportForward } from '../import.js';
+import { canonicalFields } from '../field-definitions.js';
 import { MigrationLock } from '../lock.js';
 import {
   decryptDatabase,
@@ -18,7 +19,10 @@ import {
 } from '../migration/encrypt-decrypt.js';
 import { makeContext } from '../migration/migration-context.js';
 import type { MigrationContext } from '../migration/migration-context.js';
+import { changeFields } from '../migration/change-fields.js';
+import { countRecords } from '../migration/record-stream.js';
 import { changeDefinitions } from '../migration/refile.js';
+import { filedCollections } from '../sealed-definitions.js';
 import type { OpenOptions } from '../open-options.js';
 import type { ProcessIdentity } from '../process-identity.js';
 import type { RedisLink } from '../redis-link.js';
@@ -177,8 +181,10 @@ export class DatabaseStart {
     if (content.previousDefinitions !== null) return 'refile';
     if (decided === 'finish') return content.state === 'scrubbing' ? 'scrub' : 'refile';
     if (decided !== 'serve') return decided;
-    if (content.definitions !== canonicalDefinitions(this.#parts.options.collections))
-      return 'refile';
+    const { collections } = this.#parts.options;
+    // Before the indexes: a start that is refused for a field has not filed everything anew in vain.
+    if (content.fields !== canonicalFields(collections)) return 'fields';
+    if (content.definitions !== canonicalDefinitions(collections)) return 'refile';
     const isRetiring = content.state === 'plaintext' && content.inactiveKeyIds.length > 0;
     return isRetiring && !this.#hasRetired ? 'retire' : undefined;
   }
@@ -219,6 +225,7 @@ export class DatabaseStart {
     },
     encrypt: async (context) => encryptDatabase(context, await keyToEncrypt(context)),
     decrypt: (context) => decryptDatabase(context, this.#activeKey()),
+    fields: (context) => changeFields(context, this.#parts.options.collections),
     retire: async (context) => {
       this.#hasRetired = true;
       this.keptKeysBecause = await retireKeys(context);
@@ -226,10 +233,13 @@ export class DatabaseStart {
   };
 
   /** The first seal of a new database. */
-  async #create({ keeper, lock }: MigrationContext, seen: Observation): Promise<void> {
+  async #create({ keeper, lock, link }: MigrationContext, seen: Observation): Promise<void> {
     const { witness, sealBytes } = seen;
     const databaseId = witness?.epoch === 0 ? witness.databaseId : randomUUID();
-    await keeper.create(lock, this.#newSeal(databaseId), sealBytes);
+    const { collections } = this.#parts.options;
+    const records = await countRecords(filedCollections(link, collections));
+    const fields = records === 0 ? canonicalFields(collections) : null;
+    await keeper.create(lock, { ...this.#newSeal(databaseId), fields }, sealBytes);
   }
 
   #newSeal(databaseId: string): SealContent {
@@ -332,7 +342,11 @@ export class DatabaseStart {
         advice: 'start the server first',
       });
     }
-    if (seen.seal.content.definitions !== canonicalDefinitions(options.collections)) {
+    const { definitions, fields } = seen.seal.content;
+    const isSame =
+      definitions === canonicalDefinitions(options.collections) &&
+      fields === canonicalFields(options.collections);
+    if (!isSame) {
       throw new DegradedError('startFailed', {
         cause: 'the collections of the configuration are not those of the database',
         advice: 'start the server with this configuration first',
@@ -350,7 +364,16 @@ export class DatabaseStart {
   }
 }
 
-type Act = 'create' | 'reseal' | 'import' | 'refile' | 'scrub' | 'encrypt' | 'decrypt' | 'retire';
+type Act =
+  | 'create'
+  | 'reseal'
+  | 'import'
+  | 'fields'
+  | 'refile'
+  | 'scrub'
+  | 'encrypt'
+  | 'decrypt'
+  | 'retire';
 /** Acts whose failure is a failed migration. */
 const MIGRATIONS: ReadonlySet<Act> = new Set<Act>([
   'import',

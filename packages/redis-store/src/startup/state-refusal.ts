@@ -1,15 +1,20 @@
 /** What a process that serves makes of a seal that another one changed. */
 import { canonicalDefinitions, isWithin } from '../collection-definition.js';
 import { DegradedError } from '../errors.js';
+import { areFieldsWithin, canonicalFields } from '../field-definitions.js';
 import type { OpenOptions } from '../open-options.js';
 import type { SealContent } from '../seal.js';
 
-/** Collections of this process that another one changed: this one would look in the wrong places. */
+/** Collections of this process that another one changed: this one would look in the wrong places, or write what does not fit. */
 export function definitionsRefusal(
   content: SealContent,
   options: OpenOptions,
 ): DegradedError | undefined {
-  if (isWithin(canonicalDefinitions(options.collections), content.definitions)) return undefined;
+  const { collections } = options;
+  const isOurs =
+    isWithin(canonicalDefinitions(collections), content.definitions) &&
+    areFieldsWithin(canonicalFields(collections), content.fields);
+  if (isOurs) return undefined;
   return new DegradedError('startFailed', {
     cause: 'another process changed the collections of the database',
     advice:

@@ -7,6 +7,7 @@ import type { OpenOptions } from '@vault/redis-store';
 import { openContainer } from '../backup/container.js';
 import { BackupError } from '../backup/errors.js';
 import type { ServerConfig } from '../config/load-config.js';
+import { prepareDataFolder } from '../data-folder.js';
 import { openOptions } from '../open-database.js';
 import { planRestore, restoreMigrationBackup } from '../recovery/restore-migration-backup.js';
 import type { RestoreParts } from '../recovery/restore-migration-backup.js';
@@ -73,6 +74,7 @@ export const RESTORE_MIGRATION_BACKUP: Command = {
       path === undefined
         ? Readable.from(surroundings.secretInput.bytes(), { objectMode: false })
         : createReadStream(path);
+    await prepareDataFolder(config.settings.datadir);
     // Read more than once, and the same bytes each time.
     const staged = await StagedUpload.take(source, config.settings.datadir);
     try {

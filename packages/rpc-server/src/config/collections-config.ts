@@ -18,7 +18,7 @@ import { didYouMean } from './nearest-name.js';
 type Path = readonly string[];
 type Table = Readonly<Record<string, unknown>>;
 
-const COLLECTION_KEYS = ['fields', 'indexes', 'partitions', 'paddingBytes'];
+const COLLECTION_KEYS = ['fields', 'indexes', 'partitions', 'paddingBytes', 'dropFields'];
 const FIELD_KEYS = ['type', 'optional', 'destination'];
 const INDEX_KEYS = ['kind', 'fields', 'normalisation', 'transform'];
 const KINDS = ['exact', 'unique'] as const;
@@ -105,6 +105,7 @@ function readCollection(path: Path, value: unknown): CollectionDefinition {
   const fields = Object.entries(tableAt(fieldsPath, table['fields'] ?? {}));
   const indexes = Object.entries(tableAt(indexesPath, table['indexes'] ?? {}));
   const { partitions, paddingBytes } = table;
+  const dropFields = booleanAt(path, table, 'dropFields');
   return {
     fields: Object.fromEntries(
       fields.map(([name, field]) => [name, readField([...fieldsPath, name], field)]),
@@ -118,6 +119,7 @@ function readCollection(path: Path, value: unknown): CollectionDefinition {
     ...(paddingBytes !== undefined && {
       paddingBytes: integerAt([...path, 'paddingBytes'], paddingBytes),
     }),
+    ...(dropFields !== undefined && { dropFields }),
   };
 }
 

@@ -21,7 +21,8 @@ const TAIL = `## [collections.name]
 
 Your own kinds of credentials, beside the built-in collections; also more fields and indexes for those (but not for \`user\` and
 \`token\`). Each gets the methods \`<name>.add\`, \`set\`, \`get\`, \`getAll\`, \`remove\` and \`reveal\`. A change of indexes or
-partitions is migrated at the next start. Give all servers of one Redis the same: one that still runs with others is degraded
+partitions is migrated at the next start; a change of fields makes it look at all records of the collection, and one that
+contradicts them leaves the server degraded, with collection, field and number in the log. Give all servers of one Redis the same: one that still runs with others is degraded
 until it is restarted.
 
 \`\`\`toml
@@ -36,6 +37,7 @@ indexes = { service = "exact", byOwner = { fields = ["owner", "service"] } }
 | \`indexes\` | name → \`exact\` or \`unique\` (of the field of that name), or a table with \`kind\`, \`fields\`, \`normalisation\` (\`text\`, \`none\`), \`transform\` (\`emailDomain\`, \`lastFour\`) |
 | \`partitions\` | 1 to 1024, default 1: spreads a large collection over a Redis Cluster; no \`unique\` index then |
 | \`paddingBytes\` | 1 to 65 536, default 1: records are padded to a multiple, which hides the length of secrets |
+| \`dropFields\` | \`true\`: values of fields that are gone, or do not fit their new type, are dropped by the next start, after the records were kept in a file of the data folder; default \`false\`: such a start is refused |
 
 ## Variables that are no settings
 

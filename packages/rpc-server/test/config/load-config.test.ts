@@ -154,6 +154,10 @@ describe('a configuration', () => {
       'CONFIG_TYPE /config.toml:1: collection "apikey", index "key": a field of type secret is not indexed',
     ],
     [
+      '[collections.apikey]\nfields = { key = "secret" }\ndropFields = "yes"',
+      'CONFIG_TYPE /config.toml:3: "collections.apikey.dropFields" is true or false',
+    ],
+    [
       '[collections.user]',
       'CONFIG_CONFLICT /config.toml:1: the collection "user" belongs to the server and cannot be configured',
     ],
