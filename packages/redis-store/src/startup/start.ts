@@ -158,11 +158,13 @@ export class DatabaseStart {
   }
 
   #decide(seen: Observation): StartAction {
-    const { custodyReport } = this.#parts.keeper;
-    const fit = fitOf(custodyReport, seen.neededKeyIds);
+    const { keeper, options } = this.#parts;
+    const fit = fitOf(keeper.custodyReport, seen.neededKeyIds);
     const decision = decide(this.isEncrypting, fit, seen.kind);
     if (decision.action !== 'degrade') return decision.action;
-    throw refusedStart(decision.reason, seen, custodyReport);
+    const refused = refusedStart(decision.reason, seen, keeper.custodyReport);
+    // Of what this start saw before: where Redis was rolled back since, the seal names no backup any more.
+    throw namingBackup(refused, this.#content() ?? seen.seal?.content, options.dataDir);
   }
 
   /** Once, when everything is right. */
