@@ -1,16 +1,27 @@
 /** The fields of the collections as the seal keeps them: a start compares them, so that only a change of them costs a look at the records. */
-import type { CollectionDefinitions, FieldType } from './collection-definition.js';
+import type { CollectionDefinitions, FieldDefinition, FieldType } from './collection-definition.js';
 
-type CanonicalField = readonly [name: string, type: FieldType, isRequired: boolean];
+/** Short, since every process reads the seal once a second. */
+const LETTERS = {
+  string: 's',
+  number: 'n',
+  boolean: 'b',
+  json: 'j',
+  secret: 'x',
+} as const satisfies Record<FieldType, string>;
+type Letter = (typeof LETTERS)[FieldType];
+
+/** `["port", "n"]`; with a third member where it is required. */
+type CanonicalField = readonly [name: string, type: Letter, required?: 1];
 type CanonicalRow = readonly [collection: string, fields: readonly CanonicalField[]];
 
 /** A field whose definition changed. */
 export interface FieldChange {
   readonly collection: string;
   readonly field: string;
-  readonly before: FieldType;
-  /** `undefined`: it is gone. */
-  readonly after: FieldType | undefined;
+  readonly wasSecret: boolean;
+  /** Neither gone nor secret. */
+  readonly isClear: boolean;
 }
 
 /** What comes of a change. */
@@ -31,22 +42,32 @@ export function canonicalFields(definitions: CollectionDefinitions): string {
         collection,
         Object.keys(fields)
           .toSorted()
-          .map((field) => [
-            field,
-            fields[field]?.type ?? 'json',
-            fields[field]?.optional === false,
-          ]),
+          .map((name) => rowOf(name, fields[name])),
       ];
     });
   return JSON.stringify(rows);
+}
+
+function rowOf(name: string, definition: FieldDefinition | undefined): CanonicalField {
+  const letter = LETTERS[definition?.type ?? 'json'];
+  return definition?.optional === false ? [name, letter, 1] : [name, letter];
 }
 
 function rowsOf(canonical: string): Map<string, readonly CanonicalField[]> {
   return new Map(JSON.parse(canonical) as readonly CanonicalRow[]);
 }
 
+/** @returns `undefined` where they are not known: a plaintext seal is anybody's, and may say anything */
+function sealedRows(sealed: string | null): Map<string, readonly CanonicalField[]> | undefined {
+  try {
+    return sealed === null ? undefined : rowsOf(sealed);
+  } catch {
+    return undefined;
+  }
+}
+
 /** These take any value. */
-const TAKES_ANYTHING: ReadonlySet<FieldType> = new Set<FieldType>(['json', 'secret']);
+const TAKES_ANYTHING: ReadonlySet<Letter> = new Set<Letter>([LETTERS.json, LETTERS.secret]);
 
 /**
  * What changed between two sets of fields.
@@ -54,21 +75,22 @@ const TAKES_ANYTHING: ReadonlySet<FieldType> = new Set<FieldType>(['json', 'secr
  */
 export function fieldChanges(before: string | null, after: string): FieldChanges {
   const now = rowsOf(after);
-  if (before === null) return { doubtful: [...now.keys()], changed: [] };
+  const earlier = sealedRows(before);
+  if (earlier === undefined) return { doubtful: [...now.keys()], changed: [] };
   const doubtful = new Set<string>();
   const changed: FieldChange[] = [];
-  const earlier = rowsOf(before);
   for (const [collection, fields] of now) {
     const old = new Map((earlier.get(collection) ?? []).map((row) => [row[0], row]));
     const own = new Map(fields.map((row) => [row[0], row]));
     for (const [field, type] of old.values()) {
       const is = own.get(field)?.[1];
       if (is === type) continue;
-      changed.push({ collection, field, before: type, after: is });
+      const isClear = is !== undefined && is !== LETTERS.secret;
+      changed.push({ collection, field, wasSecret: type === LETTERS.secret, isClear });
       if (is === undefined || !TAKES_ANYTHING.has(is)) doubtful.add(collection);
     }
     const isNewlyRequired = ([field, , isRequired]: CanonicalField): boolean =>
-      isRequired && old.get(field)?.[2] !== true;
+      isRequired === 1 && old.get(field)?.[2] !== 1;
     if (old.size > 0 && fields.some(isNewlyRequired)) doubtful.add(collection);
   }
   return { doubtful: [...doubtful], changed };
@@ -76,8 +98,8 @@ export function fieldChanges(before: string | null, after: string): FieldChanges
 
 /** Whether what is written under `own` fits `all`: each of its fields is there and has the type that it has. */
 export function areFieldsWithin(own: string, all: string | null): boolean {
-  if (all === null) return true;
-  const rows = rowsOf(all);
+  const rows = sealedRows(all);
+  if (rows === undefined) return true;
   return [...rowsOf(own)].every(([collection, fields]) => {
     const known = new Map((rows.get(collection) ?? []).map(([field, type]) => [field, type]));
     return fields.every(([field, type]) => known.get(field) === type);

@@ -227,9 +227,7 @@ async function drop(context: MigrationContext, looking: MisfitSearch): Promise<v
 
 /** What was masked is given to everybody who may read. */
 function warnOfShown({ logger }: MigrationContext, changed: readonly FieldChange[]): void {
-  const shown = changed.filter(
-    ({ before, after }) => before === 'secret' && after !== undefined && after !== 'secret',
-  );
+  const shown = changed.filter(({ wasSecret, isClear }) => wasSecret && isClear);
   if (shown.length === 0) return;
   logger.warn('Fields that were secret are shown to everybody who may read, from now on', {
     fields: shown.map(({ collection, field }) => `${collection}.${field}`),
