@@ -26,7 +26,7 @@ const GROUPS = { type: 'array', items: { type: 'string' }, optional: true } as c
 const PREFERENCES = {
   type: 'object',
   optional: true,
-  description: 'any settings of the clients; no secrets: they come back unmasked',
+  description: 'any settings of the clients, at most 16 KiB; no secrets: they come back unmasked',
 } as const;
 
 /** What administrators see of a user: no hash, no secret, only whether there is one. */
@@ -96,6 +96,7 @@ export const USER_METHODS: readonly Method[] = [
       preferences: PREFERENCES,
       otpSecret: {
         type: ['string', 'null'],
+        maxLength: 256,
         optional: true,
         description: 'base32; null switches one-time passwords off',
       },

@@ -69,6 +69,21 @@ export interface OwnChange {
   readonly nowMs: number;
 }
 
+/**
+ * Anybody who is signed in writes their own. Were they to fill the record, the server could not write
+ * into it any more that a password was changed, or a session ended.
+ */
+const PREFERENCES_BYTES_MAX = 16 * 1024;
+
+function checkPreferences(preferences: JsonObject | undefined): void {
+  if (preferences === undefined) return;
+  if (Buffer.byteLength(JSON.stringify(preferences)) <= PREFERENCES_BYTES_MAX) return;
+  throw invalidParameter(
+    'preferences',
+    `must NOT have more than ${PREFERENCES_BYTES_MAX} bytes as JSON`,
+  );
+}
+
 function isPermission(value: unknown): value is Permission {
   return PERMISSIONS.includes(value as Permission);
 }
@@ -243,6 +258,7 @@ export class Users {
     const { password, otpSecret, email, ...rest } = changes;
     const fields: Record<string, RecordFields[string]> = { ...rest };
     if (email !== undefined) fields['email'] = checkedName(email);
+    checkPreferences(rest.preferences);
     if (password !== undefined) fields['pwHash'] = await this.#passwords.hash(password, share);
     if (otpSecret !== undefined) fields['otpSecret'] = otpSecret ?? undefined;
     return fields;

@@ -18,12 +18,18 @@ const { depth, values, bytes } = RECORD_LIMITS;
 
 let source: ApiFixture;
 let target: TestDatabase;
+/** Ids of the users, for `$SELF` in a call. */
+const ids = new Map<RpcClient, string>();
 /** Administrator, writer, and somebody without any permission. */
 let callers: RpcClient[];
 beforeAll(async () => {
   source = await ApiFixture.start();
   target = await openTestDatabase(BUILTIN_COLLECTIONS);
   callers = [await source.signIn(), await source.userWith('write'), await source.userWith('none')];
+  for (const client of callers) {
+    // oxlint-disable-next-line no-await-in-loop -- three of them
+    ids.set(client, (await client.call<{ id: string }>('session.getUser')).id);
+  }
 });
 afterAll(async () => {
   await source?.stop();
@@ -73,7 +79,7 @@ const settings = fc.oneof(
 /** A call as text: method and parameters. */
 type Call = readonly [method: string, params: string];
 const call: fc.Arbitrary<Call> = fc.oneof(
-  settings.map((each) => ['user.set', `{"preferences":${each}}`] as const),
+  settings.map((each) => ['user.set', `{"id":"$SELF","preferences":${each}}`] as const),
   fc
     .tuple(text, text)
     .map(
@@ -110,7 +116,8 @@ const call: fc.Arbitrary<Call> = fc.oneof(
 
 /** @returns whether it was accepted; fails when it was refused as something that was not foreseen */
 async function isAccepted(client: RpcClient, [method, params]: Call): Promise<boolean> {
-  const request = `{"jsonrpc":"2.0","id":1,"method":"${method}","params":${params}}`;
+  const own = params.replace('$SELF', ids.get(client) ?? '');
+  const request = `{"jsonrpc":"2.0","id":1,"method":"${method}","params":${own}}`;
   const { error } = JSON.parse(await client.exchange(request)) as { error?: { code: number } };
   const { code = 0 } = error ?? {};
   // Not enough permissions, parameters, a name that is taken, no request (its parameters are none).
@@ -166,10 +173,22 @@ test('what is accepted is exported, and comes back the same', async () => {
 test('preferences nested as deep as they may be are exported, one deeper is refused', async () => {
   const [, , stranger] = callers;
   const preferences = (levels: number): string =>
-    `{"preferences":${'{"a":'.repeat(levels)}{}${'}'.repeat(levels)}}`;
+    `{"id":"$SELF","preferences":${'{"a":'.repeat(levels)}{}${'}'.repeat(levels)}}`;
   if (stranger === undefined) throw new TypeError('nobody is signed in');
   expect(await isAccepted(stranger, ['user.set', preferences(depth)])).toBe(false);
   expect(await isAccepted(stranger, ['user.set', preferences(depth - 1)])).toBe(true);
   const prepared = backupOf(source.store.database).export({ passphrase: PASSPHRASE });
   await expect(buffer(await prepared.open())).resolves.toBeInstanceOf(Buffer);
+});
+
+test('nobody fills their own record, so that it can be written no more', async () => {
+  const [admin, , stranger] = callers;
+  if (admin === undefined || stranger === undefined) throw new TypeError('nobody is signed in');
+  const most = 16 * 1024 - '{"a":""}'.length;
+  const preferences = (length: number): string =>
+    `{"id":"$SELF","preferences":{"a":"${'x'.repeat(length)}"}}`;
+  expect(await isAccepted(stranger, ['user.set', preferences(most + 1)])).toBe(false);
+  expect(await isAccepted(stranger, ['user.set', preferences(most)])).toBe(true);
+  const id = ids.get(stranger) ?? '';
+  await admin.call('user.set', { id, mayReveal: true, password: 'a new long password' });
 });

@@ -2,7 +2,6 @@ import { once } from 'node:events';
 import type { IncomingMessage } from 'node:http';
 import { Transform, type Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { TransferFailedError } from '../errors.js';
 import {
   openExchange,
   refuseUnlessOk,
@@ -56,7 +55,7 @@ async function receive(
     await refuseUnlessOk(response);
     await pipeline(response, meter(response, options.onProgress), sink, { end: isEndedAfter });
     // `complete` is false when the connection ended before the announced length or the last chunk.
-    if (!response.complete) throw new TransferFailedError('the download was cut off');
+    if (!response.complete) throw new Error('it was cut off');
   } catch (error) {
     throw transferError('the download', error, options.signal);
   }
