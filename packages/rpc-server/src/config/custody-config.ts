@@ -28,11 +28,29 @@ export async function custodyOf(
       `keystore.halfA is not configured: "${halfA.source}" is used, since ${reason}; write it into the configuration`,
     );
   }
-  try {
+  return { custody: splitKeystoreOf(configA, configuredB, environment), warnings };
+}
+
+/** @throws {ConfigError} */
+function splitKeystoreOf(
+  configA: unknown,
+  configB: unknown,
+  environment: SourceEnvironment,
+): SplitKeystore {
+  return configured(() => {
     const halfA: HalfSource = createHalfSource(configA, environment, 'keystore.halfA');
-    const configB = configuredB ?? { source: 'file' };
-    const halfB: HalfSource = createHalfSource(configB, environment, 'keystore.halfB');
-    return { custody: new SplitKeystore({ halfA, halfB }), warnings };
+    return new SplitKeystore({ halfA, halfB: halfBOf(configB, environment) });
+  });
+}
+
+function halfBOf(config: unknown, environment: SourceEnvironment): HalfSource {
+  return createHalfSource(config ?? { source: 'file' }, environment, 'keystore.halfB');
+}
+
+/** @throws {ConfigError} for what the keystore refuses */
+function configured<Made>(make: () => Made): Made {
+  try {
+    return make();
   } catch (error) {
     if (!(error instanceof KeystoreError)) throw error;
     throw new ConfigError('CONFIG_TYPE', error.message);
@@ -47,16 +65,9 @@ export function checkKeystore(
   settings: Pick<Settings, 'keystore.halfA' | 'keystore.halfB'>,
   environment: SourceEnvironment,
 ): void {
-  const { 'keystore.halfA': configA, 'keystore.halfB': configB = { source: 'file' } } = settings;
-  try {
-    const halfB = createHalfSource(configB, environment, 'keystore.halfB');
-    if (configA === undefined) return;
-    const halfA = createHalfSource(configA, environment, 'keystore.halfA');
-    new SplitKeystore({ halfA, halfB });
-  } catch (error) {
-    if (!(error instanceof KeystoreError)) throw error;
-    throw new ConfigError('CONFIG_TYPE', error.message);
-  }
+  const { 'keystore.halfA': halfA, 'keystore.halfB': halfB } = settings;
+  if (halfA === undefined) configured(() => halfBOf(halfB, environment));
+  else splitKeystoreOf(halfA, halfB, environment);
 }
 
 /**
