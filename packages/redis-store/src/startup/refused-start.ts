@@ -24,7 +24,7 @@ export function refusedStart(
   const foreign = halves.filter(({ status }) => status === 'foreign');
   const unread = halves.filter(({ status }) => status === 'unreadable');
   const isUnread = unread.length > 0 && KEY_REASONS.has(reason);
-  const isForeign = reason === 'encryptionFailed' && foreign.length > 0;
+  const isForeign = reason === 'encryptionFailed' && foreign.length > 0 && !isUnread;
   // Nothing is known of a half that cannot be asked for: that comes before whatever follows from it.
   const known = isUnread ? unreadCause(unread) : seen.cause;
   const cause = known ?? (isForeign ? foreignCause(foreign) : undefined);
