@@ -139,6 +139,24 @@ describe('an error', () => {
   });
 });
 
+describe('messages in one chunk', () => {
+  const framed = (text: string, count: number): Buffer => {
+    const payload = Buffer.from(text);
+    const frame = Buffer.concat([Buffer.from([0x81, 0x80 | payload.length, 0, 0, 0, 0]), payload]);
+    return Buffer.concat(Array.from({ length: count }, () => frame));
+  };
+
+  test('are all answered, however many calls', async () => {
+    const api = await start();
+    const user = await api.signIn();
+    raw(user, framed('{"jsonrpc":"2.0","id":1,"method":"session.getUser"}', 5000));
+    for (let i = 0; i < 5000; i++) {
+      // oxlint-disable-next-line no-await-in-loop -- frames follow each other
+      expect(await user.frame()).toContain('"result"');
+    }
+  });
+});
+
 describe('a message that is not finished', () => {
   test('ends its socket after unfinishedMessageMs; others stay', async () => {
     const api = await start({ unfinishedMessageMs: 300 });
