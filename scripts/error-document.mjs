@@ -40,6 +40,8 @@ const ADVICE = {
     HALF_NOT_WRITABLE: 'give the server the right to write there, or choose another source',
     HALF_FULL: '`vault-cli encryption.deleteInactiveKeys`, then repeat',
     HALF_CONFLICT: 'repeat; if it lasts, find out who else writes there',
+    HALF_SHARED:
+      'give each instance a place of its own, or a source that can compare and swap; see keys.md',
     HALF_WRITE_FAILED: 'mend what the message names, then repeat',
     HALF_READ_BACK_FAILED: 'do not rely on that place: check disk or XenStore, then repeat',
     APPEND_REFUSED: 'choose at least one source that can be written; see keys.md',

@@ -120,7 +120,7 @@ async function findEach(
 }
 
 /** Names of what may stay in the folder of a case once all is done. */
-const KEPT_FILES = /^(half-a|data\/(half-b|vault-state))$/;
+const KEPT_FILES = /^(half-a|data\/(half-b|vault-state|vault-machine))$/;
 
 /** After the database was closed: no plaintext while encrypted, no files left, no key that is not needed. */
 export async function examineResidue(stage: CrashStage, encrypt: boolean): Promise<string[]> {

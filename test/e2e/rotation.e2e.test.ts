@@ -86,10 +86,18 @@ describe('two servers on one Redis', () => {
     const answers = [
       await fetch(inactive, { headers }),
       await fetch(inactive, { method: 'DELETE', headers }),
+      await fetch(`${inactive}?now=true`, { method: 'DELETE', headers }),
     ];
+    const nothing = { deletedKeys: [], condemnedKeys: [], notErased: [] };
+    const keyId = before.activeKeyId;
     expect(await Promise.all(answers.map((answer) => answer.json()))).toEqual([
-      { inactiveKeys: [before.activeKeyId] },
-      { deletedKeys: [before.activeKeyId] },
+      { inactiveKeys: [keyId] },
+      // Half B is in a place that a copy of these machines would reach, too.
+      {
+        ...nothing,
+        condemnedKeys: [{ keyId, since: expect.any(String), until: expect.any(String) }],
+      },
+      { ...nothing, deletedKeys: [keyId] },
     ]);
     expect(lineIds(readFileSync(group.halfBPath, 'utf8'))).toHaveLength(1);
     expect(lineIds(await group.readHalfA())).toHaveLength(1);

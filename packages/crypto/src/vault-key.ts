@@ -5,8 +5,7 @@ import { IndexKey } from './index-key.js';
 import { hkdfExpand, hkdfExtract } from './internal/hkdf.js';
 import { HMAC_BYTES, HmacSha256 } from './internal/hmac-sha256.js';
 import { REDACTED } from './internal/redacted.js';
-import { KEY_HALF_BYTES } from './key-half.js';
-import type { KeyHalf } from './key-half.js';
+import { KEY_HALF_BYTES, KeyHalf } from './key-half.js';
 import { KEY_ID_BYTES } from './key-id.js';
 import type { KeyId } from './key-id.js';
 import { lengthPrefixed } from './length-prefix.js';
@@ -35,6 +34,7 @@ export const ENCRYPTIONS_BEFORE_ROTATION = 2 ** 31;
  * | record key | `vault/v1/record ‖ lp(collection)` | 32 |
  * | index key | `vault/v1/index ‖ lp(collection) ‖ lp(index)` | 32 |
  * | MAC keys | `vault/v1/<purpose>` | 32 |
+ * | mask over both halves, in memory only | `vault/v1/halves` | 64 |
  */
 export class VaultKey {
   /** 16 hexadecimal digits; also the check value of the pair. */
@@ -42,6 +42,8 @@ export class VaultKey {
   readonly idBytes: Buffer;
   /** Extracted from both halves, neither of which it gives. */
   #extracted: Buffer | undefined;
+  /** Both halves, unreadable without {@link #extracted}: no half stands in memory as it is. */
+  #maskedHalves: Buffer = Buffer.alloc(0);
   readonly #recordKeys = new Map<string, RecordKey>();
   readonly #indexKeys = new Map<string, IndexKey>();
   readonly #macKeys = new Map<MacPurpose, HmacSha256>();
@@ -58,10 +60,32 @@ export class VaultKey {
     try {
       halfA.unsafeBytes().copy(material, 0);
       halfB.unsafeBytes().copy(material, KEY_HALF_BYTES);
-      return new VaultKey(hkdfExtract(material));
+      const key = new VaultKey(hkdfExtract(material));
+      key.#maskedHalves = key.#masked(material);
+      return key;
     } finally {
       material.fill(0);
     }
+  }
+
+  /** Copies of both halves, for putting them back where they were lost. The caller destroys them. @throws {KeyDestroyedError} */
+  halves(): readonly [KeyHalf, KeyHalf] {
+    const material = this.#masked(this.#maskedHalves);
+    try {
+      return [
+        KeyHalf.fromBytes(material.subarray(0, KEY_HALF_BYTES)),
+        KeyHalf.fromBytes(material.subarray(KEY_HALF_BYTES)),
+      ];
+    } finally {
+      material.fill(0);
+    }
+  }
+
+  /** Bytes xor what only this key expands to: used for one value, and so a one-time pad. */
+  #masked(bytes: Buffer): Buffer {
+    const out = this.#expand('vault/v1/halves', [], bytes.length);
+    for (const [at, byte] of bytes.entries()) out[at] = (out[at] ?? 0) ^ byte;
+    return out;
   }
 
   /** Encryptions made with this key, all its collections together, by this object since it was derived. */
@@ -133,6 +157,7 @@ export class VaultKey {
    */
   destroy(): void {
     this.#extracted?.fill(0);
+    this.#maskedHalves.fill(0);
     this.#extracted = undefined;
     for (const keys of [this.#recordKeys, this.#indexKeys, this.#macKeys]) {
       for (const key of keys.values()) key.destroy();

@@ -150,3 +150,16 @@ test('destroy() ends the key and all keys made by it, also those that others hol
   expect(doomed.id).toBe(key.id);
   expect(openEnvelope(key.recordKey('server'), 'id', stored).toString()).toBe('{}');
 });
+
+test('gives its halves back, to be put where they were lost', () => {
+  const [oneHalf, otherHalf] = [KeyHalf.generate(), KeyHalf.generate()];
+  const own = VaultKey.derive(oneHalf, otherHalf);
+  const [a, b] = own.halves();
+  expect(a.equals(oneHalf) && b.equals(otherHalf)).toBe(true);
+  // Copies: destroying them leaves the key as it is.
+  a.destroy();
+  b.destroy();
+  expect(own.halves()[0].equals(oneHalf)).toBe(true);
+  own.destroy();
+  expect(() => own.halves()).toThrow(KeyDestroyedError);
+});

@@ -7,14 +7,20 @@ import type { ReadHalf, ReadHalves } from './diagnosis.js';
 import { KeystoreError } from './errors.js';
 import { FOREIGN_VALUE, isForeignValue } from './half-value.js';
 import { linesOf } from './half-source.js';
-import type { HalfLine } from './half-source.js';
+import type { HalfLine, WriteGuard } from './half-source.js';
+import { strangersRefusal } from './strangers.js';
 
 /** Why no new pair can be written, or `undefined`. Writes nothing. */
-export async function appendRefusalOf(halves: ReadHalves): Promise<string | undefined> {
+export async function appendRefusalOf(
+  halves: ReadHalves,
+  guard: WriteGuard = {},
+): Promise<string | undefined> {
   const fixed: string[] = [];
   for (const read of halves) {
     const name = nameHalf(read.half, read.source);
-    const refusal = read.source.isWritable ? await writableRefusal(read) : unwritableRefusal(read);
+    const refusal = read.source.isWritable
+      ? await writableRefusal(read, guard)
+      : unwritableRefusal(read);
     if (refusal !== undefined) return `${name} ${refusal}`;
     if (!read.source.isWritable && read.reading.status !== 'missing') {
       fixed.push(`${name}: ${(await read.source.writeRefusal()) ?? 'it is read-only'}`);
@@ -24,13 +30,14 @@ export async function appendRefusalOf(halves: ReadHalves): Promise<string | unde
   return `neither half can be written by the server: ${fixed.join('; ')}`;
 }
 
-async function writableRefusal({
-  source,
-  reading,
-  ownBare,
-}: ReadHalf): Promise<string | undefined> {
+async function writableRefusal(
+  { source, reading, ownBare }: ReadHalf,
+  guard: WriteGuard,
+): Promise<string | undefined> {
   if (reading.status === 'unreadable') return `cannot be read: ${reading.reason}`;
   if (isForeignValue(linesOf(reading), ownBare)) return FOREIGN_VALUE;
+  const strangers = strangersRefusal(source, linesOf(reading), guard);
+  if (strangers !== undefined) return strangers;
   const refusal = await source.writeRefusal();
   return refusal === undefined ? undefined : `cannot be written: ${refusal}`;
 }
@@ -84,7 +91,7 @@ export async function planRestore(
   );
   if (isThere) return 'nothing';
   const refusal = read.source.isWritable
-    ? await writableRefusal(read)
+    ? await writableRefusal(read, {})
     : 'has another secret, and the server cannot write it';
   if (refusal === undefined) return 'append';
   throw new KeystoreError(

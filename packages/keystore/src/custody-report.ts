@@ -1,7 +1,7 @@
 /** What loading found, as a report. */
 import { VaultKey } from '@vault/crypto';
 import type { KeyHalf, KeyId } from '@vault/crypto';
-import type { CustodyReport, HalfReport, HalvesState, KeyRing } from './custody.js';
+import type { CondemnedKey, CustodyReport, HalfReport, HalvesState, KeyRing } from './custody.js';
 import { currentSecret } from './append-plan.js';
 import { diagnose } from './diagnosis.js';
 import type { ReadHalf, ReadHalves } from './diagnosis.js';
@@ -33,7 +33,17 @@ export function reportCustody(
     halves: [reportOf(a), reportOf(b)],
     diagnosis: diagnose(a, b, { ...pairing, pairs: ours }),
     custodyWarnings,
+    condemned: condemnedIn(halves),
   };
+}
+
+function condemnedIn(halves: ReadHalves): readonly CondemnedKey[] {
+  const since = new Map<CondemnedKey['keyId'], number>();
+  for (const { keyId, condemnedAtMs } of halves.flatMap(({ reading }) => linesOf(reading))) {
+    if (keyId === undefined || condemnedAtMs === undefined) continue;
+    since.set(keyId, Math.max(condemnedAtMs, since.get(keyId) ?? 0));
+  }
+  return [...since].map(([keyId, sinceMs]) => ({ keyId, sinceMs }));
 }
 
 function stateOf([a, b]: ReadHalves, ours: readonly Pair[]): HalvesState {
@@ -77,6 +87,7 @@ function reportOf({ half, source, reading, ownBare }: ReadHalf): HalfReport {
     source: source.source,
     place: source.place,
     status: isForeign ? 'foreign' : reading.status,
+    isShared: source.isWritable && source.isShared,
     keyIds: [...new Set(keyIds)],
     isWritable: source.isWritable,
     ...('reason' in reading ? { reason: reading.reason } : {}),

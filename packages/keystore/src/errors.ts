@@ -11,6 +11,8 @@ export const KEYSTORE_ERRORS = {
   HALF_NOT_WRITABLE: 'the source, or what runs as this user, cannot write there',
   HALF_FULL: 'no room for one more line: delete inactive keys first',
   HALF_CONFLICT: 'somebody else changed the value again and again: try again',
+  HALF_SHARED:
+    'another instance has lines there, and the source cannot compare and swap: nothing is written',
   HALF_WRITE_FAILED: 'the value could not be written; what was there before still is',
   HALF_READ_BACK_FAILED: 'a new half was written and reads back as something else',
   APPEND_REFUSED: 'no new pair can be written with these sources as they are',

@@ -5,6 +5,10 @@ import type { KeyHalf, KeyId } from '@vault/crypto';
 export interface HalfLine {
   readonly keyId: KeyId | undefined;
   readonly half: KeyHalf;
+  /** Since when somebody wants it gone, ms since the epoch; it opens as before. Absent: nobody does. */
+  readonly condemnedAtMs?: number | undefined;
+  /** Where exactly it is, where that is not the source's place: another variable. */
+  readonly place?: string;
 }
 
 /** A line as we write it: always labelled. */
@@ -27,6 +31,33 @@ export type HalfReading =
 export interface LineRemoval {
   readonly keyId: KeyId;
   readonly bareHalf?: KeyHalf;
+  /** Those that are condemned, and no others. Default: all. */
+  readonly onlyCondemned?: boolean;
+}
+
+/** What has to be true of the value that is written anew. */
+export interface WriteGuard {
+  /**
+   * Keys that the database's own state names. In a place that others may share and that cannot compare
+   * and swap, a line of any other key is a sign of another instance, whose next line we could drop: then
+   * nothing is written. Default: not asked.
+   */
+  readonly namedKeyIds?: ReadonlySet<KeyId>;
+}
+
+/** A corrupt value that was put aside. No secret in it. */
+export interface CorruptCopy {
+  readonly place: string;
+  /** Keys whose lines, whole or damaged, are in it; sorted. */
+  readonly keyIds: readonly KeyId[];
+  /** Why it cannot be told whose halves are in it, or not of all; absent: each line names its key. */
+  readonly unknown?: string;
+}
+
+/** A copy that was left, though a key that is, or may be, in it was deleted. */
+export interface KeptCopy extends CorruptCopy {
+  /** One sentence. */
+  readonly reason: string;
 }
 
 /**
@@ -48,8 +79,10 @@ export interface HalfSource {
   readonly place: string;
   /** Whether it can be written by its nature; {@link writeRefusal} says whether it can be now. */
   readonly isWritable: boolean;
-  /** Whether a line that is written here is read by the server's processes on other machines too. */
+  /** Whether a line that is written here is read by the server's processes on other machines too; so, perhaps, by a copy of this machine. */
   readonly isShared: boolean;
+  /** Whether two writers at one instant can never undo each other's change. */
+  readonly comparesAndSwaps: boolean;
   /** For the custody check; best effort, never throws. */
   artefacts(): Promise<readonly Artefact[]>;
   /** Never throws for what an operator can meet: it reports. */
@@ -62,12 +95,27 @@ export interface HalfSource {
    * @param ownBare halves without a key id that are known to be ours
    * @throws KeystoreError `HALF_FOREIGN` where a value is there and no line of it is ours; what was there before still is
    */
-  append(line: LabelledHalf, ownBare?: readonly KeyHalf[]): Promise<void>;
+  append(line: LabelledHalf, ownBare?: readonly KeyHalf[], guard?: WriteGuard): Promise<void>;
   /**
    * Removes lines; the value itself goes with its last line. Nothing to remove is no error.
    * @throws KeystoreError; what was there before still is
    */
-  remove(removal: LineRemoval): Promise<void>;
+  remove(removal: LineRemoval, guard?: WriteGuard): Promise<void>;
+  /**
+   * Condemns the lines of a key, or takes the mark away. Nothing to change is no error.
+   * @throws KeystoreError; what was there before still is
+   */
+  mark?(
+    change: LineRemoval & { readonly condemnedAtMs: number | undefined },
+    guard?: WriteGuard,
+  ): Promise<void>;
+  /** Corrupt values that were put aside. @throws KeystoreError when that cannot be told */
+  copies?(): Promise<readonly CorruptCopy[]>;
+  /**
+   * Deletes the copies that hold nothing but lines of a key that was removed, and lines that stand in the value as well.
+   * @returns those that were left although the key is, or may be, in them
+   */
+  eraseCopies?(keyId: KeyId): Promise<readonly KeptCopy[]>;
   /** Makes what a missing, unwritable source needs in order to have a secret (the salt of `machine`); never replaces anything. */
   initialise?(): Promise<void>;
 }

@@ -3,20 +3,21 @@
  *
  * ```
  * value     = line *( LF line ) [ LF ]      at most 16 384 bytes; the newest line last
- * line      = key id (16 lower case hex) ":" half (64 hex)       81 bytes, what we write
- *           | half (64 hex)                                      64 bytes, bare: what Xen Orchestra writes
+ * line      = key id (16 lower case hex) ":" half (64 hex) [ mark ]   81 or 112 bytes, what we write
+ *           | half (64 hex)                                           64 bytes, bare: what Xen Orchestra writes
+ * mark      = ":condemned=" UTC time to the second: somebody wants the line gone; it opens as before
  * or, in a file or a credential, exactly 32 raw bytes
  * ```
  *
- * A bare half says nothing of whose it is: where the server writes, it is *foreign* until the state of the
- * database names a key that it gives. A value with no line of ours is never changed; a foreign line beside
- * ours stays byte for byte.
+ * A bare half says nothing of whose it is: where the server writes, it is *foreign* until the state of the database
+ * names a key that it gives. A value with no line of ours is never changed; a foreign line beside ours stays as it is.
  *
  * Blanks around a line and empty lines do not count. A half is never shortened, padded or hashed
  * into shape; one of only zeros is none. Whatever does not fit is a *flaw*, and the whole lines beside it are still read.
  */
 import { allocateSecret, isKeyId, KEY_HALF_BYTES } from '@vault/crypto';
-import type { KeyHalf } from '@vault/crypto';
+import type { KeyHalf, KeyId } from '@vault/crypto';
+import { formatMark, parseMark } from './condemnation.js';
 import { destroyLines } from './half-source.js';
 import type { HalfLine, HalfReading, LabelledHalf, LineRemoval } from './half-source.js';
 import { halfFromBytes } from './internal/half-from-bytes.js';
@@ -89,8 +90,7 @@ function placeLines(
     }
     const same = placed.find((known) => isSameLine(known.line, line));
     if (same !== undefined) {
-      line.half.destroy();
-      placed.push({ line: same.line, bytes });
+      placed.push({ line: mergeDouble(placed, same.line, line), bytes });
     } else if (line.keyId === undefined && countBare(placed) >= BARE_LINES_MAX) {
       line.half.destroy();
       flaw ??= `expected at most ${BARE_LINES_MAX} lines without a key id, met more`;
@@ -102,6 +102,19 @@ function placeLines(
   return { placed, flaw };
 }
 
+/** Of a line that stands there twice, once condemned and once not, the one that is not counts. @returns it */
+function mergeDouble(placed: PlacedLine[], known: HalfLine, double: HalfLine): HalfLine {
+  if (known.condemnedAtMs === undefined || double.condemnedAtMs !== undefined) {
+    double.half.destroy();
+    return known;
+  }
+  known.half.destroy();
+  for (const [at, { line, bytes }] of placed.entries()) {
+    if (line === known) placed[at] = { line: double, bytes };
+  }
+  return double;
+}
+
 function rawHalf(value: Uint8Array, { allowRaw }: ParseOptions): KeyHalf | undefined {
   const isRaw = allowRaw === true && value.length === KEY_HALF_BYTES && !isCutText(value);
   return isRaw ? halfFromBytes(value) : undefined;
@@ -110,15 +123,25 @@ function rawHalf(value: Uint8Array, { allowRaw }: ParseOptions): KeyHalf | undef
 /** Lines joined by LF, without one at the end. The buffer holds secrets: the caller zeroes it. */
 export function formatHalfValue(lines: readonly HalfLine[]): Buffer {
   let length = Math.max(0, lines.length - 1);
-  for (const line of lines) length += line.keyId === undefined ? HALF_DIGITS : LABELLED_LINE_BYTES;
+  for (const line of lines) length += bytesOf(line);
   const out = allocateSecret(length);
   let at = 0;
-  for (const [index, { keyId, half }] of lines.entries()) {
+  for (const [index, line] of lines.entries()) {
     if (index > 0) out[at++] = LINE_FEED;
-    if (keyId !== undefined) at += out.write(`${keyId}:`, at, 'latin1');
-    at = encodeHexInto(out, at, half.unsafeBytes());
+    if (line.keyId !== undefined) at += out.write(`${line.keyId}:`, at, 'latin1');
+    at = encodeHexInto(out, at, line.half.unsafeBytes());
+    at += out.write(markOf(line), at, 'latin1');
   }
   return out;
+}
+
+function bytesOf(line: HalfLine): number {
+  return line.keyId === undefined ? HALF_DIGITS : LABELLED_LINE_BYTES + markOf(line).length;
+}
+
+/** A bare line has no place for one. */
+function markOf({ keyId, condemnedAtMs }: HalfLine): string {
+  return keyId === undefined || condemnedAtMs === undefined ? '' : formatMark(condemnedAtMs);
 }
 
 /** A reading of a value that is there. */
@@ -159,7 +182,11 @@ export function appendEdit(
   const { placed, flaw } = placeLines(current, options);
   const lines = distinctLines(placed);
   try {
-    if (lines.some((known) => isSameLine(known, line))) return { action: 'keep' };
+    const there = lines.find((known) => isSameLine(known, line));
+    if (there !== undefined && there.condemnedAtMs === undefined) return { action: 'keep' };
+    // Who appends a line needs it: a mark on it goes.
+    if (there !== undefined)
+      return rewritten(placed, (known) => (known === there ? line : known), flaw !== undefined);
     if (isForeignValue(lines, ownBare)) return { action: 'refuse', because: 'foreign' };
     const added = formatHalfValue([line]);
     try {
@@ -199,7 +226,11 @@ export function removeEdit(
   if (current === undefined) return { action: 'keep' };
   const { placed, flaw } = placeLines(current, options);
   try {
-    const kept = placed.filter(({ line }) => !isToRemove(line, removal));
+    const { onlyCondemned = false } = removal;
+    const kept = placed.filter(
+      ({ line }) =>
+        !isToRemove(line, removal) || (onlyCondemned && line.condemnedAtMs === undefined),
+    );
     if (kept.length === placed.length) return { action: 'keep' };
     if (flaw !== undefined) return { action: 'refuse', because: 'corrupt', reason: flaw };
     if (kept.length === 0) return { action: 'delete' };
@@ -207,6 +238,55 @@ export function removeEdit(
     return { action: 'replace', value, isCorrupt: false };
   } finally {
     destroyLines(distinctLines(placed));
+  }
+}
+
+/** What becomes of the mark of one key's lines. */
+export interface MarkChange extends LineRemoval {
+  /** When they are condemned; those that are already stay so from then on. `undefined`: the mark goes. */
+  readonly condemnedAtMs: number | undefined;
+}
+
+/** The value with the lines of one key condemned, or no longer so. @param current `undefined` when nothing is there */
+export function markEdit(
+  current: Uint8Array | undefined,
+  change: MarkChange,
+  options: ParseOptions,
+): ValueEdit | EditRefusal {
+  if (current === undefined) return { action: 'keep' };
+  const { placed, flaw } = placeLines(current, options);
+  const lines = distinctLines(placed);
+  const { condemnedAtMs, keyId } = change;
+  try {
+    const concerned = lines.filter(
+      (line) =>
+        isToRemove(line, change) &&
+        (line.condemnedAtMs === undefined) !== (condemnedAtMs === undefined),
+    );
+    if (concerned.length === 0) return { action: 'keep' };
+    if (flaw !== undefined) return { action: 'refuse', because: 'corrupt', reason: flaw };
+    // A bare line has no place for a mark: it gets its label.
+    const marked = ({ half }: HalfLine): HalfLine => ({ keyId, half, condemnedAtMs });
+    return rewritten(placed, (line) => (concerned.includes(line) ? marked(line) : line), false);
+  } finally {
+    destroyLines(lines);
+  }
+}
+
+/** The value with other lines in the place of some; what stays itself stays byte for byte. */
+function rewritten(
+  placed: readonly PlacedLine[],
+  change: (line: HalfLine) => HalfLine,
+  isCorrupt: boolean,
+): ValueEdit {
+  const written = placed.map(({ line }) =>
+    change(line) === line ? undefined : formatHalfValue([change(line)]),
+  );
+  try {
+    const value = joinLines(placed.map(({ bytes }, at) => written[at] ?? bytes));
+    return { action: 'replace', value, isCorrupt };
+  } finally {
+    for (const bytes of written) bytes?.fill(0);
   }
 }
 
@@ -278,9 +358,36 @@ function trimBlanks(text: Uint8Array): Uint8Array {
 
 function parseLine(text: Uint8Array): HalfLine | undefined {
   if (text.length === HALF_DIGITS) return halfLine(undefined, text);
-  if (text.length !== LABELLED_LINE_BYTES || text[KEY_ID_DIGITS] !== COLON) return undefined;
+  const keyId = labelOf(text);
+  if (keyId === undefined) return undefined;
+  const digits = text.subarray(KEY_ID_DIGITS + 1, LABELLED_LINE_BYTES);
+  const line = digits.length === HALF_DIGITS ? halfLine(keyId, digits) : undefined;
+  if (line === undefined || text.length === LABELLED_LINE_BYTES) return line;
+  const condemnedAtMs = parseMark(text.subarray(LABELLED_LINE_BYTES));
+  if (condemnedAtMs !== undefined) return { ...line, condemnedAtMs };
+  line.half.destroy();
+  return undefined;
+}
+
+/** The key id that a line begins with, whole or not; `undefined` where it does not say. */
+function labelOf(text: Uint8Array): KeyId | undefined {
+  if (text[KEY_ID_DIGITS] !== COLON) return undefined;
   const keyId = Buffer.from(text.subarray(0, KEY_ID_DIGITS)).toString('latin1');
-  return isKeyId(keyId) ? halfLine(keyId, text.subarray(KEY_ID_DIGITS + 1)) : undefined;
+  return isKeyId(keyId) ? keyId : undefined;
+}
+
+/** A line that may be damaged: what it says of itself, and the line where it is whole, whose half the caller destroys. */
+export interface TornLine {
+  readonly keyId: KeyId | undefined;
+  readonly line: HalfLine | undefined;
+}
+
+/** Every line that is not empty, whole or not: for copies of corrupt values. */
+export function tornLines(value: Uint8Array): readonly TornLine[] {
+  return [...textLines(value)]
+    .map(trimBlanks)
+    .filter((text) => text.length > 0)
+    .map((text) => ({ keyId: labelOf(text), line: parseLine(text) }));
 }
 
 function halfLine(keyId: HalfLine['keyId'], digits: Uint8Array): HalfLine | undefined {

@@ -1,6 +1,18 @@
 export { createHalfSource } from './create-half-source.js';
 export { checkCustody } from './custody-check.js';
-export type { CustodyReport, HalfReport, HalvesState, KeyCustody, KeyRing } from './custody.js';
+export type {
+  AppendOptions,
+  CondemnedKey,
+  CustodyReport,
+  HalfReport,
+  HalvesState,
+  KeyCustody,
+  KeyPlace,
+  KeyRing,
+  NamedKeys,
+  Remnant,
+  RemoveOptions,
+} from './custody.js';
 export { defaultPair } from './default-pair.js';
 export type { DefaultPair } from './default-pair.js';
 export { KEYSTORE_ERRORS, KeystoreError } from './errors.js';
@@ -8,13 +20,18 @@ export type { KeystoreErrorCode } from './errors.js';
 export { destroyLines, HALF_SOURCE_NAMES } from './half-source.js';
 export type {
   Artefact,
+  CorruptCopy,
   HalfLine,
   HalfReading,
   HalfSource,
   HalfSourceName,
+  KeptCopy,
   LabelledHalf,
   LineRemoval,
+  WriteGuard,
 } from './half-source.js';
+export { KEY_PLACE_KINDS } from './inventory.js';
+export type { KeyPlaceKind } from './inventory.js';
 export { formatHalfValue, HALF_VALUE_MAX_BYTES, parseHalfValue } from './half-value.js';
 export type { ParsedValue, ParseOptions } from './half-value.js';
 export { SOURCE_TABLE } from './source-table.js';

@@ -49,6 +49,8 @@ export interface SourceConfigs {
     readonly missingExitStatus?: number;
     readonly passVariables?: readonly string[];
     readonly shared?: boolean;
+    readonly compareAndSwap?: boolean;
+    readonly conflictExitStatus?: number;
     readonly timeLimitMs?: number;
   };
   readonly systemd: { readonly credential?: string };
@@ -103,7 +105,7 @@ export const SOURCE_TABLE: {
       path: { kind: 'absolutePath', doc: `the file; default <datadir>/${DEFAULT_FILE_NAME}` },
       shared: {
         kind: 'boolean',
-        doc: 'whether all the server’s machines mount it; default false',
+        doc: 'whether other machines mount it, too: then it is changed under a lock `<path>.lock`; default false',
       },
     },
     create: ({ path, shared }, environment) =>
@@ -174,7 +176,15 @@ export const SOURCE_TABLE: {
       },
       shared: {
         kind: 'boolean',
-        doc: 'whether all the server’s machines reach the same secret; default true',
+        doc: 'whether other machines reach the same secret: of this server, or a copy of this one; default true',
+      },
+      compareAndSwap: {
+        kind: 'boolean',
+        doc: 'whether `write` stores only where the value has the SHA-256 in $VAULT_EXPECTED_SHA256 (of what `read` printed; `none`: no value); default false',
+      },
+      conflictExitStatus: {
+        kind: 'exitStatus',
+        doc: 'of `write` where another value stands there; default 75',
       },
       timeLimitMs: { kind: 'timeLimitMs', doc: 'for each run, ms; default 10000' },
     },

@@ -3,7 +3,15 @@
 import { KeyHalf, VaultKey } from '@vault/crypto';
 import type { KeyId } from '@vault/crypto';
 import { appendRefusalOf, halfForNewPair, planRestore } from './append-plan.js';
-import type { CustodyReport, KeyCustody } from './custody.js';
+import type {
+  AppendOptions,
+  CustodyReport,
+  KeyCustody,
+  KeyPlace,
+  NamedKeys,
+  Remnant,
+  RemoveOptions,
+} from './custody.js';
 import { checkCustody } from './custody-check.js';
 import { reportCustody } from './custody-report.js';
 import { nameHalf } from './diagnosis.js';
@@ -16,7 +24,10 @@ import type {
   HalfSource,
   LabelledHalf,
   LineRemoval,
+  WriteGuard,
 } from './half-source.js';
+import { placesOf } from './inventory.js';
+import { eraseCopies, unwritableRemnants } from './remnants.js';
 import { pairHalves } from './pairing.js';
 import type { Pair, Pairing } from './pairing.js';
 
@@ -77,16 +88,50 @@ export class SplitKeystore implements KeyCustody {
     for (const id of ids) this.#admitted.add(id);
   }
 
-  async appendRefusal(): Promise<string | undefined> {
-    return this.#withPairs((halves) => appendRefusalOf(halves));
+  async appendRefusal(options: NamedKeys = {}): Promise<string | undefined> {
+    return this.#withPairs((halves) => appendRefusalOf(halves, options));
   }
 
-  append(): Promise<VaultKey> {
-    return this.#exclusively(() => this.#appendPair());
+  append(options: AppendOptions = {}): Promise<VaultKey> {
+    return this.#exclusively(() => this.#appendPair(options));
   }
 
-  remove(id: KeyId): Promise<void> {
-    return this.#exclusively(() => this.#removeLines(id));
+  remove(id: KeyId, options: RemoveOptions = {}): Promise<readonly Remnant[]> {
+    return this.#exclusively(() => this.#removeKey(id, options));
+  }
+
+  condemn(id: KeyId, atMs: number, options: NamedKeys = {}): Promise<void> {
+    return this.#exclusively(() =>
+      this.#changeLines(id, async ({ source }, removal) => {
+        if (source.isShared) await source.mark?.({ ...removal, condemnedAtMs: atMs }, options);
+      }),
+    );
+  }
+
+  /** Without regard to lines of others: what it prevents is worse than what it risks. */
+  spare(id: KeyId): Promise<void> {
+    return this.#exclusively(() =>
+      this.#changeLines(id, async ({ source }, removal) => {
+        await source.mark?.({ ...removal, condemnedAtMs: undefined });
+      }),
+    );
+  }
+
+  async putBack(key: VaultKey): Promise<void> {
+    const [halfA, halfB] = key.halves();
+    try {
+      await this.restorePair({ keyId: key.id, halfA, halfB });
+    } finally {
+      halfA.destroy();
+      halfB.destroy();
+    }
+  }
+
+  inventory(): Promise<readonly KeyPlace[]> {
+    return this.#withPairs(async (halves, { pairs }) => {
+      const ours = pairs.filter((pair) => this.#isOurs(pair));
+      return (await Promise.all(halves.map((half) => placesOf(half, ours)))).flat();
+    });
   }
 
   /**
@@ -134,8 +179,8 @@ export class SplitKeystore implements KeyCustody {
     await this.#assertReadsBack(keyId);
   }
 
-  async #appendPair(): Promise<VaultKey> {
-    const refusal = await this.appendRefusal();
+  async #appendPair({ announce, ...guard }: AppendOptions): Promise<VaultKey> {
+    const refusal = await this.appendRefusal(guard);
     if (refusal !== undefined) throw new KeystoreError('APPEND_REFUSED', refusal);
     await this.#initialiseMissing();
     return this.#withPairs(async ([a, b]) => {
@@ -143,8 +188,9 @@ export class SplitKeystore implements KeyCustody {
       const halfB = halfForNewPair(b);
       const key = VaultKey.derive(halfA, halfB);
       try {
-        await appendTo(a, { keyId: key.id, half: halfA });
-        await appendTo(b, { keyId: key.id, half: halfB });
+        await announce?.(key.id);
+        await appendTo(a, { keyId: key.id, half: halfA }, guard);
+        await appendTo(b, { keyId: key.id, half: halfB }, guard);
         await this.#assertReadsBack(key.id);
         return key;
       } catch (error) {
@@ -178,7 +224,49 @@ export class SplitKeystore implements KeyCustody {
     );
   }
 
-  async #removeLines(id: KeyId): Promise<void> {
+  async #removeKey(
+    id: KeyId,
+    { onlyCondemned = false, ...guard }: RemoveOptions,
+  ): Promise<readonly Remnant[]> {
+    // What only this key is paired by, where the server cannot write: asked while the other half is there.
+    const unwritable = await this.#withPairs((halves, { pairs }) =>
+      unwritableRemnants(
+        halves,
+        pairs.filter((pair) => this.#isOurs(pair)),
+        id,
+      ),
+    );
+    if (onlyCondemned) {
+      // First where somebody may object, so that his half and ours stay together.
+      await this.#changeLines(id, async ({ source }, removal) => {
+        if (source.isShared) await source.remove({ ...removal, onlyCondemned }, guard);
+      });
+      await this.#assertNotSpared(id);
+    }
+    await this.#changeLines(id, async ({ source }, removal) => source.remove(removal, guard));
+    const copies = await Promise.all(this.#sources().map((source) => eraseCopies(source, id)));
+    return [...unwritable, ...copies.flat()];
+  }
+
+  async #assertNotSpared(id: KeyId): Promise<void> {
+    await this.#withPairs((halves) => {
+      const spared = halves.find(
+        ({ source, reading }) =>
+          source.isShared && linesOf(reading).some(({ keyId }) => keyId === id),
+      );
+      if (spared === undefined) return;
+      throw new KeystoreError(
+        'HALF_CONFLICT',
+        `${nameHalf(spared.half, spared.source)}: the mark on key ${id} was taken away meanwhile: another instance uses it`,
+      );
+    });
+  }
+
+  /** Both writable halves are tried even when one fails: the next call then has only that one left. */
+  async #changeLines(
+    id: KeyId,
+    change: (half: ReadHalf, removal: LineRemoval) => Promise<void>,
+  ): Promise<void> {
     await this.#withPairs(async (halves, { pairs }) => {
       for (const { half, source, reading } of halves) {
         if (source.isWritable && reading.status === 'unreadable') {
@@ -189,9 +277,10 @@ export class SplitKeystore implements KeyCustody {
         }
       }
       const ours = pairs.filter((pair) => this.#isOurs(pair));
-      // Both are tried even when one fails: the next call then has only that one left.
       const results = await Promise.allSettled(
-        halves.map((half) => removeFrom(half, removalOf(half, id, ours))),
+        halves.map(async (half) => {
+          if (half.source.isWritable) await change(half, removalOf(half, id, ours));
+        }),
       );
       const failed = results.find((result) => result.status === 'rejected');
       if (failed !== undefined) throw failed.reason;
@@ -260,8 +349,12 @@ function bareHalves(lines: readonly HalfLine[]): readonly KeyHalf[] {
   return lines.filter(({ keyId }) => keyId === undefined).map(({ half }) => half);
 }
 
-async function appendTo({ source, ownBare }: ReadHalf, line: LabelledHalf): Promise<void> {
-  if (source.isWritable) await source.append(line, ownBare);
+async function appendTo(
+  { source, ownBare }: ReadHalf,
+  line: LabelledHalf,
+  guard: WriteGuard,
+): Promise<void> {
+  if (source.isWritable) await source.append(line, ownBare, guard);
 }
 
 /** A source that fails in a way it does not know of itself is unreadable, too: never missing. */
@@ -284,8 +377,4 @@ function removalOf({ half }: ReadHalf, keyId: KeyId, ours: readonly Pair[]): Lin
   const line = lineOf(pair);
   const isNeeded = ours.some((other) => other !== pair && lineOf(other) === line);
   return line.keyId === undefined && !isNeeded ? { keyId, bareHalf: line.half } : { keyId };
-}
-
-async function removeFrom({ source }: ReadHalf, removal: LineRemoval): Promise<void> {
-  if (source.isWritable) await source.remove(removal);
 }

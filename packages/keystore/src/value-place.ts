@@ -10,11 +10,20 @@ export type RawReading =
   | { readonly status: 'corrupt'; readonly reason: string }
   | { readonly status: 'unreadable'; readonly reason: string };
 
+/** A corrupt value that was put aside. The caller zeroes `value`. */
+export interface ValueCopy {
+  readonly place: string;
+  /** `undefined` where it cannot be read. */
+  readonly value: Buffer | undefined;
+}
+
 export interface ValuePlace {
   readonly source: HalfSourceName;
   readonly place: string;
   readonly isWritable: boolean;
   readonly isShared: boolean;
+  /** Whether {@link change} never undoes what somebody else wrote meanwhile. */
+  readonly comparesAndSwaps: boolean;
   /** Whether a corrupt value can be copied aside, which is what allows to write in its place. */
   readonly canCopyAside: boolean;
   readonly parseOptions: ParseOptions;
@@ -27,4 +36,8 @@ export interface ValuePlace {
    * @throws KeystoreError; what was there before still is
    */
   change(edit: (current: Buffer | undefined) => ValueEdit): Promise<void>;
+  /** Values that were copied aside. Absent where that cannot be done. @throws KeystoreError */
+  copies?(): Promise<readonly ValueCopy[]>;
+  /** @throws KeystoreError when it is still there */
+  deleteCopy?(place: string): Promise<void>;
 }

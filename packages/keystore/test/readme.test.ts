@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, test } from '@jest/globals';
 import { KEYSTORE_ERRORS } from '../src/errors.js';
 import { HALF_SOURCE_NAMES } from '../src/half-source.js';
+import { KEY_PLACE_KINDS } from '../src/inventory.js';
 import { SOURCE_TABLE } from '../src/source-table.js';
 
 const README = readFileSync(join(import.meta.dirname, '..', 'README.md'), 'utf8');
@@ -41,6 +42,12 @@ describe('README.md', () => {
       ]),
     );
     expect(rowsUnder('source', 'field', 'meaning')).toEqual(fields);
+  });
+
+  test('has every kind of place where key material lies', () => {
+    expect(rowsUnder('kind', 'what, and what removing the key does')).toEqual(
+      Object.entries(KEY_PLACE_KINDS).map(([kind, what]) => [kind, what.replaceAll('`', '')]),
+    );
   });
 
   test('has every error', () => {

@@ -186,10 +186,16 @@ async function agreedByFences(
   const { databaseId, epoch, keyId } = first;
   // The fences do not say it: what this machine knew of that database counts, else what decrypts nothing by itself.
   const isKnown = typeof known === 'object' && known.databaseId === databaseId;
-  const { origin, pinned } = isKnown
+  const { origin, pinned, inactiveKeyIds, pendingKeyId } = isKnown
     ? known
-    : ({ origin: 'made-encrypted', pinned: false } as const);
-  return { databaseId, epoch, state: 'encrypted', keyId: keyId as KeyId, origin, pinned };
+    : ({
+        origin: 'made-encrypted',
+        pinned: false,
+        inactiveKeyIds: [],
+        pendingKeyId: null,
+      } as const);
+  const told = { databaseId, epoch, state: 'encrypted', keyId: keyId as KeyId } as const;
+  return { ...told, origin, pinned, inactiveKeyIds, pendingKeyId };
 }
 
 /**

@@ -6,6 +6,7 @@ import { OperationRefusedError, StoreError } from './errors.js';
 import type { RecordUnreadableError } from './errors.js';
 import { exportRecords } from './export-records.js';
 import type { ExportedRecord } from './export-records.js';
+import type { MissingHalf } from './halves-watch.js';
 import { checkImportable, rollImportForward } from './import.js';
 import type { ImportReport } from './import.js';
 import { ImportPreview } from './import-preview.js';
@@ -14,8 +15,10 @@ import { EncryptionCount, keyUseOf } from './key-use.js';
 import type { KeyUse } from './key-use.js';
 import { loadKeys } from './load-keys.js';
 import { MigrationLock } from './lock.js';
+import type { DeletionOptions, DeletionReport } from './migration/key-removal.js';
 import { makeContext } from './migration/migration-context.js';
 import type { MigrationContext, Progress } from './migration/migration-context.js';
+import { DELETION_GRACE_MS } from './open-options.js';
 import type { OpenOptions } from './open-options.js';
 import { listProcesses } from './processes.js';
 import { confirmDecryption, setPin } from './pin.js';
@@ -140,6 +143,9 @@ export class CredentialDatabase {
       link,
       content: keeper.content,
       report: await loadKeys({ custody: options.custody, link, witness }),
+      places: await options.custody.inventory(),
+      keysInUse: keeper.keysInUse().map(({ id }) => id),
+      deletionGraceMs: options.deletionGraceMs ?? DELETION_GRACE_MS,
       encrypt: options.encrypt ?? null,
       dataDir: options.dataDir,
       keptKeysBecause,
@@ -181,17 +187,37 @@ export class CredentialDatabase {
     return this.#withLock(async (lock) => rotateKey(this.#context(lock), options), 0);
   }
 
+  /** Keys in use of which a half is not in its place any more, as the last look found them. */
+  get missingHalves(): readonly MissingHalf[] {
+    return this.#parts.halves.missing;
+  }
+
+  /** Reads the halves again, as a server does each minute by itself; what is wrong is logged. */
+  checkHalves(): Promise<void> {
+    return this.#parts.halves.look();
+  }
+
+  /**
+   * Puts halves that were lost back in their places, from the keys that this process still has.
+   * @returns the keys that were not whole before
+   * @throws {OperationRefusedError} when a half cannot be written, or another operation runs
+   */
+  async putBackKeys(): Promise<readonly KeyId[]> {
+    return this.#withLock(async () => this.#parts.halves.putBack());
+  }
+
   /** Keys that no record needs any more, and whose lines are still kept. */
   get inactiveKeyIds(): readonly KeyId[] {
     return this.#parts.keeper.content.inactiveKeyIds;
   }
 
   /**
-   * Removes the lines of inactive keys from both halves, once nothing needs them, provably.
+   * Removes the lines of inactive keys from both halves, once nothing needs them, provably. In a place
+   * that others may share they are condemned first; a call after the grace removes them.
    * @throws {OperationRefusedError} naming what still needs a key
    */
-  async deleteInactiveKeys(): Promise<readonly KeyId[]> {
-    return this.#withLock(async (lock) => deleteInactiveKeys(this.#context(lock)));
+  async deleteInactiveKeys(options: DeletionOptions = {}): Promise<DeletionReport> {
+    return this.#withLock(async (lock) => deleteInactiveKeys(this.#context(lock), options));
   }
 
   /**
@@ -245,6 +271,7 @@ export class CredentialDatabase {
     if (this.#isClosed) return;
     this.#isClosed = true;
     clearInterval(this.#watching);
+    this.#parts.halves.stop();
     const { keeper, heartbeat, link } = this.#parts;
     await this.#encryptions.stop();
     keeper.refuse(new StoreError('DATABASE_CLOSED', 'the database was closed'));

@@ -33,12 +33,63 @@ export interface HalfReport {
   /** Where it is kept, as an operator would name it. */
   readonly place: string;
   readonly status: 'missing' | 'found' | 'foreign' | 'corrupt' | 'unreadable';
+  /** Whether it is written where others, a copy of this machine for example, may write too. */
+  readonly isShared: boolean;
   /** Ids that its lines are labelled with; a bare line has none. */
   readonly keyIds: readonly KeyId[];
   /** Whether the server writes there; what it does not write an operator changes. */
   readonly isWritable: boolean;
   /** Why it is corrupt or unreadable: one sentence, no stored value in it. */
   readonly reason?: string;
+}
+
+/** A key whose lines somebody wants gone: they open as before. */
+export interface CondemnedKey {
+  readonly keyId: KeyId;
+  /** Since when, ms since the epoch: the latest mark on a line of it. */
+  readonly sinceMs: number;
+}
+
+/** A place where key material lies: all that deleting a key has to reach. No secret in it. */
+export interface KeyPlace {
+  readonly half: 'A' | 'B';
+  /** `line`, `condemned`, `corruptCopy`, …: those of `@vault/keystore`. */
+  readonly kind: string;
+  /** `file /var/lib/…`, as an operator would name it. */
+  readonly place: string;
+  /** Sorted; none where it cannot be told. */
+  readonly keyIds: readonly KeyId[];
+  /** Anything an operator should know of it. */
+  readonly note?: string;
+}
+
+/** Where a half of a removed key is left. */
+export interface Remnant {
+  readonly keyId: KeyId;
+  readonly place: string;
+  /** One sentence: why it is left. */
+  readonly reason: string;
+}
+
+/** What the caller knows of the database that the keys are for. */
+export interface NamedKeys {
+  /**
+   * Keys that the database's own state names. Where a half is in a place that others may share and that
+   * cannot compare and swap, lines of other keys forbid writing there. Default: not asked.
+   */
+  readonly namedKeyIds?: ReadonlySet<KeyId>;
+}
+
+/** How a key is removed. */
+export interface RemoveOptions extends NamedKeys {
+  /** Where others may share a place, only lines that are condemned still: its user may have objected a moment ago. Default: all. */
+  readonly onlyCondemned?: boolean;
+}
+
+/** How a pair is appended. */
+export interface AppendOptions extends NamedKeys {
+  /** Called with the new key's id before the first line of it is written: so that no line is there that nobody named. */
+  readonly announce?: (keyId: KeyId) => Promise<void>;
 }
 
 /** What loading found. */
@@ -59,6 +110,7 @@ export interface CustodyReport {
   readonly diagnosis: readonly string[];
   /** Warnings about where the halves live (both in one artefact, and a better pair). */
   readonly custodyWarnings: readonly string[];
+  readonly condemned: readonly CondemnedKey[];
 }
 
 /** Keeper of both halves. */
@@ -71,13 +123,33 @@ export interface KeyCustody {
    */
   admit(ids: readonly KeyId[]): void;
   /** Why no new pair can be written, or `undefined` when it can. */
-  appendRefusal(): Promise<string | undefined>;
+  appendRefusal(options?: NamedKeys): Promise<string | undefined>;
   /**
    * Generates a new pair, appends one line to each writable source (what is there stays; a corrupt
    * value is copied aside first, a foreign one is refused), atomically and durably, reads both back.
    * @throws when a source cannot be written or reads back something else; a line already written stays
    */
-  append(): Promise<VaultKey>;
-  /** Removes the lines of that key from both sources; a key that is not there is no error. */
-  remove(id: KeyId): Promise<void>;
+  append(options?: AppendOptions): Promise<VaultKey>;
+  /**
+   * Removes the lines of that key from both sources, and the copies of corrupt values that hold
+   * nothing else; a key that is not there is no error.
+   * @returns where a half of it is left
+   * @throws when a source cannot be read or written, or holds the key in a corrupt value
+   */
+  remove(id: KeyId, options?: RemoveOptions): Promise<readonly Remnant[]>;
+  /**
+   * Condemns the lines of a key where others may share the place: they open as before, and whoever
+   * needs them has time to object. Lines that are condemned already stay so from then on.
+   * @throws as {@link remove}
+   */
+  condemn(id: KeyId, atMs: number, options?: NamedKeys): Promise<void>;
+  /** Takes the mark away from the lines of a key. @throws as {@link remove} */
+  spare(id: KeyId): Promise<void>;
+  /**
+   * Appends each half of a key that is not there, from the key itself; what is there stays.
+   * @throws when one is not there and cannot be written
+   */
+  putBack(key: VaultKey): Promise<void>;
+  /** Every place where key material lies. Never throws for one that cannot be asked: it says so. */
+  inventory(): Promise<readonly KeyPlace[]>;
 }

@@ -31,7 +31,19 @@ export type {
   UnrestorableRecord,
 } from './compare-backup.js';
 export type { QueryFields } from './collection-query.js';
-export type { CustodyReport, HalfReport, HalvesState, KeyCustody, KeyRing } from './custody.js';
+export type {
+  AppendOptions,
+  CondemnedKey,
+  CustodyReport,
+  HalfReport,
+  HalvesState,
+  KeyCustody,
+  KeyPlace,
+  KeyRing,
+  NamedKeys,
+  Remnant,
+  RemoveOptions,
+} from './custody.js';
 export { CredentialDatabase } from './credential-database.js';
 export type { ExportedRecord } from './export-records.js';
 export { DATABASE_ORIGINS, DATABASE_STATES } from './database-state.js';
@@ -60,12 +72,14 @@ export type {
   StoreErrorCode,
   UnreadableReason,
 } from './errors.js';
+export type { MissingHalf } from './halves-watch.js';
 export { ImportSpool } from './import-spool.js';
 export type { ImportReport } from './import.js';
 export type { ImportPreview, ImportPreviewReport, PreviewedChange } from './import-preview.js';
 export { encodeRecord } from './json-record.js';
 export type { CredentialRecord, JsonValue } from './json-record.js';
 export type { KeyUse } from './key-use.js';
+export type { CondemnedUntil, DeletionOptions, DeletionReport } from './migration/key-removal.js';
 export type { BackupProtection, Progress } from './migration/migration-context.js';
 export type { OpenOptions } from './open-options.js';
 export type { Persistence } from './redis-files.js';

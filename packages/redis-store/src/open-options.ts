@@ -6,6 +6,11 @@ import type { BackupProtection, Progress } from './migration/migration-context.j
 import type { RedisOptions } from './redis-options.js';
 import type { StoreLogger } from './store-logger.js';
 
+/** Somebody looks at the log of the other instance within a week. */
+export const DELETION_GRACE_MS = 7 * 86_400_000;
+/** A half that is gone is known before the next restart needs it. */
+export const CHECK_HALVES_EVERY_MS = 60_000;
+
 export interface OpenOptions {
   readonly redis: RedisOptions;
   /** Prefix of all key names: 1 to 64 characters of `A-Za-z0-9_.:-`. Default `vault`. */
@@ -31,6 +36,10 @@ export interface OpenOptions {
   readonly ownRedis?: boolean;
   /** Encrypts the plaintext backup of *encrypt*. Default: plain JSON, mode 0400, deleted on success. */
   readonly backupProtection?: BackupProtection;
+  /** How long a line in a place that others may share stays condemned before a second call removes it. Default: 7 days. */
+  readonly deletionGraceMs?: number;
+  /** How often a server reads the halves again, to see that those in use still stand. Default: a minute. */
+  readonly checkHalvesEveryMs?: number;
   /**
    * For tests: called between any two steps of a migration with the step's name; a rejection stops
    * the process of migration there, as a crash would.

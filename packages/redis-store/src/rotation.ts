@@ -3,7 +3,7 @@
  * every record is filed anew under it while the database serves. Then the old key opens nothing more.
  *
  * ```
- * encrypted(old) ──append, read back──▶ pending(new) ──all confirm──▶ rekeying(new, old) ──verified──▶ encrypted(new), old inactive
+ * encrypted(old) ──pending(new)──▶ append, read back ──all confirm──▶ rekeying(new, old) ──verified──▶ encrypted(new), old inactive
  * ```
  *
  * Each arrow is one change of the seal. A crash before *rekeying* leaves the pending key, which the
@@ -13,6 +13,10 @@
 import type { KeyId } from '@vault/crypto';
 import { DegradedError, OperationRefusedError } from './errors.js';
 import { messageOf } from './internal/error-message.js';
+import { appendAnnounced, appendRefusal } from './migration/announce-key.js';
+import { retireKeys } from './migration/encrypt-decrypt.js';
+import { NOTHING_DELETED, removeKeys, sayDeletion } from './migration/key-removal.js';
+import type { DeletionOptions, DeletionReport } from './migration/key-removal.js';
 import { removalObjection } from './migration/key-needs.js';
 import { backupsUnder } from './migration/kept-files.js';
 import type { MigrationContext } from './migration/migration-context.js';
@@ -86,21 +90,27 @@ export async function rotateKey(
  * The key of a rotation that did not come to its end, where its lines are there; else that of the secrets that an
  * operator supplied, where the server writes neither half; else a new pair.
  */
-async function pendingKey({ keeper, custody }: MigrationContext): Promise<KeyId> {
-  const { ring, supersededIds } = await keeper.reloadKeys();
+async function pendingKey(context: MigrationContext): Promise<KeyId> {
+  const { keeper } = context;
+  const { ring, supersededIds, diagnosis } = await keeper.reloadKeys();
   const { keyId, pendingKeyId } = keeper.content;
+  if (keyId === null || ring.byId(keyId) === undefined) {
+    throw new OperationRefusedError(
+      `a half of the active key is not in its place: put it back first (vault-server keys put-back); ${diagnosis.join(' ')}`,
+    );
+  }
   // One with an earlier secret would be replaced at once.
   const isUsable = pendingKeyId !== null && !supersededIds.includes(pendingKeyId);
   if (isUsable && pendingKeyId !== keyId && ring.byId(pendingKeyId) !== undefined)
     return pendingKeyId;
   const supplied = suppliedKey(keeper);
   if (supplied !== undefined) return supplied;
-  const refusal = await custody.appendRefusal();
+  const refusal = await appendRefusal(context);
   if (refusal !== undefined)
     throw new OperationRefusedError(`no new key can be written: ${refusal}`);
   let id: KeyId;
   try {
-    ({ id } = await custody.append());
+    ({ id } = await appendAnnounced(context));
   } catch (error) {
     throw new OperationRefusedError(`the new key could not be written: ${messageOf(error)}`);
   }
@@ -172,20 +182,19 @@ function unconfirmed(pending: KeyId, waiting: ReadonlyMap<string, string>): Oper
 }
 
 /**
- * Deletes the lines of every inactive key, once nothing needs them, provably.
- * @returns the keys that were deleted
+ * Deletes the lines of every inactive key, once nothing needs them, provably: at once where their places
+ * are only ours; where others may share one, they are condemned, and deleted by a call after the grace.
  * @throws {OperationRefusedError} naming what still needs a key, or why that cannot be told
  */
-export async function deleteInactiveKeys(context: MigrationContext): Promise<readonly KeyId[]> {
-  const { keeper, lock, custody, logger } = context;
+export async function deleteInactiveKeys(
+  context: MigrationContext,
+  options: DeletionOptions = {},
+): Promise<DeletionReport> {
+  const { keeper, lock, logger } = context;
   const { state, importing, inactiveKeyIds } = keeper.content;
-  if (inactiveKeyIds.length === 0) return [];
+  if (inactiveKeyIds.length === 0) return NOTHING_DELETED;
   if (importing !== null) throw new OperationRefusedError('an import is under way');
-  if (state === 'plaintext') {
-    throw new OperationRefusedError(
-      'the database is plaintext: its keys are deleted by the next start that finds everything on disk in Redis',
-    );
-  }
+  if (state === 'plaintext') return deleteRetired(context, options);
   if (state !== 'encrypted') {
     throw new OperationRefusedError(`the database is ${state}: wait until that has ended`);
   }
@@ -195,27 +204,41 @@ export async function deleteInactiveKeys(context: MigrationContext): Promise<rea
   if (objection !== undefined)
     throw new OperationRefusedError(`inactive keys are kept: ${objection}`);
   await context.step('delete-inactive-proven');
-  for (const id of inactiveKeyIds) {
-    try {
-      // oxlint-disable-next-line no-await-in-loop -- a handful of keys, one file
-      await custody.remove(id);
-    } catch (error) {
-      throw new OperationRefusedError(
-        `the lines of key ${id} could not all be removed, try again: ${messageOf(error)}`,
-      );
-    }
-  }
-  await context.step('delete-inactive-removed');
-  await keeper.reloadKeys();
-  const { keyId } = keeper.content;
-  if (keyId === null || keeper.ring.byId(keyId) === undefined) {
+  let report: DeletionReport;
+  try {
+    report = await removeKeys(context, inactiveKeyIds, { ...options, isAsked: true });
+  } catch (error) {
     throw new OperationRefusedError(
-      'the lines of the inactive keys are gone, but the halves cannot be read now: try again',
+      `not all lines of the inactive keys could be removed, try again: ${messageOf(error)}`,
     );
   }
-  await keeper.change(lock, { inactiveKeyIds: [] });
-  logger.info('Inactive keys are deleted', { keyIds: inactiveKeyIds });
-  return inactiveKeyIds;
+  await context.step('delete-inactive-removed');
+  const { keyId } = keeper.content;
+  const { ring } = await keeper.reloadKeys();
+  if (keyId === null || ring.byId(keyId) === undefined) {
+    throw new OperationRefusedError(
+      'lines of inactive keys are gone, but the halves cannot be read now: try again',
+    );
+  }
+  const { deletedKeys, condemnedKeys, notErased } = report;
+  const left = inactiveKeyIds.filter((id) => !deletedKeys.includes(id));
+  if (deletedKeys.length > 0) await keeper.change(lock, { inactiveKeyIds: left });
+  sayDeletion(logger, { deletedKeys, condemnedKeys, notErased });
+  return report;
+}
+
+/** After *decrypt*: what its keys were kept for, because others may share a place, or Redis proved too little. */
+async function deleteRetired(
+  context: MigrationContext,
+  options: DeletionOptions,
+): Promise<DeletionReport> {
+  const { kept, report } = await retireKeys(context, { ...options, isAsked: true });
+  if (kept !== undefined && report.condemnedKeys.length === 0) {
+    throw new OperationRefusedError(
+      `the database is plaintext: its keys are deleted by the next start that finds everything on disk in Redis; now they are kept: ${kept}`,
+    );
+  }
+  return report;
 }
 
 /** Takes up a rekey whose process is gone. @returns whether there was one */

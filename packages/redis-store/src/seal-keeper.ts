@@ -6,10 +6,12 @@ import type { KeyId, VaultKey } from '@vault/crypto';
 import type { CollectionDefinitions } from './collection-definition.js';
 import type { CustodyReport, KeyCustody, KeyRing } from './custody.js';
 import type { DatabaseView, ViewSource } from './database-state.js';
+import { viewOf } from './database-view.js';
 import { ACCEPT_ADVICE, DegradedError, StateStaleError, StoreError } from './errors.js';
 import { fenceBytes } from './fence.js';
 import { loadKeys } from './load-keys.js';
 import { MigrationLock } from './lock.js';
+import { namedIn, withHeld } from './known-keys.js';
 import type { Partition } from './partition.js';
 import type { ProcessIdentity } from './process-identity.js';
 import type { RedisLink } from './redis-link.js';
@@ -18,7 +20,6 @@ import type { ReadSeal, SealContent } from './seal.js';
 import {
   allPartitions,
   filedCollections,
-  hashOfCanonical,
   parseCanonicalDefinitions,
 } from './sealed-definitions.js';
 import type { FiledCollection } from './sealed-definitions.js';
@@ -73,11 +74,23 @@ export class SealKeeper implements ViewSource {
     return this.#seal.content;
   }
 
-  /** Reads the halves again. */
+  /** Reads the halves again; a key in use stays in the ring, though its halves be gone. @returns what is there, without such keys */
   async reloadKeys(): Promise<CustodyReport> {
-    this.#report = await loadKeys(this.#options);
+    const report = await loadKeys(this.#options);
+    this.#report = { ...report, ring: withHeld(report.ring, this.keysInUse()) };
     await this.onRing(this.ring);
-    return this.#report;
+    return report;
+  }
+
+  /** The keys that records are under now; none in plaintext, nor before there is a seal. */
+  keysInUse(): readonly VaultKey[] {
+    const { activeKey, previousKey } = this.#view ?? {};
+    return [activeKey, previousKey].filter((key) => key !== undefined);
+  }
+
+  /** Keys that seal or witness name: a line of any other is somebody else's. */
+  async namedKeyIds(): Promise<ReadonlySet<KeyId>> {
+    return namedIn(this.#seal?.content, await this.#options.witness.read());
   }
 
   /** @throws {StoreError} once the database is closed or degraded */
@@ -382,18 +395,4 @@ export class SealKeeper implements ViewSource {
   #key(id: KeyId | null): VaultKey | undefined {
     return id === null ? undefined : this.ring.byId(id);
   }
-}
-
-function viewOf(content: SealContent, ring: KeyRing): DatabaseView {
-  const { databaseId, epoch, state, keyId, previousKeyId, previousDefinitions } = content;
-  return {
-    databaseId,
-    epoch,
-    state,
-    activeKey: keyId === null ? undefined : ring.byId(keyId),
-    previousKey: previousKeyId === null ? undefined : ring.byId(previousKeyId),
-    definitionsHash: hashOfCanonical(content.definitions),
-    previousDefinitionsHash:
-      previousDefinitions === null ? undefined : hashOfCanonical(previousDefinitions),
-  };
 }

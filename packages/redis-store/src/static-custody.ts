@@ -1,7 +1,15 @@
 /** A custody in memory, for tests, examples and programs that bring their own secrets: `@vault/keystore` keeps halves where they belong. */
 import { KeyHalf, VaultKey } from '@vault/crypto';
 import type { KeyId } from '@vault/crypto';
-import type { CustodyReport, HalfReport, HalvesState, KeyCustody } from './custody.js';
+import type {
+  AppendOptions,
+  CustodyReport,
+  HalfReport,
+  HalvesState,
+  KeyCustody,
+  KeyPlace,
+  Remnant,
+} from './custody.js';
 
 /** Pairs that were given or appended, oldest first. */
 class StaticCustody implements KeyCustody {
@@ -20,6 +28,7 @@ class StaticCustody implements KeyCustody {
       source: 'static',
       place: 'memory of this process',
       status: ids.length === 0 ? 'missing' : 'found',
+      isShared: false,
       keyIds: ids,
       isWritable: true,
     });
@@ -32,6 +41,7 @@ class StaticCustody implements KeyCustody {
       halves: [half('A'), half('B')],
       diagnosis: [],
       custodyWarnings: ['Both halves are in the memory of one process'],
+      condemned: [],
     });
   }
 
@@ -42,13 +52,37 @@ class StaticCustody implements KeyCustody {
     return Promise.resolve(undefined);
   }
 
-  append(): Promise<VaultKey> {
-    return Promise.resolve(this.#add(VaultKey.derive(KeyHalf.generate(), KeyHalf.generate())));
+  async append({ announce }: AppendOptions = {}): Promise<VaultKey> {
+    const key = VaultKey.derive(KeyHalf.generate(), KeyHalf.generate());
+    await announce?.(key.id);
+    return this.#add(key);
   }
 
-  remove(id: KeyId): Promise<void> {
+  remove(id: KeyId): Promise<readonly Remnant[]> {
     this.#keys.delete(id);
+    return Promise.resolve([]);
+  }
+
+  /** Nobody shares the memory of a process. */
+  condemn(): Promise<void> {
     return Promise.resolve();
+  }
+
+  spare(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  putBack(key: VaultKey): Promise<void> {
+    this.#add(key);
+    return Promise.resolve();
+  }
+
+  inventory(): Promise<readonly KeyPlace[]> {
+    const keyIds = [...this.#keys.keys()].toSorted();
+    const place = 'memory of this process';
+    return Promise.resolve(
+      (['A', 'B'] as const).map((half) => ({ half, kind: 'line', place, keyIds })),
+    );
   }
 
   #add(key: VaultKey): VaultKey {

@@ -1,9 +1,13 @@
 /** What an operator wants to know of a database; plain JSON, nothing secret. */
 import type { KeyId } from '@vault/crypto';
 import { join } from 'node:path';
-import type { CustodyReport, HalfReport, HalvesState } from './custody.js';
+import type { CustodyReport, HalfReport, HalvesState, KeyPlace } from './custody.js';
 import type { DatabaseOrigin, DatabaseState } from './database-state.js';
+import { missingHalves } from './halves-watch.js';
+import type { MissingHalf } from './halves-watch.js';
 import { keyUseOf } from './key-use.js';
+import { condemnedIn } from './migration/key-removal.js';
+import type { CondemnedUntil } from './migration/key-removal.js';
 import type { LiveProcess } from './processes.js';
 import { persistenceOf, persistenceWarnings, snapshotAdvice } from './redis-files.js';
 import type { Persistence } from './redis-files.js';
@@ -17,6 +21,8 @@ export interface HalvesStatus {
   readonly halves: readonly [HalfReport, HalfReport];
   readonly diagnosis: readonly string[];
   readonly custodyWarnings: readonly string[];
+  /** Every place where key material lies. */
+  readonly places: readonly KeyPlace[];
 }
 
 export interface DatabaseStatus {
@@ -38,6 +44,10 @@ export interface DatabaseStatus {
   readonly previousKeyId: KeyId | null;
   readonly pendingKeyId: KeyId | null;
   readonly inactiveKeyIds: readonly KeyId[];
+  /** Keys whose lines are to go, and open still: also those that another instance condemned. */
+  readonly condemnedKeys: readonly CondemnedUntil[];
+  /** Keys in use of which a half is not in its place any more. */
+  readonly missingHalves: readonly MissingHalf[];
   readonly halves: HalvesStatus;
   /** A migration that is not finished. */
   readonly migration: { readonly backupPath: string; readonly host: string } | null;
@@ -67,6 +77,9 @@ export interface StatusParts {
   readonly link: RedisLink;
   readonly content: SealContent;
   readonly report: CustodyReport;
+  readonly places: readonly KeyPlace[];
+  readonly keysInUse: readonly KeyId[];
+  readonly deletionGraceMs: number;
   readonly encrypt: boolean | null;
   readonly dataDir: string;
   readonly keptKeysBecause: string | undefined;
@@ -75,9 +88,9 @@ export interface StatusParts {
   readonly processes: readonly LiveProcess[];
 }
 
-export function halvesStatus(report: CustodyReport): HalvesStatus {
+export function halvesStatus(report: CustodyReport, places: readonly KeyPlace[]): HalvesStatus {
   const { state, ring, halves, diagnosis, custodyWarnings } = report;
-  return { state, keyIds: ring.ids, halves, diagnosis, custodyWarnings };
+  return { state, keyIds: ring.ids, halves, diagnosis, custodyWarnings, places };
 }
 
 /** Persistence and eviction of every master, with warnings. */
@@ -109,7 +122,9 @@ export async function statusOf(parts: StatusParts): Promise<DatabaseStatus> {
     previousKeyId: content.previousKeyId,
     pendingKeyId: content.pendingKeyId,
     inactiveKeyIds: content.inactiveKeyIds,
-    halves: halvesStatus(report),
+    condemnedKeys: condemnedIn(report, parts.deletionGraceMs),
+    missingHalves: missingHalves(parts.keysInUse, report),
+    halves: halvesStatus(report, parts.places),
     migration:
       migration === null
         ? null

@@ -32,6 +32,10 @@ export interface WitnessedState {
   readonly keyId: KeyId | null;
   readonly origin: DatabaseOrigin;
   readonly pinned: boolean;
+  /** Keys whose lines are kept and to be deleted: where the seal is lost, they come back from here. Absent: none. */
+  readonly inactiveKeyIds?: readonly KeyId[] | undefined;
+  /** As in the seal. Absent: none. */
+  readonly pendingKeyId?: KeyId | null | undefined;
 }
 
 export interface WitnessContent extends WitnessedState {
@@ -45,19 +49,24 @@ export interface WitnessContent extends WitnessedState {
 function isWitnessedState(value: unknown): value is WitnessedState {
   if (typeof value !== 'object' || value === null) return false;
   const { databaseId, epoch, state, keyId, origin, pinned } = value as Record<string, unknown>;
+  const { inactiveKeyIds = [], pendingKeyId = null } = value as Record<string, unknown>;
   return (
     typeof databaseId === 'string' &&
     Number.isSafeInteger(epoch) &&
     DATABASE_STATES.includes(state as DatabaseState) &&
     (keyId === null || isKeyId(keyId)) &&
     DATABASE_ORIGINS.includes(origin as DatabaseOrigin) &&
-    typeof pinned === 'boolean'
+    typeof pinned === 'boolean' &&
+    Array.isArray(inactiveKeyIds) &&
+    inactiveKeyIds.every(isKeyId) &&
+    (pendingKeyId === null || isKeyId(pendingKeyId))
   );
 }
 
 function witnessed(of: WitnessedState): WitnessedState {
   const { databaseId, epoch, state, keyId, origin, pinned } = of;
-  return { databaseId, epoch, state, keyId, origin, pinned };
+  const { inactiveKeyIds = [], pendingKeyId = null } = of;
+  return { databaseId, epoch, state, keyId, origin, pinned, inactiveKeyIds, pendingKeyId };
 }
 
 export class Witness {
@@ -127,7 +136,11 @@ export class Witness {
     if (isOfThisDatabase && stands.epoch > content.epoch) {
       throw new StateStaleError('another process with this data folder changed the state');
     }
-    await replaceFile(this.path, `${JSON.stringify(content)}\n`, WITNESS_MODE);
+    // A removal that was begun and not ended is known as long as the key is to be deleted.
+    const begun = isOfThisDatabase ? (stands.removing ?? []) : [];
+    const removing = content.removing ?? begun.filter((id) => content.inactiveKeyIds?.includes(id));
+    const noted = { ...content, ...(removing.length > 0 && { removing }) };
+    await replaceFile(this.path, `${JSON.stringify(noted)}\n`, WITNESS_MODE);
   }
 }
 
@@ -139,6 +152,16 @@ function isSame(seal: SealContent, next: WitnessedState | null): boolean {
     next.state === seal.state &&
     next.keyId === seal.keyId
   );
+}
+
+/** The seal of an encrypted database that was lost, as far as the witness knows it. */
+export function sealOfWitness(known: WitnessedState, fresh: SealContent): SealContent {
+  const { epoch, keyId, origin, pinned, inactiveKeyIds = [], pendingKeyId = null } = known;
+  if (keyId === null) throw new TypeError('the witness knows of no key');
+  // Which of the other keys are ours went with the seal, and is known here, too.
+  const keys = { keyId, inactiveKeyIds, pendingKeyId };
+  const state = { state: 'encrypted', activeSinceMs: Date.now(), bootstrapped: true } as const;
+  return { ...fresh, ...state, ...keys, epoch: epoch + 1, origin, pinned };
 }
 
 /** How a seal stands to the witness: `undefined` when nothing speaks against it, else one sentence. */

@@ -83,7 +83,7 @@ describe('archiving a database', () => {
         `${path} holds records under the key ${previousKeyId}`,
       );
       rmSync(path);
-      expect(await database.deleteInactiveKeys()).toEqual([previousKeyId]);
+      expect((await database.deleteInactiveKeys()).deletedKeys).toEqual([previousKeyId]);
     });
   });
 

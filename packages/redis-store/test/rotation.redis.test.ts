@@ -285,11 +285,38 @@ describe('deleting inactive keys', () => {
     const database = await fixture.open();
     await fill(database, 100);
     const { previousKeyId, activeKeyId } = await database.rotateKey();
-    expect(await database.deleteInactiveKeys()).toEqual([previousKeyId]);
-    expect(await database.deleteInactiveKeys()).toEqual([]);
+    const nothing = { deletedKeys: [], condemnedKeys: [], notErased: [] };
+    expect(await database.deleteInactiveKeys()).toEqual({
+      ...nothing,
+      deletedKeys: [previousKeyId],
+    });
+    expect(await database.deleteInactiveKeys()).toEqual(nothing);
     const status = await database.status();
     expect(status.halves.keyIds).toEqual([activeKeyId]);
     expect(status.inactiveKeyIds).toEqual([]);
+  });
+
+  test('knows them after the state record was lost and made again', async () => {
+    const previousKeyId = await fixture.using({}, async (database) => {
+      await fill(database, 10);
+      return (await database.rotateKey()).previousKeyId;
+    });
+    await fixture.client.del('vault:{meta}:seal');
+    await fixture.using({}, async (database) => {
+      expect(fixture.logger.lines).toContainEqual(
+        expect.objectContaining({
+          message: expect.stringContaining('made again from the witness'),
+        }),
+      );
+      expect(database.inactiveKeyIds).toEqual([previousKeyId]);
+      expect((await database.deleteInactiveKeys()).deletedKeys).toEqual([previousKeyId]);
+      expect((await database.status()).halves.keyIds).not.toContain(previousKeyId);
+    });
+    // Gone for good: a seal that is lost again does not bring it back.
+    await fixture.client.del('vault:{meta}:seal');
+    await fixture.using({}, async (database) => {
+      expect(await database.deleteInactiveKeys()).toMatchObject({ deletedKeys: [] });
+    });
   });
 
   test('is refused where the database is plaintext and Redis keeps nothing on disk', async () => {

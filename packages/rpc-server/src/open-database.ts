@@ -71,6 +71,8 @@ export async function openOptions(parts: DatabaseParts): Promise<OpenOptions> {
     role,
     logger,
     ownRedis: redis.isOwn,
+    deletionGraceMs: settings['keystore.deletionGrace'],
+    checkHalvesEveryMs: settings['keystore.checkEvery'],
     ...(onProgress !== undefined && { onProgress }),
     ...(onDegraded !== undefined && { onDegraded }),
     ...(signal !== undefined && { onStep: () => rejectWhenAborted(signal) }),

@@ -26,6 +26,7 @@ import { isRetrying } from './http/api-state.js';
 import type { Api } from './http/api-server.js';
 import { usersOf } from './http/serving.js';
 import { asDegraded } from './lifecycle/as-degraded.js';
+import { MachineWatch } from './lifecycle/machine-watch.js';
 import { planReload } from './lifecycle/reload.js';
 import type { ReloadPlan } from './lifecycle/reload.js';
 import { isRedisAway, RETRY_ADVICE, retryTurns } from './lifecycle/redis-retry.js';
@@ -342,9 +343,11 @@ export class VaultServer {
     const backup = new DatabaseConfigBackup({ database: backupDatabaseOf(database), logger });
     if (this.#stopping.signal.aborted) return;
     const kit = this.#kitWatch();
-    const served = this.#served(database, kit);
+    const machine = new MachineWatch(settings.datadir);
+    const served = this.#served(database, kit, machine);
     this.#api.setState({ mode: 'serving', database: served, backup });
     await kit.sayIfOutdated(database);
+    await machine.look(database.databaseId, this.#log);
     this.#schedules = new Schedules({ database: served, backup, log: this.#options.log });
     await this.#schedules.begin(settings);
     this.#api.metrics.watchKey(() =>
@@ -359,7 +362,7 @@ export class VaultServer {
   }
 
   /** The database with what its status says of this server beside it. */
-  #served(database: CredentialDatabase, kit: KitWatch): ServedDatabase {
+  #served(database: CredentialDatabase, kit: KitWatch, machine: MachineWatch): ServedDatabase {
     const rotateAfterMs = () => this.#config.settings['keystore.rotateAfter'];
     return new ServedDatabase(
       database,
@@ -367,6 +370,7 @@ export class VaultServer {
         (status) => rotationNote(status, rotateAfterMs(), Date.now()),
         (status) => kit.note(status),
         () => exportNote(this.#config.settings, Date.now()),
+        (status) => machine.note(status),
       ],
       (activeKeyId) => kit.sayDue(activeKeyId),
     );

@@ -4,14 +4,15 @@
  */
 // oxlint-disable no-await-in-loop -- file operations whose order is their point
 import { allocateSecret } from '@vault/crypto';
-import { createHash, randomBytes } from 'node:crypto';
-import { constants, readlinkSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
 import * as nodeFileSystem from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { errnoOf, KeystoreError } from '../errors.js';
-import type { RawReading } from '../value-place.js';
+import type { RawReading, ValueCopy } from '../value-place.js';
+import { FileLock } from './file-lock.js';
+import { isGone, PROCESS_PLACE as PLACE } from './process-place.js';
 
 /** The operations that are used, so that a test can make each of them fail. */
 export type FileSystem = Pick<
@@ -37,35 +38,17 @@ const STICKY = 0o1000;
 /** Of the corrupt copies of one file; more would mean that something corrupts it on purpose. */
 const COPIES_MAX = 1000;
 
-/** Tells process ids of this machine and namespace from those of others that share the folder. */
-const PLACE = createHash('sha256')
-  .update(`${hostname()} ${pidNamespace()}`)
-  .digest('hex')
-  .slice(0, 8);
-
-function pidNamespace(): string {
-  try {
-    return readlinkSync('/proc/self/ns/pid');
-  } catch {
-    return '';
-  }
-}
-
-/** Whether a process of this place is gone for certain. */
-function isGone(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return false;
-  } catch (error) {
-    return errnoOf(error) === 'ESRCH';
-  }
-}
+/** Of a name after that of the file. */
+const COPY_INFIX = '.corrupt-';
+/** The owner of a lock, in one line. */
+const LOCK_MAX_BYTES = 1024;
 
 export class SecretFile {
   readonly path: string;
   readonly #owner: FileOwner;
   readonly #fs: FileSystem;
   readonly #maxBytes: number;
+  readonly #lock: FileLock;
 
   /** @param path absolute; `maxBytes` more is corrupt */
   constructor(path: string, owner: FileOwner, maxBytes: number) {
@@ -73,6 +56,77 @@ export class SecretFile {
     this.#owner = owner;
     this.#fs = owner.fileSystem ?? nodeFileSystem;
     this.#maxBytes = maxBytes;
+    this.#lock = new FileLock(path, PLACE, {
+      temporaryName: (lock) => this.#temporaryName(lock),
+      create: (lock, content) =>
+        this.#guarded('locking it', () => this.#createAt(lock, content, lock)),
+      read: async (lock) => (await this.#readBeside(lock, LOCK_MAX_BYTES))?.toString('latin1'),
+      rename: (from, to) => this.#fs.rename(from, to),
+      link: (from, to) => this.#fs.link(from, to),
+      unlink: (lock) => this.#fs.unlink(lock),
+    });
+  }
+
+  /**
+   * Runs while nobody else who asks for the lock changes the file, on whatever machine.
+   * @throws KeystoreError `HALF_CONFLICT` when somebody else holds it all the time
+   */
+  locked<T>(use: (check: () => Promise<void>) => Promise<T>): Promise<T> {
+    return this.#lock.hold(use);
+  }
+
+  /** Takes away a lock that a killed process of this place left; fails in silence, since the next writer tries again and says so. */
+  async removeAbandonedLock(): Promise<void> {
+    await this.#lock.removeAbandoned().catch(() => undefined);
+  }
+
+  /** Copies that {@link keepCopy} made. */
+  async copies(): Promise<readonly ValueCopy[]> {
+    return this.#guarded('listing its corrupt copies', async () => {
+      const folder = dirname(this.path);
+      const prefix = `${basename(this.path)}${COPY_INFIX}`;
+      const copies: ValueCopy[] = [];
+      for (const name of await this.#namesIn(folder)) {
+        if (!name.startsWith(prefix)) continue;
+        const place = join(folder, name);
+        const value = await this.#readBeside(place, this.#maxBytes).catch(() => undefined);
+        copies.push({ place, value });
+      }
+      return copies;
+    });
+  }
+
+  async deleteCopy(path: string): Promise<void> {
+    await this.#guarded(`deleting ${path}`, async () => {
+      await this.#fs.unlink(path);
+      await this.#syncFolder();
+    });
+  }
+
+  async #namesIn(folder: string): Promise<readonly string[]> {
+    try {
+      return await this.#fs.readdir(folder);
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return [];
+      throw error;
+    }
+  }
+
+  /** @returns `undefined` where there is none */
+  async #readBeside(path: string, maxBytes: number): Promise<Buffer | undefined> {
+    let handle: FileHandle;
+    try {
+      const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+      handle = await this.#fs.open(path, flags);
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+    try {
+      return await readWhole(handle, maxBytes);
+    } finally {
+      await handle.close();
+    }
   }
 
   /** Never throws for what the file system can answer. */
@@ -133,7 +187,7 @@ export class SecretFile {
   async keepCopy(content: Uint8Array): Promise<string> {
     return this.#guarded('copying the corrupt value aside', async () => {
       for (let n = 1; n <= COPIES_MAX; n++) {
-        const copy = `${this.path}.corrupt-${n}`;
+        const copy = `${this.path}${COPY_INFIX}${n}`;
         if (await this.#createAt(copy, content)) return copy;
       }
       throw new KeystoreError('HALF_WRITE_FAILED', `${this.path} has ${COPIES_MAX} corrupt copies`);
@@ -198,8 +252,13 @@ export class SecretFile {
     return gid === this.#owner.groupId && gid === this.#owner.userId;
   }
 
-  async #writeTemporary(value: Uint8Array): Promise<string> {
-    const path = `${this.path}.tmp-${PLACE}-${process.pid}-${randomBytes(8).toString('hex')}`;
+  /** Of a lock otherwise than of a value: a writer sweeps away values of any machine, not locks that are being made. */
+  #temporaryName(base = this.path): string {
+    return `${base}.tmp-${PLACE}-${process.pid}-${randomBytes(8).toString('hex')}`;
+  }
+
+  async #writeTemporary(value: Uint8Array, base?: string): Promise<string> {
+    const path = this.#temporaryName(base);
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     const handle = await this.#fs.open(path, flags, SECRET_MODE);
     try {
@@ -218,8 +277,8 @@ export class SecretFile {
   }
 
   /** `link` is the one call that makes a whole file appear and fails where one is. */
-  async #createAt(path: string, value: Uint8Array): Promise<boolean> {
-    const temporary = await this.#writeTemporary(value);
+  async #createAt(path: string, value: Uint8Array, base?: string): Promise<boolean> {
+    const temporary = await this.#writeTemporary(value, base);
     try {
       await this.#fs.link(temporary, path);
     } catch (error) {
@@ -235,11 +294,13 @@ export class SecretFile {
   /** What a killed process of this place left; of a writer that lives, or may live elsewhere, nothing is touched. */
   async #removeAbandoned(): Promise<void> {
     const folder = dirname(this.path);
-    const prefix = `${basename(this.path)}.tmp-${PLACE}-`;
+    const base = basename(this.path);
+    const prefixes = [`${base}.tmp-${PLACE}-`, `${base}.lock.tmp-${PLACE}-`];
     // Not by the operations that a caller may hand in: this is no part of reading, and may fail in silence.
     try {
       for (const name of await nodeFileSystem.readdir(folder)) {
-        if (!name.startsWith(prefix)) continue;
+        const prefix = prefixes.find((each) => name.startsWith(each));
+        if (prefix === undefined) continue;
         const pid = Number(name.slice(prefix.length).split('-')[0]);
         if (Number.isSafeInteger(pid) && pid > 0 && isGone(pid)) {
           await nodeFileSystem.unlink(join(folder, name));

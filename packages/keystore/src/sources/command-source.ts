@@ -1,4 +1,6 @@
+// oxlint-disable no-await-in-loop -- each attempt follows the failure of the one before
 /** `command`: the value is read, and perhaps written, by the program of a secret manager. */
+import { createHash } from 'node:crypto';
 import { KeystoreError } from '../errors.js';
 import type { Artefact } from '../half-source.js';
 import { HALF_VALUE_MAX_BYTES } from '../half-value.js';
@@ -20,6 +22,14 @@ export interface CommandSourceOptions {
   readonly write?: CommandLine;
   /** The exit status by which `read` says that there is no such secret; any other is a failure. Default: none. */
   readonly missingExitStatus?: number;
+  /**
+   * Whether `write` compares and swaps: it stores the value only where what is there has the SHA-256
+   * in `VAULT_EXPECTED_SHA256` (64 hex digits, of the bytes that `read` printed; `none` where there is
+   * no value), and ends with {@link conflictExitStatus} where it has not. Default: false.
+   */
+  readonly compareAndSwap?: boolean;
+  /** Default: 75, `EX_TEMPFAIL` of sysexits.h. */
+  readonly conflictExitStatus?: number;
   /** Whether all the server's machines reach the same secret. Default: true. */
   readonly isShared?: boolean;
   /** For each run. Default: 10 000. */
@@ -33,10 +43,17 @@ const DEFAULT_TIME_LIMIT_MS = 10_000;
 /** What a write command prints is thrown away; the limit only ends one that never stops. */
 const WRITE_OUTPUT_MAX_BYTES = 65_536;
 
+/** What the write program is told. */
+const EXPECTED_VARIABLE = 'VAULT_EXPECTED_SHA256';
+const DEFAULT_CONFLICT_EXIT_STATUS = 75;
+/** Two servers that append at one instant need two attempts; eight in a row are somebody in a loop. */
+const SWAP_ATTEMPTS = 8;
+
 export class CommandPlace implements ValuePlace {
   readonly source = 'command';
   readonly isWritable: boolean;
   readonly isShared: boolean;
+  readonly comparesAndSwaps: boolean;
   readonly canCopyAside = false;
   readonly place: string;
   readonly parseOptions = {} as const;
@@ -48,6 +65,7 @@ export class CommandPlace implements ValuePlace {
     this.#options = options;
     this.isWritable = options.write !== undefined;
     this.isShared = options.isShared ?? true;
+    this.comparesAndSwaps = options.compareAndSwap ?? false;
     // Arguments may hold a token, so only the program is named.
     this.place = options.read[0];
   }
@@ -79,35 +97,61 @@ export class CommandPlace implements ValuePlace {
     );
   }
 
-  /** Two writers at once are kept apart by the migration lock; the keystore reads back what it wrote. */
+  /**
+   * With `compareAndSwap` nothing that somebody else wrote meanwhile is lost. Without it two servers of
+   * one database are kept apart by the migration lock, and the keystore reads back what it wrote; two
+   * databases are not, which is why a shared place with lines of another one is not written at all.
+   */
   async change(edit: (current: Buffer | undefined) => ValueEdit): Promise<void> {
+    for (let attempt = 1; attempt <= SWAP_ATTEMPTS; attempt++) {
+      if (await this.#changeOnce(edit)) return;
+    }
+    throw new KeystoreError(
+      'HALF_CONFLICT',
+      `command ${this.place} was changed by somebody else ${SWAP_ATTEMPTS} times in a row`,
+    );
+  }
+
+  /** @returns false when somebody else changed the value meanwhile */
+  async #changeOnce(edit: (current: Buffer | undefined) => ValueEdit): Promise<boolean> {
     const current = await this.#readForChange();
     let next: ValueEdit | undefined;
     try {
       next = edit(current);
-      if (next.action === 'keep') return;
+      if (next.action === 'keep') return true;
       if (next.action === 'replace' && next.isCorrupt) {
         throw new KeystoreError(
           'HALF_CORRUPT',
           `command ${this.place}: the stored value is corrupt, and a command has no place to copy it aside: mend it by hand`,
         );
       }
-      await this.#write(next.action === 'delete' ? Buffer.alloc(0) : next.value);
+      const value = next.action === 'delete' ? Buffer.alloc(0) : next.value;
+      if (!(await this.#write(value, current))) return false;
       this.#hasValue = next.action !== 'delete';
+      return true;
     } finally {
       current?.fill(0);
       if (next?.action === 'replace') next.value.fill(0);
     }
   }
 
-  async #write(value: Buffer): Promise<void> {
-    const { write } = this.#options;
+  /** @returns false when the program says that another value stands there than the expected one */
+  async #write(value: Buffer, expected: Buffer | undefined): Promise<boolean> {
+    const { write, conflictExitStatus = DEFAULT_CONFLICT_EXIT_STATUS } = this.#options;
     if (write === undefined) {
       throw new KeystoreError('HALF_NOT_WRITABLE', `command ${this.place} has no write command`);
     }
-    const result = await this.#run(write, WRITE_OUTPUT_MAX_BYTES, value);
+    const variables = this.comparesAndSwaps
+      ? { [EXPECTED_VARIABLE]: expected === undefined ? 'none' : sha256(expected) }
+      : {};
+    const result = await this.#run(write, WRITE_OUTPUT_MAX_BYTES, { input: value, variables });
     if (result.status === 'exited') result.stdout.fill(0);
-    if (result.status === 'exited' && result.exitStatus === 0) return;
+    if (result.status === 'exited' && result.exitStatus === 0) return true;
+    const isConflict =
+      this.comparesAndSwaps &&
+      result.status === 'exited' &&
+      result.exitStatus === conflictExitStatus;
+    if (isConflict) return false;
     const reason =
       result.status === 'failed'
         ? result.reason
@@ -129,12 +173,22 @@ export class CommandPlace implements ValuePlace {
     throw new KeystoreError('HALF_UNREADABLE', `command ${this.place}: ${raw.reason}`);
   }
 
-  #run(argv: CommandLine, outputMaxBytes: number, input?: Buffer): Promise<CommandResult> {
+  #run(
+    argv: CommandLine,
+    outputMaxBytes: number,
+    more: { readonly input?: Buffer; readonly variables?: Readonly<Record<string, string>> } = {},
+  ): Promise<CommandResult> {
+    const { input, variables = {} } = more;
     return runCommand(argv, {
-      environment: this.#options.environment,
+      environment: { ...this.#options.environment, ...variables },
       timeLimitMs: this.#options.timeLimitMs ?? DEFAULT_TIME_LIMIT_MS,
       outputMaxBytes,
       ...(input === undefined ? {} : { input }),
     });
   }
+}
+
+/** Of at least one half, 32 random bytes, in it: nobody gets back from it to the value. */
+function sha256(value: Uint8Array): string {
+  return createHash('sha256').update(value).digest('hex');
 }

@@ -24,6 +24,7 @@ export class EnvSource implements HalfSource {
   readonly isWritable = false;
   /** Nothing is written here, so there is nothing to share. */
   readonly isShared = false;
+  readonly comparesAndSwaps = false;
   readonly place: string;
   readonly #options: EnvSourceOptions;
 
@@ -80,7 +81,8 @@ export class EnvSource implements HalfSource {
         const reason = `${name} is not base64 of ${KEY_HALF_BYTES} bytes (it has ${text.trim().length} characters)`;
         return { status: 'corrupt', reason, lines: [] };
       }
-      lines.push({ keyId: undefined, half });
+      const isPrevious = index < texts.length - 1;
+      lines.push({ keyId: undefined, half, ...(isPrevious && { place: previousVariable }) });
     }
     return { status: 'found', lines };
   }

@@ -6,7 +6,7 @@ import type { Artefact } from '../half-source.js';
 import { diskArtefacts } from '../internal/disk-artefacts.js';
 import { SecretFile } from '../internal/secret-file.js';
 import type { FileOwner } from '../internal/secret-file.js';
-import type { RawReading, ValuePlace } from '../value-place.js';
+import type { RawReading, ValueCopy, ValuePlace } from '../value-place.js';
 
 export interface FileSourceOptions {
   /** Absolute. */
@@ -22,6 +22,8 @@ export class FilePlace implements ValuePlace {
   readonly source = 'file';
   readonly isWritable = true;
   readonly isShared: boolean;
+  /** Where it is shared; where it is not, nobody else writes there. */
+  readonly comparesAndSwaps: boolean;
   readonly canCopyAside = true;
   readonly place: string;
   readonly parseOptions = { allowRaw: true } as const;
@@ -31,6 +33,7 @@ export class FilePlace implements ValuePlace {
   constructor(options: FileSourceOptions) {
     this.place = options.path;
     this.isShared = options.isShared ?? false;
+    this.comparesAndSwaps = this.isShared;
     this.#owner = options.owner;
     this.#file = new SecretFile(options.path, options.owner, HALF_VALUE_MAX_BYTES);
   }
@@ -39,7 +42,8 @@ export class FilePlace implements ValuePlace {
     return diskArtefacts(this.place, this.#owner.fileSystem);
   }
 
-  read(): Promise<RawReading> {
+  async read(): Promise<RawReading> {
+    if (this.isShared) await this.#file.removeAbandonedLock();
     return this.#file.read();
   }
 
@@ -52,11 +56,28 @@ export class FilePlace implements ValuePlace {
   }
 
   /**
-   * Two processes that change the file at the same instant are kept apart by the migration lock in
-   * Redis, not by this file: the value is compared once more just before the rename, which narrows
-   * the gap without closing it, and the keystore reads back what it wrote.
+   * On shared storage under a lock beside the file, which every server takes, so that no line is lost.
+   * In a folder of our own two processes are kept apart by the migration lock in Redis; there, and for
+   * an editor that knows of no lock, the value is compared once more just before the rename, which
+   * narrows the gap without closing it, and the keystore reads back what it wrote.
    */
   async change(edit: (current: Buffer | undefined) => ValueEdit): Promise<void> {
+    if (!this.isShared) return this.#change(edit, () => Promise.resolve());
+    return this.#file.locked((check) => this.#change(edit, check));
+  }
+
+  copies(): Promise<readonly ValueCopy[]> {
+    return this.#file.copies();
+  }
+
+  deleteCopy(place: string): Promise<void> {
+    return this.#file.deleteCopy(place);
+  }
+
+  async #change(
+    edit: (current: Buffer | undefined) => ValueEdit,
+    checkLock: () => Promise<void>,
+  ): Promise<void> {
     const current = await this.#readForChange();
     let next: ValueEdit | undefined;
     try {
@@ -66,6 +87,7 @@ export class FilePlace implements ValuePlace {
         await this.#file.keepCopy(current ?? Buffer.alloc(0));
       }
       await this.#assertUnchanged(current);
+      await checkLock();
       if (next.action === 'delete') await this.#file.delete();
       else await this.#replace(next.value);
     } finally {

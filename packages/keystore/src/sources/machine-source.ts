@@ -52,6 +52,7 @@ export class MachineSource implements HalfSource {
   readonly source = 'machine';
   readonly isWritable = false;
   readonly isShared = false;
+  readonly comparesAndSwaps = false;
   readonly place: string;
   readonly #options: MachineSourceOptions;
   readonly #salt: SecretFile;

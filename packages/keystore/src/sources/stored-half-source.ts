@@ -1,25 +1,31 @@
 /** A half source that stores one value at one place: what `file`, `xenstore`, `command` and `systemd` have in common. */
 import type { KeyHalf, KeyId } from '@vault/crypto';
+import { describeCopy, judgeCopy } from '../corrupt-copies.js';
 import { KeystoreError } from '../errors.js';
-import { destroyReading } from '../half-source.js';
+import { destroyLines, destroyReading, linesOf } from '../half-source.js';
 import type {
   Artefact,
+  CorruptCopy,
   HalfReading,
   HalfSource,
   HalfSourceName,
+  KeptCopy,
   LabelledHalf,
   LineRemoval,
+  WriteGuard,
 } from '../half-source.js';
 import {
   appendEdit,
   FOREIGN_VALUE,
   isBlank,
+  markEdit,
   parseHalfValue,
   readingOf,
   removeEdit,
 } from '../half-value.js';
-import type { EditRefusal, ValueEdit } from '../half-value.js';
-import type { RawReading, ValuePlace } from '../value-place.js';
+import type { EditRefusal, MarkChange, ValueEdit } from '../half-value.js';
+import { strangersRefusal } from '../strangers.js';
+import type { RawReading, ValueCopy, ValuePlace } from '../value-place.js';
 
 export class StoredHalfSource implements HalfSource {
   readonly #at: ValuePlace;
@@ -39,6 +45,9 @@ export class StoredHalfSource implements HalfSource {
   }
   get isShared(): boolean {
     return this.#at.isShared;
+  }
+  get comparesAndSwaps(): boolean {
+    return this.#at.comparesAndSwaps;
   }
 
   artefacts(): Promise<readonly Artefact[]> {
@@ -70,18 +79,82 @@ export class StoredHalfSource implements HalfSource {
     return `its value is corrupt (${reading.reason}), and there is no place to copy it aside`;
   }
 
-  async append(line: LabelledHalf, ownBare: readonly KeyHalf[] = []): Promise<void> {
-    this.#assertWritable();
-    await this.#at.change((current) =>
-      this.#checked(line.keyId, appendEdit(current, line, this.#at.parseOptions, ownBare)),
+  async append(
+    line: LabelledHalf,
+    ownBare: readonly KeyHalf[] = [],
+    guard: WriteGuard = {},
+  ): Promise<void> {
+    await this.#change(line.keyId, guard, (current) =>
+      appendEdit(current, line, this.#at.parseOptions, ownBare),
     );
   }
 
-  async remove(removal: LineRemoval): Promise<void> {
-    this.#assertWritable();
-    await this.#at.change((current) =>
-      this.#checked(removal.keyId, removeEdit(current, removal, this.#at.parseOptions)),
+  async remove(removal: LineRemoval, guard: WriteGuard = {}): Promise<void> {
+    await this.#change(removal.keyId, guard, (current) =>
+      removeEdit(current, removal, this.#at.parseOptions),
     );
+  }
+
+  async mark(change: MarkChange, guard: WriteGuard = {}): Promise<void> {
+    await this.#change(change.keyId, guard, (current) =>
+      markEdit(current, change, this.#at.parseOptions),
+    );
+  }
+
+  async copies(): Promise<readonly CorruptCopy[]> {
+    return this.#withCopies((copies) => copies.map(describeCopy));
+  }
+
+  async eraseCopies(keyId: KeyId): Promise<readonly KeptCopy[]> {
+    const reading = await this.read();
+    const standing = linesOf(reading);
+    try {
+      return await this.#withCopies(async (copies) => {
+        const kept: KeptCopy[] = [];
+        for (const copy of copies) {
+          const judged = judgeCopy(copy, keyId, standing);
+          // oxlint-disable-next-line no-await-in-loop -- one place
+          if (judged === 'erase') await this.#at.deleteCopy?.(copy.place);
+          else if (judged !== 'nothing') kept.push(judged);
+        }
+        return kept;
+      });
+    } finally {
+      destroyLines(standing);
+    }
+  }
+
+  async #withCopies<T>(use: (copies: readonly ValueCopy[]) => T | Promise<T>): Promise<T> {
+    const copies = (await this.#at.copies?.()) ?? [];
+    try {
+      return await use(copies);
+    } finally {
+      for (const { value } of copies) value?.fill(0);
+    }
+  }
+
+  async #change(
+    keyId: KeyId,
+    guard: WriteGuard,
+    edit: (current: Buffer | undefined) => ValueEdit | EditRefusal,
+  ): Promise<void> {
+    this.#assertWritable();
+    await this.#at.change((current) => {
+      const next = this.#checked(keyId, edit(current));
+      if (next.action !== 'keep') this.#checkGuard(guard, current, next);
+      return next;
+    });
+  }
+
+  /** Asked of the very value that is replaced. */
+  #checkGuard(guard: WriteGuard, current: Buffer | undefined, next: ValueEdit): void {
+    if (current === undefined) return;
+    const { lines } = parseHalfValue(current, this.#at.parseOptions);
+    const refusal = strangersRefusal(this, lines, guard);
+    destroyLines(lines);
+    if (refusal === undefined) return;
+    if (next.action === 'replace') next.value.fill(0);
+    throw new KeystoreError('HALF_SHARED', `${this.source} ${this.place} ${refusal}`);
   }
 
   #checked(keyId: KeyId, edit: ValueEdit | EditRefusal): ValueEdit {

@@ -18,6 +18,7 @@ export class SystemdPlace implements ValuePlace {
   readonly source = 'systemd';
   readonly isWritable = false;
   readonly isShared = false;
+  readonly comparesAndSwaps = false;
   readonly canCopyAside = false;
   readonly place: string;
   readonly parseOptions = { allowRaw: true } as const;

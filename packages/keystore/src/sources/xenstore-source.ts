@@ -7,7 +7,7 @@ import type { KeystoreErrorCode } from '../errors.js';
 import type { Artefact } from '../half-source.js';
 import { LABELLED_LINE_BYTES } from '../half-value.js';
 import type { ValueEdit } from '../half-value.js';
-import type { RawReading, ValuePlace } from '../value-place.js';
+import type { RawReading, ValueCopy, ValuePlace } from '../value-place.js';
 import { readByCommand } from '../xenstore/read-command.js';
 import { XenstoreConnection } from '../xenstore/xenstore-connection.js';
 import { XenstoreError } from '../xenstore/xenstore-error.js';
@@ -34,6 +34,9 @@ const DEFAULT_TIME_LIMIT_MS = 5_000;
 /** A conflict needs another writer of the same node within a millisecond; eight in a row are somebody in a loop. */
 const TRANSACTION_ATTEMPTS = 8;
 const COPIES_MAX = 100;
+const COPY_INFIX = '-corrupt-';
+/** A removal of one node is one step by itself. */
+const NO_TRANSACTION = 0;
 
 const log = debug('vault:keystore');
 
@@ -41,6 +44,7 @@ export class XenstorePlace implements ValuePlace {
   readonly source = 'xenstore';
   readonly isWritable = true;
   readonly isShared = false;
+  readonly comparesAndSwaps = true;
   readonly canCopyAside = true;
   readonly place: string;
   readonly parseOptions = {} as const;
@@ -86,16 +90,59 @@ export class XenstorePlace implements ValuePlace {
   }
 
   async change(edit: (current: Buffer | undefined) => ValueEdit): Promise<void> {
+    await this.#asked(async (connection) => {
+      for (let attempt = 1; attempt <= TRANSACTION_ATTEMPTS; attempt++) {
+        if (await this.#changeOnce(connection, edit)) return;
+      }
+      throw new KeystoreError(
+        'HALF_CONFLICT',
+        `xenstore ${this.place} was changed by somebody else ${TRANSACTION_ATTEMPTS} times in a row`,
+      );
+    });
+  }
+
+  async copies(): Promise<readonly ValueCopy[]> {
+    return this.#asked(async (connection) => {
+      const copies: ValueCopy[] = [];
+      for (const place of await this.#copyPaths(connection)) {
+        copies.push({ place, value: await connection.read(place) });
+      }
+      return copies;
+    });
+  }
+
+  async deleteCopy(place: string): Promise<void> {
+    await this.#asked((connection) => connection.remove(place, NO_TRANSACTION));
+  }
+
+  async #copyPaths(connection: XenstoreConnection): Promise<readonly string[]> {
+    const cut = this.place.lastIndexOf('/');
+    const folder = cut < 0 ? '' : this.place.slice(0, cut);
+    const prefix = `${this.place.slice(cut + 1)}${COPY_INFIX}`;
+    // The domain's own folder has no name of its own; a copy there is found by its number.
+    if (cut <= 0) return this.#numberedCopies(connection);
     try {
-      await this.#connected(async (connection) => {
-        for (let attempt = 1; attempt <= TRANSACTION_ATTEMPTS; attempt++) {
-          if (await this.#changeOnce(connection, edit)) return;
-        }
-        throw new KeystoreError(
-          'HALF_CONFLICT',
-          `xenstore ${this.place} was changed by somebody else ${TRANSACTION_ATTEMPTS} times in a row`,
-        );
-      });
+      const names = await connection.directory(folder);
+      return names.filter((name) => name.startsWith(prefix)).map((name) => `${folder}/${name}`);
+    } catch (error) {
+      if (error instanceof XenstoreError && error.errno === 'ENOENT') return [];
+      throw error;
+    }
+  }
+
+  async #numberedCopies(connection: XenstoreConnection): Promise<readonly string[]> {
+    const there: string[] = [];
+    for (let n = 1; n <= COPIES_MAX; n++) {
+      const value = await connection.read(`${this.place}${COPY_INFIX}${n}`);
+      if (value !== undefined) there.push(`${this.place}${COPY_INFIX}${n}`);
+      value?.fill(0);
+    }
+    return there;
+  }
+
+  async #asked<T>(ask: (connection: XenstoreConnection) => Promise<T>): Promise<T> {
+    try {
+      return await this.#connected(ask);
     } catch (error) {
       if (!(error instanceof XenstoreError)) throw error;
       throw new KeystoreError(codeOf(error), `xenstore ${this.place}: ${describe(error)}`);
@@ -154,7 +201,7 @@ export class XenstorePlace implements ValuePlace {
   /** `<path>-corrupt-<n>`: a sibling, so that it does not take room in the node itself. */
   async #freeCopy(connection: XenstoreConnection, transaction: number): Promise<string> {
     for (let n = 1; n <= COPIES_MAX; n++) {
-      const path = `${this.place}-corrupt-${n}`;
+      const path = `${this.place}${COPY_INFIX}${n}`;
       const there = await connection.read(path, transaction);
       if (there === undefined) return path;
       there.fill(0);

@@ -9,9 +9,12 @@ import { messageOf } from '../internal/error-message.js';
 import { scrubRedisFiles } from '../redis-files.js';
 import { isTombstone, makeTombstone } from '../seal.js';
 import type { SealContent, SealedMigration } from '../seal.js';
+import type { StoreLogger } from '../store-logger.js';
 import { freeBackupName, manifestPathOf, writeBackup } from './backup.js';
 import { checkFreeSpace } from './free-space.js';
 import { removalObjection } from './key-needs.js';
+import { NOTHING_DELETED, removeKeys, sayDeletion } from './key-removal.js';
+import type { DeletionOptions, DeletionReport } from './key-removal.js';
 import type { MigrationContext } from './migration-context.js';
 import { transformRecords } from './transform.js';
 import type { Direction } from './transform.js';
@@ -78,49 +81,68 @@ export async function decryptDatabase(context: MigrationContext, key: VaultKey):
   await retireKeys(context);
 }
 
+/** What became of retired keys. */
+export interface Retirement {
+  /** Why any of them is kept. */
+  readonly kept: string | undefined;
+  readonly report: DeletionReport;
+}
+
 /**
  * Deletes the files of *decrypt*, and the lines of the keys that are retired, once Redis provably
- * has the plaintext on disk. Asked again at each start in state plaintext until it succeeds.
- * @returns why the keys are kept, or `undefined`
+ * has the plaintext on disk. Asked again at each start in state plaintext until it succeeds. Keys in a
+ * place that others may share are only condemned, until somebody asks for their deletion after the grace.
  */
-export async function retireKeys(context: MigrationContext): Promise<string | undefined> {
-  const { keeper, lock, link, custody, dataDir, logger } = context;
+export async function retireKeys(
+  context: MigrationContext,
+  options: DeletionOptions & { readonly isAsked: boolean } = { isAsked: false },
+): Promise<Retirement> {
+  const { keeper, lock, link, dataDir, logger } = context;
   const { retired, databaseId, inactiveKeyIds } = keeper.content;
-  if (retired === null || inactiveKeyIds.length === 0) return undefined;
+  if (retired === null) return keepAll('no key signed that they are not needed any more');
+  if (inactiveKeyIds.length === 0) return keepAll(undefined);
   // A plaintext seal is anybody's: only keys go that the last of them signed away itself, or whose
   // removal began already.
   const isSigned = isTombstone(retired, link.names.prefix, databaseId, keeper.ring);
   const keyIds = isSigned
     ? retired.keyIds.filter((id) => inactiveKeyIds.includes(id))
     : await keeper.notedRemoval();
-  if (keyIds.length === 0) return undefined;
+  if (keyIds.length === 0) return keepAll('no key signed that they are not needed any more');
   const objection = await removalObjection(context, keyIds);
-  if (objection !== undefined) {
-    logger.warn('The keys are kept, although the database is plaintext', { cause: objection });
-    return objection;
-  }
+  if (objection !== undefined) return keepAll(objection, logger);
   await context.step('decrypt-durable');
   await removeFiles(dataDir, await leftovers(dataDir, keeper.content.files));
   await keeper.noteRemoval(keyIds);
-  for (const id of keyIds) {
-    try {
-      // oxlint-disable-next-line no-await-in-loop -- a handful of keys, one file
-      await custody.remove(id);
-    } catch (error) {
-      // Its records are plaintext, and served; the next start removes it.
-      const kept = `key ${id} could not be removed from its halves: ${messageOf(error)}`;
-      logger.warn('The keys are kept, although the database is plaintext', { cause: kept });
-      return kept;
-    }
-    // oxlint-disable-next-line no-await-in-loop
+  let report: DeletionReport;
+  try {
+    report = await removeKeys(context, keyIds, options);
+  } catch (error) {
+    // Its records are plaintext, and served; the next start removes it.
+    return keepAll(`the keys could not be removed from their halves: ${messageOf(error)}`, logger);
+  }
+  for (const id of report.deletedKeys) {
+    // oxlint-disable-next-line no-await-in-loop -- a handful of keys
     await link.command('DEL', link.names.encryptions(id));
   }
   await context.step('decrypt-keys-removed');
-  await keeper.change(lock, { migration: null, files: [], inactiveKeyIds: [] });
+  const left = inactiveKeyIds.filter(
+    (id) => keyIds.includes(id) && !report.deletedKeys.includes(id),
+  );
+  await keeper.change(lock, { migration: null, files: [], inactiveKeyIds: left });
   // What is said of halves from here on is said of those that are left.
   await keeper.reloadKeys();
-  logger.info('The database is plaintext, and its keys are deleted', { keyIds });
-  return undefined;
+  sayDeletion(logger, report);
+  if (left.length === 0)
+    logger.info('The database is plaintext, and its keys are deleted', { keyIds });
+  const [condemned] = report.condemnedKeys;
+  if (condemned === undefined) return { kept: undefined, report };
+  const kept = `others may share a place of their halves: they are condemned until ${condemned.until}; call deleteInactiveKeys from then on`;
+  return { kept, report };
+}
+
+function keepAll(kept: string | undefined, logger?: StoreLogger): Retirement {
+  logger?.warn('The keys are kept, although the database is plaintext', { cause: kept });
+  return { kept, report: NOTHING_DELETED };
 }
 
 /** Steps 1 and 2: state, fences, backup, manifest. A resume, or a change of mind, takes over what is complete. */

@@ -2,6 +2,7 @@
 import type { Readable } from 'node:stream';
 import type { KeyCustody } from '../custody.js';
 import type { MigrationLock } from '../lock.js';
+import { DELETION_GRACE_MS } from '../open-options.js';
 import type { OpenOptions } from '../open-options.js';
 import type { ProcessIdentity } from '../process-identity.js';
 import type { RedisLink } from '../redis-link.js';
@@ -33,6 +34,8 @@ export interface MigrationContext {
   /** Redis is run by us: its files and slow log are ours to clean. */
   readonly isOwnRedis: boolean;
   readonly protection: BackupProtection | undefined;
+  /** How long a condemned line stays. */
+  readonly deletionGraceMs: number;
   progress(phase: string, done: number, total: number): void;
   /**
    * Between any two steps: makes sure that the lock is held. Tests stop a migration here, as a crash
@@ -61,6 +64,7 @@ export function makeContext(parts: {
     logger,
     isOwnRedis: options.ownRedis ?? false,
     protection: options.backupProtection,
+    deletionGraceMs: options.deletionGraceMs ?? DELETION_GRACE_MS,
     progress: (phase, done, total) => options.onProgress?.({ phase, done, total }),
     step: async (name) => {
       await options.onStep?.(name);

@@ -2,6 +2,7 @@
 import type { KeyId, VaultKey } from '@vault/crypto';
 import { DegradedError } from '../errors.js';
 import { messageOf } from '../internal/error-message.js';
+import { appendAnnounced, appendRefusal } from '../migration/announce-key.js';
 import type { MigrationContext } from '../migration/migration-context.js';
 import { MigrationError } from '../migration/migration-error.js';
 import type { SealKeeper } from '../seal-keeper.js';
@@ -10,7 +11,8 @@ import type { SealKeeper } from '../seal-keeper.js';
  * The key of a migration under way; else a key of the halves that was never retired, nor of a secret that was replaced; else a new pair.
  * @throws {DegradedError} `encryptionFailed` when no pair can be written
  */
-export async function keyToEncrypt({ keeper, custody }: MigrationContext): Promise<VaultKey> {
+export async function keyToEncrypt(context: MigrationContext): Promise<VaultKey> {
+  const { keeper } = context;
   const { keyId, inactiveKeyIds, retired } = keeper.content;
   if (keyId !== null) return ringKey(keeper, keyId);
   const { ring, state, supersededIds } = keeper.custodyReport;
@@ -18,12 +20,12 @@ export async function keyToEncrypt({ keeper, custody }: MigrationContext): Promi
   const fresh = ring.ids.findLast((id) => !used.has(id));
   const existing = state === 'paired' && fresh !== undefined ? ring.byId(fresh) : undefined;
   if (existing !== undefined) return existing;
-  const refusal = await custody.appendRefusal();
+  const refusal = await appendRefusal(context);
   const last = ring.ids.at(-1);
   if (refusal !== undefined && last !== undefined) return ringKey(keeper, last);
   if (refusal !== undefined) throw failed(keeper, refusal);
   try {
-    const { id } = await custody.append();
+    const { id } = await appendAnnounced(context);
     await keeper.reloadKeys();
     return ringKey(keeper, id);
   } catch (error) {

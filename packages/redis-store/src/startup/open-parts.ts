@@ -3,10 +3,12 @@ import { removeAbandonedFiles } from '../abandoned-files.js';
 import { checkDefinitions } from '../collection-definition.js';
 import { DegradedError, StoreError } from '../errors.js';
 import { expectationOf, refuseForeignRedis } from '../foreign-redis.js';
+import { HalvesWatch } from '../halves-watch.js';
 import { messageOf } from '../internal/error-message.js';
 import { KeyNames } from '../key-names.js';
 import { loadKeys } from '../load-keys.js';
 import { removeAbandonedBackups } from '../migration/abandoned-backups.js';
+import { CHECK_HALVES_EVERY_MS } from '../open-options.js';
 import type { OpenOptions } from '../open-options.js';
 import { currentIdentity } from '../process-identity.js';
 import type { ProcessIdentity } from '../process-identity.js';
@@ -27,6 +29,7 @@ export interface DatabaseParts {
   readonly identity: ProcessIdentity;
   readonly heartbeat: Heartbeat;
   readonly keptKeysBecause: string | undefined;
+  readonly halves: HalvesWatch;
 }
 
 /**
@@ -86,7 +89,16 @@ async function openOn(link: RedisLink, options: OpenOptions): Promise<DatabasePa
     keeper.onDegraded = (error) => options.onDegraded?.(error);
     start.warn();
     const { keptKeysBecause } = start;
-    return { options, link, keeper, witness, identity, heartbeat, keptKeysBecause };
+    const halves = new HalvesWatch({
+      keeper,
+      logger,
+      load: () => loadKeys({ custody, link, witness }),
+      custody,
+    });
+    const everyMs = options.checkHalvesEveryMs ?? CHECK_HALVES_EVERY_MS;
+    // What was read at the start may say already that another instance is at work.
+    if (role === 'server') await halves.start(everyMs, keeper.custodyReport);
+    return { options, link, keeper, witness, identity, heartbeat, keptKeysBecause, halves };
   } catch (error) {
     await heartbeat.stop();
     throw asDegraded(error);

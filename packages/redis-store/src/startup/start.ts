@@ -30,6 +30,7 @@ import type { SealContent } from '../seal.js';
 import { newSeal } from '../seal.js';
 import type { SealKeeper } from '../seal-keeper.js';
 import type { StoreLogger } from '../store-logger.js';
+import { sealOfWitness } from '../witness.js';
 import type { Witness } from '../witness.js';
 import { migrationFailed, namingBackup } from './failed-migration.js';
 import { keyToEncrypt, ringKey } from './key-to-encrypt.js';
@@ -230,7 +231,7 @@ export class DatabaseStart {
     fields: (context) => changeFields(context, this.#parts.options.collections),
     retire: async (context) => {
       this.#hasRetired = true;
-      this.keptKeysBecause = await retireKeys(context);
+      this.keptKeysBecause = (await retireKeys(context)).kept;
     },
   };
 
@@ -252,24 +253,9 @@ export class DatabaseStart {
   /** Witness and every fence agree on an encrypted database: the lost seal is made again. */
   async #reseal({ keeper, lock, logger }: MigrationContext, seen: Observation): Promise<void> {
     const { witness, cause, sealBytes } = seen;
-    if (witness === undefined || witness.keyId === null)
-      throw new TypeError('nothing to reseal from');
-    const { databaseId, epoch, keyId, origin, pinned } = witness;
-    await keeper.create(
-      lock,
-      {
-        // No inactive keys: which of the others were ours went with the seal, and they may be another database's.
-        ...this.#newSeal(databaseId),
-        epoch: epoch + 1,
-        state: 'encrypted',
-        keyId,
-        activeSinceMs: Date.now(),
-        bootstrapped: true,
-        origin,
-        pinned,
-      },
-      sealBytes,
-    );
+    if (witness === undefined) throw new TypeError('nothing to reseal from');
+    const seal = sealOfWitness(witness, this.#newSeal(witness.databaseId));
+    await keeper.create(lock, seal, sealBytes);
     logger.error('The seal was not right and was made again from the witness', { cause });
   }
 

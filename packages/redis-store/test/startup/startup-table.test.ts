@@ -115,6 +115,7 @@ describe('how halves fit', () => {
     status,
     keyIds: [],
     isWritable: true,
+    isShared: false,
   });
   const found = [half('A', 'found'), half('B', 'found')] as const;
   const foreign = [half('A', 'found'), half('B', 'foreign')] as const;

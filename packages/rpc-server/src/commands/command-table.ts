@@ -3,6 +3,7 @@ import { ACCEPT_DATABASE } from './accept-database.js';
 import type { Command } from './command.js';
 import { CONFIRM_DECRYPT } from './confirm-decrypt.js';
 import { INIT } from './init.js';
+import { KEYS } from './keys.js';
 import { PIN_ENCRYPTED } from './pin-encrypted.js';
 import { RECOVER } from './recover.js';
 import { RECOVERY_KIT } from './recovery-kit.js';
@@ -25,6 +26,7 @@ export const COMMANDS: readonly Command[] = [
   PIN_ENCRYPTED,
   CONFIRM_DECRYPT,
   RECOVER,
+  KEYS,
   RECOVERY_KIT,
   RESTORE_ARCHIVE,
   RESTORE_MIGRATION_BACKUP,

@@ -1,7 +1,9 @@
 /** The status report for people. */
 import type { KeyId } from '@vault/crypto';
-import type { DatabaseStatus, DegradedDetails, ProcessStatus } from '@vault/redis-store';
+import type { KeyPlaceKind } from '@vault/keystore';
+import type { DatabaseStatus, DegradedDetails, KeyPlace, ProcessStatus } from '@vault/redis-store';
 import type { ExportNote } from '../backup/export-state.js';
+import type { MachineNote } from '../lifecycle/machine-watch.js';
 import type { RotationNote } from '../lifecycle/rotation-note.js';
 import type { KitNote } from '../recovery/kit-state.js';
 import { ANOTHER_SERVER, NO_ANSWER, servesAnother } from './ask-server.js';
@@ -53,7 +55,38 @@ function exportText({ scheduledExport }: ExportNote): Line {
   return lastResult === 'proven' ? good : `${lastResult} ${lastTryAt}: ${reason}; ${good}`;
 }
 
-function databaseLines(status: DatabaseStatus & RotationNote & KitNote & ExportNote): Line[] {
+/** Where halves lie beside the lines of keys that open: what an operator may have to look after. */
+function placeText({ half, kind, place, keyIds, note }: KeyPlace): readonly string[] {
+  const text = PLACE_TEXTS[kind];
+  if (text === undefined) return [];
+  const keys = keyIds.length === 0 ? '' : `, of key ${keyIds.join(', ')}`;
+  return [`half ${half}: ${place}: ${text}${keys}${note === undefined ? '' : ` (${note})`}`];
+}
+
+const PLACE_TEXTS: Readonly<Record<string, string>> = {
+  condemned: 'condemned, opens still',
+  previous: 'an earlier secret',
+  foreign: 'a half without a key id, left alone',
+  corruptCopy: 'a corrupt value that was put aside',
+  unreadable: 'cannot be asked',
+} satisfies Partial<Record<KeyPlaceKind, string>>;
+
+function condemnedText({ condemnedKeys }: DatabaseStatus): string {
+  return condemnedKeys.map(({ keyId, until }) => `${keyId} until ${until}`).join(', ');
+}
+
+function missingText({ missingHalves }: StatusReport): Line {
+  if (missingHalves.length === 0) return undefined;
+  const gone = missingHalves.map(({ keyId, places }) => `key ${keyId} in ${places.join(' and ')}`);
+  return `${gone.join('; ')}; run vault-server keys put-back before the server stops`;
+}
+
+function machineText({ machine }: MachineNote): Line {
+  if (machine === null) return undefined;
+  return `a copy: ${machine.differs.join(', ')} differ; ${machine.advice}`;
+}
+
+function databaseLines(status: NonNullable<StatusReport['database']>): Line[] {
   const counts = Object.entries(status.collections).filter(([, count]) => count > 0);
   return [
     row('state', status.state),
@@ -67,6 +100,8 @@ function databaseLines(status: DatabaseStatus & RotationNote & KitNote & ExportN
     row('previous key', status.previousKeyId),
     row('pending key', status.pendingKeyId),
     row('inactive', status.inactiveKeyIds.join(', ')),
+    row('condemned', condemnedText(status)),
+    row('machine', machineText(status)),
     row('migration', status.migration?.backupPath),
     row('records', counts.map(([name, count]) => `${name} ${count}`).join(', ')),
     row(
@@ -118,6 +153,7 @@ export function statusText(report: StatusReport): string {
     row('mode', modeText(report)),
     row('configuration', report.configFile),
     row('data folder', report.datadir),
+    row('missing half', missingText(report)),
     '',
     'Database',
     ...(database === undefined ? [] : databaseLines(database)),
@@ -130,6 +166,7 @@ export function statusText(report: StatusReport): string {
       const why = reason === undefined ? '' : ` (${reason})`;
       return row(`half ${half}`, `${status}: ${source} ${place}${keys}${why}`);
     }),
+    ...list('Other places of halves', halves.places.flatMap(placeText)),
     ...list('Diagnosis', halves.diagnosis),
     ...list('Warnings', warnings),
   ];

@@ -1,10 +1,16 @@
 /** `vault-server status`: what an operator needs to know, in every state of server and database. */
 import { DegradedError } from '@vault/redis-store';
-import type { DatabaseStatus, HalvesStatus } from '@vault/redis-store';
+import type { DatabaseStatus, HalvesStatus, MissingHalf } from '@vault/redis-store';
 import { exportNote } from '../backup/export-state.js';
 import type { ExportNote } from '../backup/export-state.js';
+import { localSocketOf } from '../config/local-socket.js';
+import { MISSING_PATH } from '../http/local-keys.js';
+import type { MissingAnswer } from '../http/local-keys.js';
+import { askLocally } from './ask-locally.js';
 import { custodyOf, loadKeysOf } from '../config/custody-config.js';
 import type { ServerConfig } from '../config/load-config.js';
+import { MachineWatch } from '../lifecycle/machine-watch.js';
+import type { MachineNote } from '../lifecycle/machine-watch.js';
 import { rotationNote } from '../lifecycle/rotation-note.js';
 import type { RotationNote } from '../lifecycle/rotation-note.js';
 import { kitNote } from '../recovery/kit-state.js';
@@ -26,8 +32,10 @@ export interface StatusReport {
   /** What the server says of itself, or that none answers. */
   readonly server: ServerAnswer;
   readonly halves: HalvesStatus;
+  /** Keys in use of which a half is gone, as the running server says: it still has them in memory. */
+  readonly missingHalves: readonly MissingHalf[];
   /** Only when the database can be opened. */
-  readonly database?: DatabaseStatus & RotationNote & KitNote & ExportNote;
+  readonly database?: DatabaseStatus & RotationNote & KitNote & ExportNote & MachineNote;
   /** Only when it cannot. */
   readonly degraded?: {
     readonly reason: string;
@@ -73,6 +81,7 @@ async function lookAtAll(surroundings: Surroundings, config: ServerConfig): Prom
     datadir: settings.datadir,
     server: await askServer(config),
     halves: await lookAtHalves(surroundings, config),
+    missingHalves: await askForMissing(config),
   };
   try {
     const database = await withDatabase(surroundings, config, (opened) => opened.status());
@@ -80,12 +89,23 @@ async function lookAtAll(surroundings: Surroundings, config: ServerConfig): Prom
     const { halves } = database;
     const rotation = rotationNote(database, settings['keystore.rotateAfter'], Date.now());
     const kit = await lookAtKit(surroundings, config, database);
+    const machine = await new MachineWatch(settings.datadir).note(database);
     const exports = await exportNote(settings, Date.now());
-    return { ...base, halves, database: { ...database, ...rotation, ...kit, ...exports } };
+    const notes = { ...rotation, ...kit, ...machine, ...exports };
+    return { ...base, halves, database: { ...database, ...notes } };
   } catch (error) {
     if (!(error instanceof DegradedError)) throw error;
     const { reason, message, details } = await withRecoveryAdvice(error, settings.datadir);
     return { ...base, degraded: { reason, message, details } };
+  }
+}
+
+async function askForMissing({ settings }: ServerConfig): Promise<readonly MissingHalf[]> {
+  try {
+    const answer = await askLocally<MissingAnswer>(localSocketOf(settings), 'GET', MISSING_PATH);
+    return ('missingHalves' in answer ? answer.missingHalves : undefined) ?? [];
+  } catch {
+    return []; // no server, and no key in memory
   }
 }
 
@@ -97,7 +117,8 @@ async function lookAtHalves(
   const { custody } = await custodyOf(settings, sourcesFor(surroundings, settings.datadir));
   const { ring, unlabelled, state, halves, diagnosis, custodyWarnings } = await custody.load();
   for (const keys of [ring, unlabelled]) for (const id of keys.ids) keys.byId(id)?.destroy();
-  return { state, keyIds: ring.ids, halves, diagnosis, custodyWarnings };
+  const places = await custody.inventory();
+  return { state, keyIds: ring.ids, halves, diagnosis, custodyWarnings, places };
 }
 
 async function lookAtKit(

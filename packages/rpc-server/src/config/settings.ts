@@ -158,6 +158,18 @@ const BASE_SETTINGS = {
     default: false,
     doc: 'Rotate a key that is due without being asked, while the server serves. Needs `rotateAfter` of a day or more.',
   },
+  'keystore.deletionGrace': {
+    kind: 'duration',
+    default: '7d',
+    min: 60_000,
+    doc: 'How long a key whose halves others may share stays condemned before a second deletion removes it.',
+  },
+  'keystore.checkEvery': {
+    kind: 'duration',
+    default: '1m',
+    min: 1000,
+    doc: 'How often the server reads the halves again, to see that those of the keys in use still stand.',
+  },
   'backup.recipientFile': {
     kind: 'path',
     doc: 'OpenPGP public key: the migration backup and scheduled exports are encrypted to it.',

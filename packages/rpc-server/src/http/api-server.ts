@@ -28,6 +28,7 @@ import type { ApiState } from './api-state.js';
 import { serveConsole } from './console.js';
 import { RedisProbe, serveHealth } from './health.js';
 import { serveKeyRest } from './key-rest.js';
+import { serveLocalKeys } from './local-keys.js';
 import { listenLocally, LocalSocketError } from './local-socket.js';
 import { ApiMetrics } from './metrics.js';
 import { serveOpenApi } from './open-api.js';
@@ -230,6 +231,7 @@ export function createApi(options: ApiOptions): Api {
     );
   });
   serveKeyRest(app, { services, methods, addresses, logger });
+  serveLocalKeys(app, { services, isServing: () => serving !== undefined, addresses, logger });
   serveOpenApi(app, version);
   serveConsole(app);
   local.on('connection', (socket) => addresses.addLocal(socket));

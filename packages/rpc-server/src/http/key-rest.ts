@@ -29,13 +29,26 @@ interface KeyRoute {
   readonly path: string;
   /** For audit. */
   readonly action: string;
-  readonly run: (services: Services) => Promise<object> | object;
+  readonly run: (services: Services, query: Query) => Promise<object> | object;
 }
+
+/** Parameters after the `?` of the path. */
+type Query = Readonly<Record<string, unknown>>;
 
 async function rotate({ database }: Services): Promise<object> {
   const { activeKeyId, previousKeyId, records } = await database.rotateKey();
   const message = `Key ${activeKeyId} is active, ${records} records were encrypted anew; key ${previousKeyId} is inactive`;
   return { message, status: 'SUCCESS' };
+}
+
+async function deleteInactive({ database }: Services, { now = 'false' }: Query): Promise<object> {
+  if (now !== 'true' && now !== 'false') {
+    return { status: 406, message: 'the parameter "now" is true or false' } satisfies Refusal;
+  }
+  const { deletedKeys, condemnedKeys, notErased } = await database.deleteInactiveKeys({
+    now: now === 'true',
+  });
+  return { deletedKeys, condemnedKeys, notErased };
 }
 
 export const KEY_ROUTES: readonly KeyRoute[] = [
@@ -61,7 +74,7 @@ export const KEY_ROUTES: readonly KeyRoute[] = [
     method: 'DELETE',
     path: '/rest/secrets/1.0/keys/inactive',
     action: 'encryption.deleteInactiveKeys',
-    run: async ({ database }) => ({ deletedKeys: [...(await database.deleteInactiveKeys())] }),
+    run: deleteInactive,
   },
 ];
 
@@ -135,7 +148,7 @@ async function answer(
   assertInScope(identity, entry.method);
   const { userId } = identity;
   services.audit.record({ action: route.action, userId, address });
-  return route.run(services);
+  return route.run(services, request.query as Query);
 }
 
 function isRefusal(value: object): value is Refusal {

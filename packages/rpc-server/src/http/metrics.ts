@@ -20,6 +20,8 @@ export interface KeyMetrics {
   readonly ageMs: number | null;
   readonly encryptions: number;
   readonly isDue: boolean;
+  /** Keys in use of which a half is not in its place any more. */
+  readonly missingHalves: number;
 }
 
 /** Asked at each scrape. */
@@ -35,7 +37,12 @@ export class ApiMetrics {
   readonly #refusals: Counter<'limit'>;
   readonly #mode: Gauge<'mode'>;
   readonly #progress: Gauge;
-  readonly #key: { readonly age: Gauge; readonly encryptions: Gauge; readonly isDue: Gauge };
+  readonly #key: {
+    readonly age: Gauge;
+    readonly encryptions: Gauge;
+    readonly isDue: Gauge;
+    readonly missing: Gauge;
+  };
   readonly #exports: { readonly age: Gauge; readonly ok: Gauge };
   #readExports: () => Promise<ExportNote> = () => Promise.resolve({ scheduledExport: null });
   #readKey: () => Promise<KeyMetrics | undefined> = () => Promise.resolve(undefined);
@@ -87,6 +94,11 @@ export class ApiMetrics {
       isDue: new Gauge({
         name: 'vault_key_rotation_due',
         help: '1 when a rotation of the active key is due',
+        registers,
+      }),
+      missing: new Gauge({
+        name: 'vault_key_halves_missing',
+        help: 'Keys in use of which a half is not in its place any more: put it back before the server stops',
         registers,
       }),
     };
@@ -153,6 +165,7 @@ export class ApiMetrics {
       if (key.ageMs !== null) this.#key.age.set(key.ageMs / MS_PER_S);
       this.#key.encryptions.set(key.encryptions);
       this.#key.isDue.set(key.isDue ? 1 : 0);
+      this.#key.missing.set(key.missingHalves);
     }
     const { scheduledExport } = await this.#readExports();
     for (const gauge of Object.values(this.#exports)) gauge.remove();

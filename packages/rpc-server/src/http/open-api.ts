@@ -11,6 +11,8 @@ type Schema = Readonly<Record<string, unknown>>;
 
 const KEY_ID: Schema = { type: 'string', pattern: '^[0-9a-f]{16}$' };
 
+const TIME: Schema = { type: 'string', pattern: String.raw`^\d{4}-\d\d-\d\dT[\d:.]+Z$` };
+
 function object(properties: Readonly<Record<string, Schema>>): Schema {
   return { type: 'object', properties, required: Object.keys(properties) };
 }
@@ -24,7 +26,24 @@ const SCHEMAS = {
     status: { const: 'SUCCESS' },
   }),
   InactiveKeys: keyList('inactiveKeys'),
-  DeletedKeys: keyList('deletedKeys'),
+  DeletedKeys: object({
+    deletedKeys: {
+      type: 'array',
+      items: KEY_ID,
+      description: 'Gone: no line of them is left where the server writes.',
+    },
+    condemnedKeys: {
+      type: 'array',
+      items: object({ keyId: KEY_ID, since: TIME, until: TIME }),
+      description:
+        'Open still, since others may share a place of their halves: the same request from `until` on deletes them, unless whoever uses one objected.',
+    },
+    notErased: {
+      type: 'array',
+      items: object({ keyId: KEY_ID, place: { type: 'string' }, reason: { type: 'string' } }),
+      description: 'Halves of deleted keys that the server could not erase, and why.',
+    },
+  }),
   Failure: object({
     message: { type: 'string', description: 'Why; no stored value is ever in it.' },
     status: { const: 'FAILED' },
@@ -46,6 +65,7 @@ interface OperationRow {
   readonly result: keyof typeof SCHEMAS;
   readonly success: string;
   readonly failures: readonly FailureStatus[];
+  readonly parameters?: readonly Schema[];
 }
 
 const ROTATION = {
@@ -72,8 +92,17 @@ const OPERATIONS: Readonly<Record<string, OperationRow>> = {
     summary:
       'Deletes the inactive keys for ever, once it is proven that no record and no kept backup needs one.',
     result: 'DeletedKeys',
-    success: 'The ids of those that were deleted.',
+    success: 'What was deleted, what is condemned, and what could not be erased.',
     failures: [401, 406, 429, 500, 503],
+    parameters: [
+      {
+        name: 'now',
+        in: 'query',
+        required: false,
+        schema: { type: 'boolean', default: false },
+        description: 'Without regard to others who may share the halves, and to the grace.',
+      },
+    ],
   },
 };
 
@@ -83,10 +112,11 @@ function response(description: string, schema: keyof typeof SCHEMAS): Schema {
 }
 
 function operationObject(row: OperationRow): Schema {
-  const { operationId, summary, result, success, failures } = row;
+  const { operationId, summary, result, success, failures, parameters } = row;
   return {
     operationId,
     summary,
+    ...(parameters !== undefined && { parameters }),
     responses: {
       200: response(success, result),
       ...Object.fromEntries(
@@ -114,7 +144,7 @@ export function openApiDocument(version: string): Schema {
       title: 'vault-server: key management',
       version,
       description:
-        'Rotate the key of the credential database, list and delete inactive keys: the paths, statuses and bodies of Atlassian Crowd. No request has a body or parameters.',
+        'Rotate the key of the credential database, list and delete inactive keys: the paths, statuses and bodies of Atlassian Crowd. No request has a body; deletion alone has a parameter.',
       license: { name: 'MIT', identifier: 'MIT' },
     },
     servers: [{ url: '/' }],

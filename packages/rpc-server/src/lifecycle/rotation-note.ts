@@ -29,7 +29,7 @@ export function rotationNote(
 
 /** @returns `undefined` where the database is plaintext */
 export async function keyMetrics(
-  database: Pick<CredentialDatabase, 'keyUse'>,
+  database: Pick<CredentialDatabase, 'keyUse' | 'missingHalves'>,
   rotateAfterMs: number,
   nowMs: number,
 ): Promise<KeyMetrics | undefined> {
@@ -37,5 +37,6 @@ export async function keyMetrics(
   if (use === undefined) return undefined;
   const { activeSinceMs, encryptions } = use;
   const { isDue } = rotationStatus(use, rotateAfterMs, nowMs);
-  return { ageMs: activeSinceMs === null ? null : nowMs - activeSinceMs, encryptions, isDue };
+  const ageMs = activeSinceMs === null ? null : nowMs - activeSinceMs;
+  return { ageMs, encryptions, isDue, missingHalves: database.missingHalves.length };
 }

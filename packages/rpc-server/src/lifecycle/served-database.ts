@@ -2,6 +2,8 @@
 import type {
   CredentialDatabase,
   DatabaseStatus,
+  DeletionOptions,
+  DeletionReport,
   RotationOptions,
   RotationReport,
 } from '@vault/redis-store';
@@ -58,11 +60,20 @@ export class ServedDatabase implements Database {
   keyUse(): ReturnType<CredentialDatabase['keyUse']> {
     return this.#database.keyUse();
   }
+  checkHalves(): Promise<void> {
+    return this.#database.checkHalves();
+  }
+  get missingHalves(): CredentialDatabase['missingHalves'] {
+    return this.#database.missingHalves;
+  }
   get inactiveKeyIds(): readonly string[] {
     return this.#database.inactiveKeyIds;
   }
-  deleteInactiveKeys(): Promise<readonly string[]> {
-    return this.#database.deleteInactiveKeys();
+  deleteInactiveKeys(options?: DeletionOptions): Promise<DeletionReport> {
+    return this.#database.deleteInactiveKeys(options);
+  }
+  putBackKeys(): Promise<readonly string[]> {
+    return this.#database.putBackKeys();
   }
   get isBootstrapped(): boolean {
     return this.#database.isBootstrapped;

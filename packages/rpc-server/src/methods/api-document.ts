@@ -69,7 +69,10 @@ why the import would be refused, or is \`null\`.
 | \`POST /rest/secrets/1.0/keys/rotate\`       | \`{"message", "status"}\`    |
 | \`PUT /rest/admin/1.0/encryption/changeKey\` | the same                   |
 | \`GET /rest/secrets/1.0/keys/inactive\`      | \`{"inactiveKeys": [<id>]}\` |
-| \`DELETE /rest/secrets/1.0/keys/inactive\`   | \`{"deletedKeys": [<id>]}\`  |
+| \`DELETE /rest/secrets/1.0/keys/inactive\`   | \`{"deletedKeys": [<id>], "condemnedKeys": [{"keyId", "since", "until"}], "notErased": [{"keyId", "place", "reason"}]}\` |
+
+\`deletedKeys\` names only what is gone. Where others may share a place of a key's halves, it is condemned first and opens still; the same request from
+\`until\` on deletes it. \`?now=true\` does not wait, and does not ask.
 
 Basic authentication, \`Authorization: Bearer <token>\`, or the token in a cookie \`authenticationToken\` or \`crowd.token_key\`. 401: not an
 administrator. 406: conditions are not met, the message says which. 503: degraded or starting. 500: anything unexpected. The same as OpenAPI 3.1:

@@ -1,5 +1,7 @@
 /** `encryption.*`: the state of the encryption and its keys, for administrators. */
+import type { JsonObject } from '../protocol.js';
 import type { CallContext } from '../rpc/call-context.js';
+import type { DeletionResult } from '../rpc/database-port.js';
 import { method } from '../rpc/method.js';
 import type { Method } from '../rpc/method.js';
 
@@ -54,12 +56,39 @@ export const ENCRYPTION_METHODS: readonly Method[] = [
   method({
     name: 'encryption.deleteInactiveKeys',
     description:
-      'deletes the inactive keys for ever, once it is proven that neither a record nor a kept backup needs them',
+      'deletes the inactive keys for ever, once it is proven that neither a record nor a kept backup needs them; where others may share a place of their halves they are condemned first, and deleted by a call after `keystore.deletionGrace`',
     permission: 'admin',
-    result: 'array of the key ids that were deleted',
-    async handler(_, context) {
+    params: {
+      now: {
+        type: 'boolean',
+        optional: true,
+        description: 'without regard to others who may share the halves, and to the grace',
+      },
+    },
+    result:
+      'object {deletedKeys: [id], condemnedKeys: [{keyId, since, until}], notErased: [{keyId, place, reason}]}',
+    async handler({ now = false }, context) {
       audit(context, 'encryption.deleteInactiveKeys');
-      return [...(await context.services.database.deleteInactiveKeys())];
+      return deletionJson(await context.services.database.deleteInactiveKeys({ now }));
+    },
+  }),
+  method({
+    name: 'encryption.putBackKeys',
+    description:
+      'puts halves of the keys in use back where they were lost, from the memory of this server',
+    permission: 'admin',
+    result: 'array of the ids of the keys that were not whole',
+    async handler(_, context) {
+      audit(context, 'encryption.putBackKeys');
+      return [...(await context.services.database.putBackKeys())];
     },
   }),
 ];
+
+function deletionJson({ deletedKeys, condemnedKeys, notErased }: DeletionResult): JsonObject {
+  return {
+    deletedKeys: [...deletedKeys],
+    condemnedKeys: condemnedKeys.map((key) => ({ ...key })),
+    notErased: notErased.map((remnant) => ({ ...remnant })),
+  };
+}

@@ -2,7 +2,7 @@
  * What the server's faces need of the database. `@vault/redis-store` fulfils it; the user of a port
  * owns it.
  */
-import type { CollectionDefinition } from '@vault/redis-store';
+import type { CollectionDefinition, MissingHalf } from '@vault/redis-store';
 import type { Json } from '../protocol.js';
 
 /** A record without its id. */
@@ -58,8 +58,14 @@ export interface Database {
   rotateKey(): Promise<RotationResult>;
   /** Ids of the keys that nothing is encrypted under any more. */
   readonly inactiveKeyIds: readonly string[];
-  /** @returns ids of those deleted @throws when something still needs one */
-  deleteInactiveKeys(): Promise<readonly string[]>;
+  /** @throws when something still needs one */
+  deleteInactiveKeys(options?: { readonly now?: boolean }): Promise<DeletionResult>;
+  /** Reads the halves again. */
+  checkHalves(): Promise<void>;
+  /** Keys in use of which a half is not in its place any more, as the last look found them. */
+  readonly missingHalves: readonly MissingHalf[];
+  /** Puts halves back that were lost, from memory. @returns ids of the keys that were not whole @throws when one cannot be written */
+  putBackKeys(): Promise<readonly string[]>;
   /** Whether the first administrator was made, kept in the authenticated seal. */
   readonly isBootstrapped: boolean;
   markBootstrapped(): Promise<void>;
@@ -69,6 +75,23 @@ export interface RotationResult {
   readonly activeKeyId: string;
   readonly previousKeyId: string;
   readonly records: number;
+}
+
+export interface DeletionResult {
+  /** Ids of those that are gone. */
+  readonly deletedKeys: readonly string[];
+  /** Those that are to go, and open still: others may share a place of their halves. Times in ISO 8601. */
+  readonly condemnedKeys: readonly {
+    readonly keyId: string;
+    readonly since: string;
+    readonly until: string;
+  }[];
+  /** Halves of deleted keys that the server could not erase. */
+  readonly notErased: readonly {
+    readonly keyId: string;
+    readonly place: string;
+    readonly reason: string;
+  }[];
 }
 
 export interface DatabaseProgress {

@@ -51,7 +51,11 @@ describe('key management', () => {
     expect(await send('DELETE', INACTIVE)).toEqual(
       expect.objectContaining({
         status: 200,
-        body: { deletedKeys: (listed.body as { inactiveKeys: string[] }).inactiveKeys },
+        body: {
+          deletedKeys: (listed.body as { inactiveKeys: string[] }).inactiveKeys,
+          condemnedKeys: [],
+          notErased: [],
+        },
       }),
     );
     expect(await send('GET', INACTIVE)).toMatchObject({ body: { inactiveKeys: [] } });
@@ -71,8 +75,19 @@ describe('key management', () => {
         params: expect.objectContaining({ operation: 'encryption.rotateKeys' }),
       }),
     );
-    const deleted = await admin.call<string[]>('encryption.deleteInactiveKeys');
-    expect(deleted).toHaveLength(2);
+    const deleted = await admin.call<object>('encryption.deleteInactiveKeys', { now: true });
+    const ids = [expect.stringMatching(KEY_ID), expect.stringMatching(KEY_ID)];
+    expect(deleted).toEqual({ deletedKeys: ids, condemnedKeys: [], notErased: [] });
+    // Nothing is lost: there is nothing to put back.
+    expect(await admin.call('encryption.putBackKeys')).toEqual([]);
+  }, 30_000);
+
+  test('refuses a parameter that is neither true nor false', async () => {
+    expect(await send('DELETE', `${INACTIVE}?now=perhaps`)).toMatchObject({
+      status: 406,
+      body: { message: expect.stringContaining('true or false') },
+    });
+    expect(await send('DELETE', `${INACTIVE}?now=true`)).toMatchObject({ status: 200 });
   }, 30_000);
 
   test('refuses with 406, and says why, while Redis keeps nothing on disk', async () => {

@@ -50,7 +50,7 @@ describe('halves of another system', () => {
     await at.using({ encrypt: false }, async (database) => {
       await fill(database, 2);
       await expect(database.rotateKey()).rejects.toMatchObject({ code: 'OPERATION_REFUSED' });
-      expect(await database.deleteInactiveKeys()).toEqual([]);
+      expect((await database.deleteInactiveKeys()).deletedKeys).toEqual([]);
       expect((await database.status()).halves).toMatchObject({
         keyIds: [],
         halves: [{ status: 'foreign' }, { status: 'foreign' }],
@@ -79,7 +79,7 @@ describe('halves of another system', () => {
     at.plant('A', `${THEIR_A}\n${at.lines('A').join('\n')}\n`);
     await at.using({}, async (database) => {
       const { previousKeyId } = await database.rotateKey();
-      expect(await database.deleteInactiveKeys()).toEqual([previousKeyId]);
+      expect((await database.deleteInactiveKeys()).deletedKeys).toEqual([previousKeyId]);
       expect(await contents(database)).toEqual(records);
       expect((await database.status()).halves.diagnosis).toEqual([
         expect.stringMatching(/^Half A .* it is foreign, and is left as it is\.$/),
@@ -159,7 +159,7 @@ describe('halves of ours that were put back without their labels', () => {
           diagnosis: [],
         });
         const { activeKeyId } = await database.rotateKey();
-        expect(await database.deleteInactiveKeys()).toEqual([keyId]);
+        expect((await database.deleteInactiveKeys()).deletedKeys).toEqual([keyId]);
         expect(at.lines('A')).toEqual([expect.stringMatching(`^${activeKeyId}:`)]);
         expect(at.lines('B')).toEqual([expect.stringMatching(`^${activeKeyId}:`)]);
       });
