@@ -73,7 +73,7 @@ const backupPath = (): string => join(site.server.dataDir, 'encryption-backup.js
 /** Without what every server has: its socket, and what proves which one it is. */
 const filesOfData = (): string[] =>
   readdirSync(site.server.dataDir)
-    .filter((name) => !name.endsWith('.sock') && name !== 'instance')
+    .filter((name) => !name.endsWith('.sock') && !['instance', 'vault-machine'].includes(name))
     .toSorted();
 
 /** Degraded with the line of the model; the CLI says so in one sentence and by its exit status. */
