@@ -220,11 +220,12 @@ export async function deleteInactiveKeys(
       'lines of inactive keys are gone, but the halves cannot be read now: try again',
     );
   }
-  const { deletedKeys, condemnedKeys, notErased } = report;
+  // Both halves of it are where only an operator can take them away: `notErased` says where.
+  const deletedKeys = report.deletedKeys.filter((id) => ring.byId(id) === undefined);
   const left = inactiveKeyIds.filter((id) => !deletedKeys.includes(id));
   if (deletedKeys.length > 0) await keeper.change(lock, { inactiveKeyIds: left });
-  sayDeletion(logger, { deletedKeys, condemnedKeys, notErased });
-  return report;
+  sayDeletion(logger, { ...report, deletedKeys });
+  return { ...report, deletedKeys };
 }
 
 /** After *decrypt*: what its keys were kept for, because others may share a place, or Redis proved too little. */

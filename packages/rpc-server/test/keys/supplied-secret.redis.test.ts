@@ -176,6 +176,30 @@ test('several servers get it one after the other: the rotation waits for the las
   }
 });
 
+test('a key of which the server writes no half is deleted once the operator took its secret away, and not before', async () => {
+  at.halfB = PAIRS['another variable']();
+  const OTHER = newSecret();
+  at.variables = { ...at.variables, OTHER };
+  const { keyId } = await filled();
+  supply();
+  at.variables = { ...at.variables, OTHER };
+  await at.using({}, async (database) => {
+    await watchOf(database).check();
+    const { deletedKeys, notErased } = await database.deleteInactiveKeys();
+    expect(deletedKeys).toEqual([]);
+    expect(notErased.map((remnant) => [remnant.keyId, remnant.place])).toContainEqual([
+      keyId,
+      expect.stringMatching(/^env VAULT_MASTER_KEY/),
+    ]);
+    expect(database.inactiveKeyIds).toEqual([keyId]);
+  });
+  forgetPrevious();
+  await at.using({}, async (database) => {
+    expect(await database.deleteInactiveKeys()).toMatchObject({ deletedKeys: [keyId] });
+    expect(database.inactiveKeyIds).toEqual([]);
+  });
+});
+
 test('a secret that was replaced before is not taken again: refused, with the reason', async () => {
   at.halfB = PAIRS['another variable']();
   at.variables['OTHER'] = newSecret();
