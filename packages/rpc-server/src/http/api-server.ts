@@ -32,10 +32,12 @@ import { serveLocalKeys } from './local-keys.js';
 import { listenLocally, LocalSocketError } from './local-socket.js';
 import { ApiMetrics } from './metrics.js';
 import { serveOpenApi } from './open-api.js';
+import { withoutFloods } from './pipelining.js';
 import { RecoveryDoor } from './recovery-door.js';
 import { RequestGuard } from './request-guard.js';
 import { SECURITY_HEADERS } from './security-headers.js';
 import { Serving } from './serving.js';
+import { sharedByTurn } from './shared-by-turn.js';
 import { SocketEndpoint } from './socket-endpoint.js';
 
 export interface ApiOptions {
@@ -124,7 +126,8 @@ function createFaces(tls: ApiOptions['tls'], watch: (server: Server) => void): F
   const app = fastify({
     logger: false,
     forceCloseConnections: true,
-    serverFactory: (handler) => {
+    serverFactory: (routes) => {
+      const handler = withoutFloods(routes);
       for (const own of [local, recovery]) {
         if (own.listenerCount('request') === 0) own.on('request', handler);
       }
@@ -207,10 +210,13 @@ export function createApi(options: ApiOptions): Api {
   const probe = new RedisProbe();
   const databaseId = () => (state.mode === 'serving' ? state.database.databaseId : undefined);
   serveHealth(app, () => probe.readiness(state), databaseId, options.instance);
-  app.get('/metrics', async (_request, reply) => {
+  const scrape = sharedByTurn(async () => {
     metrics.readiness(await probe.readiness(state));
-    return reply.type(metrics.contentType).send(await metrics.text());
+    return metrics.text();
   });
+  app.get('/metrics', async (_request, reply) =>
+    reply.type(metrics.contentType).send(await scrape()),
+  );
   app.all(`${API_PATH}:secret`, async (request: FastifyRequest, reply: FastifyReply) => {
     const transfers =
       state.mode === 'recovery' ? state.recovery.transfers : serving?.services.transfers;

@@ -59,6 +59,8 @@ function limitText(name: LimitName, limits: Limits): string {
 
 function refuse(socket: Duplex, status: keyof typeof REASONS, why = ''): void {
   const body = why === '' ? '' : `${why}\n`;
+  // Not left half open: a client that keeps its end would hold a descriptor that no limit counts.
+  socket.once('finish', () => socket.destroy());
   socket.end(
     `HTTP/1.1 ${status} ${REASONS[status]}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
@@ -68,6 +70,9 @@ export class SocketEndpoint {
   readonly #options: SocketEndpointOptions;
   readonly connections = new ConnectionRegistry<Connection>();
   readonly #server: WebSocketServer;
+  /** Upgrades that wait for their turn, by address. */
+  readonly #arriving = new Map<string, number>();
+  #arrivingCount = 0;
   readonly #sweeper: NodeJS.Timeout;
 
   constructor(options: SocketEndpointOptions) {
@@ -153,15 +158,40 @@ export class SocketEndpoint {
     vouched: Vouched | undefined,
   ): void {
     const { traffic } = this.#options;
+    const isPrivileged = client.isLocal || vouched?.permission === 'admin';
+    const full = isPrivileged ? undefined : this.#arrivalsFullLimit(client);
+    if (full !== undefined) return this.#refuseFull(socket, full);
     const account = traffic.accounts.of({
       userId: vouched?.userId,
       addressKey: client.key,
-      isPrivileged: client.isLocal || vouched?.permission === 'admin',
+      isPrivileged,
     });
+    this.#noteArrival(client.key, 1);
     traffic.turns.submit(account, () => {
+      this.#noteArrival(client.key, -1);
       this.#admit(request, socket, head, client, vouched);
       return Promise.resolve();
     });
+    return undefined;
+  }
+
+  /** Those that wait hold a descriptor each, like those that are open. */
+  #arrivalsFullLimit({ key }: Client): 'sockets' | 'socketsPerAddress' | undefined {
+    const { limits } = this.#options;
+    if ((this.#arriving.get(key) ?? 0) >= limits.socketsPerAddress) return 'socketsPerAddress';
+    return this.#arrivingCount >= limits.sockets ? 'sockets' : undefined;
+  }
+
+  #noteArrival(key: string, delta: number): void {
+    const count = (this.#arriving.get(key) ?? 0) + delta;
+    if (count === 0) this.#arriving.delete(key);
+    else this.#arriving.set(key, count);
+    this.#arrivingCount += delta;
+  }
+
+  #refuseFull(socket: Duplex, full: 'sockets' | 'socketsPerAddress'): void {
+    this.#options.onRefusal(full);
+    refuse(socket, 503, `no room for another socket: ${limitText(full, this.#options.limits)}`);
   }
 
   #admit(
@@ -173,8 +203,7 @@ export class SocketEndpoint {
   ): void {
     const full = this.#fullLimit(client, vouched);
     if (full !== undefined) {
-      this.#options.onRefusal(full);
-      refuse(socket, 503, `no room for another socket: ${limitText(full, this.#options.limits)}`);
+      this.#refuseFull(socket, full);
       return;
     }
     this.#server.handleUpgrade(request, socket, head, (webSocket) =>

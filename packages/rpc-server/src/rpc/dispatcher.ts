@@ -24,7 +24,7 @@ import { apiErrorOf, answerOf } from './error-answer.js';
 import type { ErrorAnswer } from './error-answer.js';
 import { boundedError } from './bounded-error.js';
 import { constantText } from './constant-result.js';
-import { exactIds, isInexact, withExactId } from './exact-id.js';
+import { isInexact, MessageIds, withExactId } from './exact-id.js';
 import { scanMessage } from './message-scan.js';
 import type { MethodResult } from './method.js';
 import type { MethodTable, TableEntry } from './method-table.js';
@@ -158,11 +158,12 @@ export class Dispatcher {
         createJSONRPCErrorResponse(null, ERROR_CODES.INVALID_JSON.code, 'invalid JSON'),
       );
     }
+    const ids = new MessageIds(text);
     if (!Array.isArray(message)) {
       const response = await this.#single(message, { caller, isBatch: false });
       return response === null
         ? undefined
-        : this.#write(response, text, 0, this.#options.limits.answerBytes);
+        : this.#write(response, ids, 0, this.#options.limits.answerBytes);
     }
     const { batchCalls, answerBytes } = this.#options.limits;
     if (message.length === 0) return JSON.stringify(invalidRequest('empty batch'));
@@ -176,7 +177,7 @@ export class Dispatcher {
     let left = answerBytes;
     const written = responses.flatMap((response, at) => {
       if (response === null) return [];
-      const one = this.#write(response, text, at, left);
+      const one = this.#write(response, ids, at, left);
       left = Math.max(0, left - Buffer.byteLength(one));
       return one;
     });
@@ -208,8 +209,8 @@ export class Dispatcher {
   }
 
   /** @param maxBytes that are left for it */
-  #write(response: JSONRPCResponse, text: string, at: number, maxBytes: number): string {
-    const digits = isInexact(response.id) ? exactIds(text)[at] : undefined;
+  #write(response: JSONRPCResponse, ids: MessageIds, at: number, maxBytes: number): string {
+    const digits = isInexact(response.id) ? ids.at(at) : undefined;
     const { error, id } = response;
     const write = (each: JSONRPCResponse): string => {
       const constant = constantText(each.result);

@@ -45,6 +45,21 @@ export function exactIds(text: string): (string | undefined)[] {
   return ids;
 }
 
+/** Those of one message, looked for once: for each call of a batch, a long one would hold everybody up. */
+export class MessageIds {
+  readonly #text: string;
+  #ids: readonly (string | undefined)[] | undefined;
+
+  constructor(text: string) {
+    this.#text = text;
+  }
+
+  at(index: number): string | undefined {
+    this.#ids ??= exactIds(this.#text);
+    return this.#ids[index];
+  }
+}
+
 /** Whether a parsed id may have lost digits. */
 export function isInexact(id: unknown): boolean {
   return typeof id === 'number' && Number.isInteger(id) && !Number.isSafeInteger(id);

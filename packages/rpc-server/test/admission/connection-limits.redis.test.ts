@@ -155,7 +155,57 @@ describe('when all sockets are taken', () => {
   });
 });
 
+describe('upgrades', () => {
+  test('that are refused leave nothing open, though the client keeps its end', async () => {
+    const api = await start({});
+    const accepted = once(api.api.app.server, 'connection');
+    const { hostname, port, host } = new URL(api.url);
+    const socket = connect({ host: hostname, port: Number(port), allowHalfOpen: true });
+    stops.push(() => socket.destroy());
+    const [held] = (await accepted) as [Socket];
+    const closed = once(held, 'close');
+    socket.write(
+      `GET /nothing HTTP/1.1\r\nHost: ${host}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n`,
+    );
+    const [answer] = (await once(socket, 'data')) as [Buffer];
+    expect(answer.toString()).toContain('404 Not Found');
+    await closed;
+    expect(socket.writableEnded).toBe(false);
+  });
+
+  test('that wait for their turn are as many as sockets of one address, and no more', async () => {
+    const limits = { callsInFlightOfStrangers: 1, socketsPerAddress: 2, throttlingDelayMs: 30_000 };
+    const api = await start({ limits: { ...limits, throttledWaitMs: 60_000 } });
+    const busy = await api.connect();
+    const wrong = { email: 'nobody', password: 'wrong' };
+    await expect(busy.call('session.signIn', wrong)).rejects.toMatchObject({ code: 3 });
+    // It waits for the pause to end, and with it all strangers.
+    busy.call('session.signIn', wrong).catch(() => undefined);
+    const refused = await Promise.race([refusal(api), refusal(api), refusal(api)]);
+    expect(refused).toBe('503 no room for another socket: limits.socketsPerAddress is 2\n');
+  });
+});
+
 describe('connections that are no WebSocket', () => {
+  test('are ended where they ask for much without waiting for answers', async () => {
+    const api = await start({});
+    const { hostname, port } = new URL(api.url);
+    const flood = connect({ host: hostname, port: Number(port) });
+    stops.push(() => flood.destroy());
+    flood.on('error', () => undefined);
+    const ended = once(flood, 'close');
+    flood.resume();
+    flood.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(1000));
+    await ended;
+    const few = connect({ host: hostname, port: Number(port) });
+    stops.push(() => few.destroy());
+    few.write('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(8));
+    let answers = '';
+    // oxlint-disable-next-line no-await-in-loop -- one event after another
+    while (answers.split('200 OK').length <= 8) answers += String((await once(few, 'data'))[0]);
+    expect(few.destroyed).toBe(false);
+  });
+
   const halfRequest = async (api: ApiFixture, localAddress: string): Promise<Socket> => {
     const { hostname, port } = new URL(api.url);
     const socket = connect({ host: hostname, port: Number(port), localAddress });

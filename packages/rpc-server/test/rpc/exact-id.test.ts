@@ -1,5 +1,5 @@
 import { expect, test } from '@jest/globals';
-import { exactIds, isInexact, withExactId } from '../../src/rpc/exact-id.js';
+import { exactIds, isInexact, MessageIds, withExactId } from '../../src/rpc/exact-id.js';
 
 test('finds the digits of the id at the top of a request, and nowhere else', () => {
   const text =
@@ -32,4 +32,12 @@ test('writes the digits in place of the rounded number', () => {
   expect(withExactId(answer, '9223372036854775807')).toBe(
     '{"id":9223372036854775807,"jsonrpc":"2.0","result":{"id":1}}',
   );
+});
+
+test('of a batch, the message is looked through once', () => {
+  const calls = Array.from({ length: 1000 }, (_, at) => `{"id":${10n ** 18n + BigInt(at)}}`);
+  const ids = new MessageIds(`[${calls.join(',')},"${'x'.repeat(1_000_000)}"]`);
+  // A thousand times a million characters would take this test past its limit.
+  const found = calls.map((_, at) => ids.at(at));
+  expect(found).toEqual(calls.map((call) => call.slice(6, -1)));
 });
