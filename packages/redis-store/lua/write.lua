@@ -6,6 +6,8 @@
 -- KEYS[2] ids: sorted set of the partition's record ids
 -- KEYS[3] none: never exists; a difference of sets that begins with it checks types, and reads no member
 -- KEYS[4..] per operation: the record key, the keys of the entries to add, the keys of those to remove
+--           Not in KEYS, since only the entry names it: the record that holds a unique entry already. It is asked
+--           for its existence alone, and is of the same partition: the same hash tag, so the same slot and server.
 -- ARGV[1] fence: bytes that the caller holds
 -- ARGV[2] count: operations
 -- ARGV[3] operations: packed one after the other (an argument each would cost more than the write), numbers big-endian:
@@ -74,8 +76,9 @@ for n, op in ipairs(ops) do
         if type(holder) == 'table' then return { 'TYPE ' .. key } end
         if e <= op.adds and holder and holder ~= op.id then
           -- An entry that points at no record is left over from one that could not be read: it holds nothing.
+          -- By PTTL (-2: there is no such key), which the user of docs/redis.md may call: EXISTS would be one right more.
           local recordPrefix = recordKey:sub(1, #recordKey - #op.id)
-          if redis.call('EXISTS', recordPrefix .. holder) == 0 then holder = false end
+          if redis.call('PTTL', recordPrefix .. holder) == -2 then holder = false end
         end
         holder = claimed[key] or holder
         if e <= op.adds and holder and holder ~= op.id then

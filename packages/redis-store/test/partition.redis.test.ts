@@ -1,6 +1,7 @@
 /** Writes of a partition, many in one call: types are checked before anything is written. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { Redis } from 'ioredis';
+import { documentedAcl } from '../../../test/harness/documented-acl.js';
 import { RedisServer } from '../../../test/harness/redis.js';
 import { KeyNames } from '../src/key-names.js';
 import { Partition } from '../src/partition.js';
@@ -127,4 +128,25 @@ test('records of any bytes and ids of any characters are written as they are', a
   );
   expect(await partition.apply(FENCE, removals)).toEqual(ids.map(() => ({ status: 'done' })));
   expect(await client.keys('*')).toEqual(['vault:{server}:meta']);
+});
+
+test('a unique entry is judged by the record that it names, with no more rights than docs/redis.md gives', async () => {
+  await client.call('ACL', 'SETUSER', 'vault', ...documentedAcl('password'));
+  const socketPath = redis.socketPath ?? '';
+  const limited = await RedisLink.connect(
+    { socketPath, username: 'vault', password: 'password', maxRetriesPerRequest: 1 },
+    new KeyNames(),
+  );
+  try {
+    const least = new Partition(limited, 'server', 'server');
+    const claim = (id: string): WriteOp => put(id, { add: [entry('host', 'unique')] });
+    // Left over from a record that was deleted unread.
+    await client.set(`vault:{server}:u:host:${TOKEN}`, 'gone');
+    expect(await least.apply(FENCE, [claim('1')])).toEqual([{ status: 'done' }]);
+    const held = { status: 'unique', index: 'host', holderId: '1' };
+    expect(await least.apply(FENCE, [claim('2')])).toEqual([held]);
+    expect(await client.get(`vault:{server}:u:host:${TOKEN}`)).toBe('1');
+  } finally {
+    await limited.close();
+  }
 });
