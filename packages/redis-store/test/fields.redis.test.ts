@@ -1,5 +1,6 @@
 /** The fields of a collection change while records hold values: the start refuses, or drops what it is told to. */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { CollectionDefinition } from '../src/collection-definition.js';
 import type { CredentialDatabase } from '../src/credential-database.js';
@@ -167,6 +168,23 @@ describe.each([
       expect(fixture.files()).not.toContainEqual(expect.stringMatching(/\.tmp$/));
     },
   );
+});
+
+it('the keys of values that were dropped outlive a decryption, as long as their file is there', async () => {
+  await fill(true);
+  const changed = apikey(WITHOUT_NOTE, { dropFields: true });
+  await fixture.using(changed, () => Promise.resolve());
+  const file = join(fixture.dataDir, droppedFile());
+  await fixture.using({ encrypt: false, ...changed }, async (database) => {
+    const { state, keptKeysBecause, inactiveKeyIds } = await database.status();
+    expect([state, inactiveKeyIds]).toEqual(['plaintext', [expect.any(String)]]);
+    expect(keptKeysBecause).toContain(file);
+    await expect(database.deleteInactiveKeys()).rejects.toThrow(file);
+    expect((await fixture.custody.load()).ring.ids).toEqual(inactiveKeyIds);
+    rmSync(file);
+    expect((await database.deleteInactiveKeys()).deletedKeys).toEqual(inactiveKeyIds);
+    expect((await fixture.custody.load()).ring.ids).toEqual([]);
+  });
 });
 
 describe('what no record contradicts passes', () => {

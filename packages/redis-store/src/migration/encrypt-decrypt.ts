@@ -12,6 +12,7 @@ import type { SealContent, SealedMigration } from '../seal.js';
 import type { StoreLogger } from '../store-logger.js';
 import { freeBackupName, manifestPathOf, writeBackup } from './backup.js';
 import { checkFreeSpace } from './free-space.js';
+import { backupsUnder } from './kept-files.js';
 import { removalObjection } from './key-needs.js';
 import { NOTHING_DELETED, removeKeys, sayDeletion } from './key-removal.js';
 import type { DeletionOptions, DeletionReport } from './key-removal.js';
@@ -112,6 +113,9 @@ export async function retireKeys(
   if (objection !== undefined) return keepAll(objection, logger);
   await context.step('decrypt-durable');
   await removeFiles(dataDir, await leftovers(dataDir, keeper.content.files));
+  // Values that a change of the fields dropped, a database that was put aside: they open with these keys alone.
+  const needing = await backupsUnder(dataDir, keyIds);
+  if (needing !== undefined) return keepAll(needing, logger);
   await keeper.noteRemoval(keyIds);
   let report: DeletionReport;
   try {
