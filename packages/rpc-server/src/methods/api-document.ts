@@ -163,7 +163,7 @@ together with every secret that the record has, sent again: else the call is ref
 A token has its user's rights, or less: \`token.create\` takes a **scope**. \`{"methods": ["server.*", "*.get"], "collections": ["server"],
 "readOnly": true, "mayReveal": true, "mayCreateTokens": true}\`: each is optional, and what is given narrows. A token with a scope reveals
 only with \`mayReveal\`; no token creates tokens without \`mayCreateTokens\`, and then none with more rights or a longer life than its own.
-What a token created is deleted with it. Outside of its scope a call is refused with code 2; \`data.object.reason\` says why.
+Users are made and given rights, and backups imported, only by a scope with both: such a user could do what the token may not. What a token created is deleted with it. Outside of its scope a call is refused with code 2; \`data.object.reason\` says why.
 
 ${table(['collection', 'fields', 'indexes'], rows)}
 For example \`secret\`:

@@ -7,6 +7,7 @@ import type { CallContext } from '../rpc/call-context.js';
 import { constantResult } from '../rpc/constant-result.js';
 import { method } from '../rpc/method.js';
 import type { Method } from '../rpc/method.js';
+import { assertMayGrant } from '../session/token-scope.js';
 import type { MethodTable } from '../rpc/method-table.js';
 import { openRpcDocument } from '../rpc/open-rpc.js';
 
@@ -166,6 +167,8 @@ export const SYSTEM_METHODS: readonly Method[] = [
     handler(params, context) {
       const { services, identity, address } = context;
       const { userId } = identity();
+      // A backup brings users with it, and their passwords.
+      assertMayGrant(identity(), 'system.importConfig');
       importProtection(params);
       return services.transfers.offerUpload(
         {

@@ -6,6 +6,7 @@ import { method } from '../rpc/method.js';
 import type { Method } from '../rpc/method.js';
 import { changeSecrets } from '../session/change-secrets.js';
 import { decodeBase32 } from '../session/one-time-password.js';
+import { assertMayGrant } from '../session/token-scope.js';
 import { tokenInfo } from '../session/tokens.js';
 import type { User, UserChanges } from '../session/users.js';
 
@@ -77,6 +78,7 @@ export const USER_METHODS: readonly Method[] = [
     collection: 'user',
     result: 'id of the new user',
     async handler(user, context) {
+      assertMayGrant(context.identity(), 'user.create');
       const id = await context.services.users.create(user);
       await changed(context, 'user.create', id);
       return id;
@@ -116,6 +118,7 @@ export const USER_METHODS: readonly Method[] = [
       if (needsAdministrator && caller.permission !== 'admin') {
         throw forbiddenOperation('user.set', 'only an administrator changes that');
       }
+      if (needsAdministrator) assertMayGrant(caller, 'user.set');
       const secret = typeof otpSecret === 'string' ? otpSecret : undefined;
       if (secret !== undefined && !decodeBase32(secret)?.length) {
         throw invalidParameter('otpSecret', 'must be base32');

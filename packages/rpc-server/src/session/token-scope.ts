@@ -1,7 +1,8 @@
 /**
  * What a token may do of what its user may. A token without a scope may all of it but create tokens;
  * one with a scope only what the scope leaves, and it reveals nothing and creates no tokens unless the
- * scope says so. A token that may create tokens creates none with more than it has itself.
+ * scope says so, nor gives rights to users. A token that may create tokens creates none with more than
+ * it has itself.
  */
 import type { JsonObject, TokenScope } from '../protocol.js';
 import { ApiError, invalidParameter } from '../rpc/api-error.js';
@@ -68,11 +69,24 @@ export function assertInScope({ tokenId, scope }: ScopeHolder, method: ScopedMet
         ? undefined
         : 'a token creates no tokens unless its scope has mayCreateTokens: sign in by password'
       : scope && refusal(scope, method);
-  if (reason === undefined) return;
-  throw new ApiError('UNAUTHORIZED', `not enough permissions of the token: ${reason}`, {
+  if (reason !== undefined) throw outOfScope(method.name, reason);
+}
+
+function outOfScope(method: string, reason: string): ApiError {
+  return new ApiError('UNAUTHORIZED', `not enough permissions of the token: ${reason}`, {
     permission: 'scope',
-    object: { method: method.name, reason },
+    object: { method, reason },
   });
+}
+
+/**
+ * Whoever makes users, or changes what others may, can make one that may all, and sign in as it: so of
+ * scopes only one that withholds neither secrets nor tokens leaves that.
+ * @throws {ApiError} UNAUTHORIZED with what the scope lacks
+ */
+export function assertMayGrant({ scope }: ScopeHolder, name: string): void {
+  if (scope === undefined || (scope.mayReveal === true && scope.mayCreateTokens === true)) return;
+  throw outOfScope(name, `${name} gives rights: that takes mayReveal and mayCreateTokens`);
 }
 
 /** Whether the user of the connection is told of changes; {@link hasCollection} says of which. */

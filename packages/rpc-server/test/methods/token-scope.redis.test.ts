@@ -46,6 +46,27 @@ test('mayReveal gives nobody more than the user has', async () => {
   await expect(client.call('server.reveal', { id })).rejects.toMatchObject({ code: 2 });
 });
 
+test('a token whose scope withholds secrets or tokens makes no user that has them', async () => {
+  const other = await fixture.userWith('none');
+  const password = 'chosen by a thief';
+  const grants = [
+    ['user.create', { email: 'thief', password, permission: 'admin' }],
+    ['user.set', { id: other.userId, password, mayReveal: true }],
+    ['system.importConfig', { allowUnprotected: true }],
+  ] as const;
+  for (const scope of [{}, { methods: ['*.*'], mayReveal: true }, { mayCreateTokens: true }]) {
+    const thief = await signedInWith(scope);
+    for (const [name, params] of grants) {
+      await expect(thief.call(name, params)).rejects.toMatchObject(OUTSIDE);
+    }
+    const { id: own } = await thief.call<{ id: string }>('session.getUser');
+    expect(await thief.call('user.set', { id: own, preferences: {} })).toBe(true);
+  }
+  const trusted = await signedInWith({ mayReveal: true, mayCreateTokens: true });
+  const made = await trusted.call('user.create', { email: 'made', permission: 'read' });
+  expect(made).toEqual(expect.any(String));
+});
+
 test('a token of one collection sees no other, in no way', async () => {
   const client = await signedInWith({ collections: ['server'] });
   const objects = await client.call<JsonObject>('xo.getAllObjects', {});
