@@ -1,5 +1,6 @@
 /** Places that others may share, a copy of this machine for example: nobody's line is lost there. */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import * as fileSystem from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { KeyHalf } from '@vault/crypto';
 import type { KeyId } from '@vault/crypto';
@@ -265,9 +266,59 @@ describe('a shared file', () => {
     });
     expect(seen).toContain(` ${process.pid} `);
     // The same place and process id, of an earlier start of the machine.
-    writeFileSync(lock, seen.replace(/ [^ ]+\/\d+ /, ' earlier-boot/1 '), { mode: 0o400 });
+    const earlier = seen.replace(/ [^ ]+\/\d+ \d+ /, ' earlier-boot/1 1000 ');
+    expect(earlier).not.toBe(seen);
+    writeFileSync(lock, earlier, { mode: 0o400 });
     await source.append({ keyId: SECOND_ID, half: half('b2') });
     expect(readable(await source.read())).toHaveLength(2);
+    expect(readdirSync(at.environment.dataDir)).toEqual(['shared']);
+  });
+
+  test('leaves the lock of a copy of this machine alone, which has its name and runs beside it', async () => {
+    const { FilePlace } = await import('../src/sources/file-source.js');
+    const owner = { userId: process.geteuid?.(), groupId: process.getegid?.() };
+    const path = at.folder.join('data/shared');
+    const place = new FilePlace({ path, isShared: true, owner });
+    const lock = `${path}.lock`;
+    let seen = '';
+    await place.change(() => {
+      seen = readFileSync(lock, 'utf8');
+      return { action: 'keep' };
+    });
+    const ofCopy = seen.replace(/ [^ ]+\/\d+ /, ' boot-of-the-copy/1 ');
+    expect(ofCopy).not.toBe(seen);
+    writeFileSync(lock, ofCopy, { mode: 0o400 });
+    // Each reading sweeps away what a killed process of this machine left.
+    expect(await place.read()).toEqual({ status: 'missing' });
+    expect(readFileSync(lock, 'utf8')).toBe(ofCopy);
+  });
+
+  test('is not written when the lock goes while the new value is laid beside it', async () => {
+    const lock = at.folder.join('data/shared.lock');
+    await shared().append({ keyId: FIRST_ID, half: half('a1') });
+    const { FilePlace } = await import('../src/sources/file-source.js');
+    const slow = new FilePlace({
+      path: at.folder.join('data/shared'),
+      isShared: true,
+      owner: {
+        userId: process.geteuid?.(),
+        groupId: process.getegid?.(),
+        fileSystem: {
+          ...fileSystem,
+          open: async (path, flags, mode) => {
+            if (String(path).includes('shared.tmp-')) rmSync(lock);
+            return fileSystem.open(path, flags, mode);
+          },
+        },
+      },
+    });
+    const change = slow.change(() => ({
+      action: 'replace',
+      value: Buffer.from('something else'),
+      isCorrupt: false,
+    }));
+    await expect(change).rejects.toMatchObject({ code: 'HALF_CONFLICT' });
+    expect(readable(await shared().read())).toHaveLength(1);
     expect(readdirSync(at.environment.dataDir)).toEqual(['shared']);
   });
 });

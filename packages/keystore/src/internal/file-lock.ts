@@ -2,13 +2,14 @@
  * A lock beside a file that several machines mount: `<path>.lock`, made by `link`, which fails where
  * one is on every local and network file system (open(2) on O_EXCL and NFS). It names its owner, so
  * that one whose owner died on this machine is taken away; one of another machine never is, since
- * nobody can know here whether that machine is only slow.
+ * nobody can know here whether that machine is only slow. A copy of this machine has its name: its
+ * lock tells itself apart by being younger than this run of the machine, though not of it.
  */
 // oxlint-disable no-await-in-loop -- each attempt follows the failure of the one before
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { errnoOf, KeystoreError } from '../errors.js';
-import { incarnationOf } from './process-place.js';
+import { incarnationOf, isGone, isOfThisRun, machineStartedMs } from './process-place.js';
 
 /** What is done to files; `link` and `rename` never overwrite and overwrite, as in POSIX. */
 export interface LockFiles {
@@ -26,6 +27,8 @@ export interface LockFiles {
 /** Another writer holds it for some file operations; a slow share takes a second for those. */
 const WAIT_MS = 10_000;
 const POLL_MS = 50;
+/** In the place of what `/proc` does not tell. */
+const UNTOLD = '-';
 
 export class FileLock {
   readonly #path: string;
@@ -46,7 +49,9 @@ export class FileLock {
    * @throws KeystoreError `HALF_CONFLICT` when another one holds it all the time
    */
   async hold<T>(use: (check: () => Promise<void>) => Promise<T>): Promise<T> {
-    const mine = `${this.#place} ${process.pid} ${incarnationOf(process.pid) ?? '-'} ${randomBytes(8).toString('hex')}\n`;
+    const incarnation = incarnationOf(process.pid) ?? UNTOLD;
+    const random = randomBytes(8).toString('hex');
+    const mine = `${this.#place} ${process.pid} ${incarnation} ${Date.now()} ${random}\n`;
     await this.#acquire(mine);
     try {
       return await use(async () => {
@@ -82,9 +87,11 @@ export class FileLock {
   }
 
   #isAbandoned(content: string): boolean {
-    const [place, pid, incarnation] = content.trim().split(' ');
+    const [place, pid, incarnation = UNTOLD, madeAtMs] = content.trim().split(' ');
     if (place !== this.#place) return false;
-    return incarnationOf(Number(pid)) !== incarnation;
+    if (incarnation === UNTOLD) return isGone(Number(pid));
+    if (isOfThisRun(incarnation)) return incarnationOf(Number(pid)) !== incarnation;
+    return Number(madeAtMs) < machineStartedMs();
   }
 
   /** By renaming: of two that do this at once, one finds that it took another lock, and puts that back. */

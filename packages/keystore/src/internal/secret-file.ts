@@ -43,6 +43,8 @@ const COPY_INFIX = '.corrupt-';
 /** The owner of a lock, in one line. */
 const LOCK_MAX_BYTES = 1024;
 
+const unchecked = (): Promise<void> => Promise.resolve();
+
 export class SecretFile {
   readonly path: string;
   readonly #owner: FileOwner;
@@ -163,12 +165,17 @@ export class SecretFile {
     }
   }
 
-  /** Writes beside it, fsyncs, renames over it, fsyncs the folder. @throws KeystoreError `HALF_WRITE_FAILED`: the old content stays */
-  async replace(value: Uint8Array): Promise<void> {
+  /**
+   * Writes beside it, fsyncs, renames over it, fsyncs the folder.
+   * @param check asked last of all before the old content goes; what it throws leaves that
+   * @throws KeystoreError `HALF_WRITE_FAILED`: the old content stays
+   */
+  async replace(value: Uint8Array, check: () => Promise<void> = unchecked): Promise<void> {
     await this.#guarded('replacing it', async () => {
       await this.#removeLeftovers();
       const temporary = await this.#writeTemporary(value);
       try {
+        await check();
         await this.#fs.rename(temporary, this.path);
       } catch (error) {
         await this.#unlinkQuietly(temporary);
@@ -194,10 +201,11 @@ export class SecretFile {
     });
   }
 
-  /** Removes the file and what a killed write left beside it. */
-  async delete(): Promise<void> {
+  /** Removes the file and what a killed write left beside it. @param check as of {@link replace} */
+  async delete(check: () => Promise<void> = unchecked): Promise<void> {
     await this.#guarded('deleting it', async () => {
       await this.#removeLeftovers();
+      await check();
       await this.#fs.unlink(this.path);
       await this.#syncFolder();
     });

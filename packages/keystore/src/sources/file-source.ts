@@ -86,20 +86,23 @@ export class FilePlace implements ValuePlace {
       if (next.action === 'replace' && next.isCorrupt) {
         await this.#file.keepCopy(current ?? Buffer.alloc(0));
       }
-      await this.#assertUnchanged(current);
-      await checkLock();
-      if (next.action === 'delete') await this.#file.delete();
-      else await this.#replace(next.value);
+      // At the last moment: what is written beside the file first may take its time on a slow share.
+      const check = async (): Promise<void> => {
+        await this.#assertUnchanged(current);
+        await checkLock();
+      };
+      if (next.action === 'delete') await this.#file.delete(check);
+      else await this.#replace(next.value, check);
     } finally {
       current?.fill(0);
       if (next?.action === 'replace') next.value.fill(0);
     }
   }
 
-  async #replace(value: Buffer): Promise<void> {
+  async #replace(value: Buffer, check: () => Promise<void>): Promise<void> {
     const content = Buffer.concat([value, LINE_END]);
     try {
-      await this.#file.replace(content);
+      await this.#file.replace(content, check);
     } finally {
       content.fill(0);
     }
