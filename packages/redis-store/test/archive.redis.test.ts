@@ -122,6 +122,19 @@ describe('archiving a database', () => {
     expect(await putBack(announced ?? again.path ?? '')).toEqual(before);
   });
 
+  it('removes nothing more once another process has the lock, though it slept through that', async () => {
+    await encrypted();
+    const stopped = archive({
+      onStep: async (step) => {
+        if (step === 'archive-fences-removed')
+          await fixture.client.set('vault:{meta}:lock', 'other');
+      },
+    });
+    await expect(stopped).rejects.toMatchObject({ code: 'OPERATION_REFUSED' });
+    expect(await fixture.client.keys('vault:{server}:r:*')).toHaveLength(RECORDS);
+    await fixture.client.del('vault:{meta}:lock');
+  });
+
   it('is refused while another process serves the database', async () => {
     const database = await fixture.open();
     await expect(archive()).rejects.toMatchObject({ code: 'OPERATION_REFUSED' });
