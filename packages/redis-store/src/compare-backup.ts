@@ -12,6 +12,7 @@ import type { KeyRing } from './custody.js';
 import { OperationRefusedError, RecordInvalidError, RecordUnreadableError } from './errors.js';
 import type { CredentialRecord } from './json-record.js';
 import { KeyNames } from './key-names.js';
+import { loadKeys } from './load-keys.js';
 import { openBackedUp, readMigrationBackup } from './migration/read-backup.js';
 import type { BackedUpRecord, BackupHead } from './migration/read-backup.js';
 import type { OpenOptions } from './open-options.js';
@@ -23,10 +24,11 @@ import { isAuthenticSeal, parseSeal } from './seal.js';
 import type { ParsedSeal } from './seal.js';
 import { filedCollections, parseCanonicalDefinitions } from './sealed-definitions.js';
 import type { FiledCollection } from './sealed-definitions.js';
+import { Witness } from './witness.js';
 
 export type CompareOptions = Pick<
   OpenOptions,
-  'redis' | 'prefix' | 'collections' | 'custody' | 'onProgress'
+  'redis' | 'prefix' | 'collections' | 'custody' | 'dataDir' | 'onProgress'
 >;
 
 /** A record of the backup with its content, fit to be imported. */
@@ -160,7 +162,9 @@ export async function compareWithBackup(
   checkDefinitions(options.collections);
   const link = await RedisLink.connect(options.redis, new KeyNames(options.prefix));
   try {
-    const { ring } = await options.custody.load();
+    // A half that was put back without its label is one that is there.
+    const witness = new Witness(options.dataDir);
+    const { ring } = await loadKeys({ custody: options.custody, link, witness });
     const seal = await readSeal(link);
     const standing = await countStanding(link);
     const comparing = new Comparing(standing, filedNow(link, seal, options.collections), ring);

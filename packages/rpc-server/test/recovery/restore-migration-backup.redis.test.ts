@@ -254,6 +254,17 @@ describe('the backup of a failed encryption', () => {
     await expectServed(false);
   });
 
+  it('is refused as well where a half was put back without its key id', async () => {
+    await fill(false);
+    await failMigration(true, 'encrypt-transformed');
+    const [halfA = ''] = halves();
+    const [, bare = ''] = readFileSync(halfA, 'utf8').split(':');
+    chmodSync(halfA, 0o600);
+    writeFileSync(halfA, bare);
+    await expect(plan(true)).rejects.toMatchObject({ code: 'OPERATION_REFUSED' });
+    await expectServed(true);
+  });
+
   it('with the line on: encrypted under a new pair, and the files with plaintext are named at each start', async () => {
     await fill(false);
     await failMigration(true, 'encrypt-transformed');
