@@ -175,9 +175,9 @@ async function openAnew(
     const { ring } = await custody.load();
     const begun = (await marker.read())?.keyId;
     if (!ring.ids.some((id) => id === begun)) {
-      const { id } = await custody.append();
+      // Noted before its first line is written, so that no crash leaves a pair that nobody knows.
+      await custody.append({ announce: (id) => marker.write(recoverMark(archives, id)) });
       await onStep?.('recovery-key-appended');
-      await marker.write(recoverMark(archives, id));
     }
   }
   await onStep?.('recovery-key-noted');

@@ -12,7 +12,7 @@ const MODE = 0o600;
 export interface RecoveryUnderWay {
   /** Files that hold what was in Redis before, oldest first. */
   readonly archives: readonly string[];
-  /** The new key, once its halves were written: the next attempt uses it, and writes no further pair. */
+  /** The new key, from before its halves are written: the next attempt uses it where they are there, and writes no further pair. */
   readonly keyId: string | null;
   /** SHA-256 of the migration backup that is being put back into the emptied place; `null` for a recovery, and before it is empty. */
   readonly restoring: string | null;
