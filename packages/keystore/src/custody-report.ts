@@ -30,7 +30,7 @@ export function reportCustody(
       .filter(({ lineA, lineB }) => isSuperseded(a, lineA) || isSuperseded(b, lineB))
       .map(({ key }) => key.id),
     suppliedId: suppliedId(halves),
-    halves: [reportOf(a), reportOf(b)],
+    halves: [reportOf(a, ours), reportOf(b, ours)],
     diagnosis: diagnose(a, b, { ...pairing, pairs: ours }),
     custodyWarnings,
     condemned: condemnedIn(halves),
@@ -78,9 +78,14 @@ function suppliedId(halves: ReadHalves): KeyId | undefined {
   return key.id;
 }
 
-function reportOf({ half, source, reading, ownBare }: ReadHalf): HalfReport {
+function reportOf({ half, source, reading, ownBare }: ReadHalf, ours: readonly Pair[]): HalfReport {
   const lines = linesOf(reading);
-  const keyIds = lines.flatMap(({ keyId }) => (keyId === undefined ? [] : [keyId]));
+  const labels = lines.flatMap(({ keyId }) => (keyId === undefined ? [] : [keyId]));
+  // A half that was put back without its label is a line of its key all the same.
+  const unlabelled = ours.filter(
+    (pair) => (half === 'A' ? pair.lineA : pair.lineB).keyId === undefined,
+  );
+  const keyIds = source.isWritable ? [...labels, ...unlabelled.map(({ key }) => key.id)] : labels;
   const isForeign = source.isWritable && isForeignValue(lines, ownBare);
   return {
     half,

@@ -36,7 +36,7 @@ export interface HalfReport {
   readonly status: 'missing' | 'found' | 'foreign' | 'corrupt' | 'unreadable';
   /** Whether it is written where others, a copy of this machine for example, may write too. */
   readonly isShared: boolean;
-  /** Ids that its lines are labelled with; a bare line has none. */
+  /** Keys whose lines are there: by their labels and, where the server writes, by what an unlabelled line of ours gives. */
   readonly keyIds: readonly KeyId[];
   /** Whether the server writes there; what it does not write an operator changes. */
   readonly isWritable: boolean;

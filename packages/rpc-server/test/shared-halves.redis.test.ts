@@ -167,6 +167,20 @@ describe('a copy of the machine that deletes the key of the original', () => {
     expect((await original.collection('server').get('one'))?.record).toMatchObject({ host: 'one' });
   });
 
+  test('only condemns it where its half was put back without its key id, too', async () => {
+    const { original, copy, keyId } = await both();
+    await copy.rotateKey();
+    writeShared(sharedText().replace(`${keyId}:`, ''));
+    expect(await copy.deleteInactiveKeys()).toMatchObject({
+      deletedKeys: [],
+      condemnedKeys: [{ keyId }],
+    });
+    await original.checkHalves();
+    expect(original.missingHalves).toEqual([]);
+    expect(sharedText()).toContain(`${keyId}:`);
+    expect(sharedText()).not.toContain('condemned');
+  });
+
   test('takes a mark away at the start of the original, too', async () => {
     const { original, copy, keyId } = await both();
     await stop(original);

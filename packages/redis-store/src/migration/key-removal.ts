@@ -46,6 +46,8 @@ export async function removeKeys(
 ): Promise<DeletionReport> {
   const { custody, keeper, deletionGraceMs } = context;
   const namedKeyIds = await keeper.namedKeyIds();
+  // Seal or witness names them: a half that was put back without its label is a line of them, too.
+  custody.admit(keyIds);
   const deletedKeys: KeyId[] = [];
   const condemnedKeys: CondemnedUntil[] = [];
   const notErased: Remnant[] = [];
