@@ -11,7 +11,7 @@ const quick = process.argv.includes('--quick');
 const records = Number(
   process.argv.find((arg) => arg.startsWith('--records='))?.slice('--records='.length) ?? 1_000_000,
 );
-const PARTS = ['crypto', 'operations', 'rpc', 'whole-database', 'start'];
+const PARTS = ['crypto', 'operations', 'rpc', 'whole-database', 'under-load', 'start'];
 
 const rows = [];
 for (const part of PARTS) {

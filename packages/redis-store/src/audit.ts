@@ -12,6 +12,7 @@ import type { UnreadableReason } from './errors.js';
 import { entriesWithout } from './filed-entry.js';
 import type { FiledEntry } from './filed-entry.js';
 import { decodeRecord } from './json-record.js';
+import { PartitionFront } from './internal/partition-front.js';
 import { countKeys, KEYS_PER_CALL } from './key-census.js';
 import type { ParsedKey } from './key-names.js';
 import { manifestHash } from './migration/manifest.js';
@@ -264,7 +265,11 @@ function isEntryKey(key: OurKey): key is EntryKey {
   return key.kind === 'exact' || key.kind === 'unique';
 }
 
-type Partitions = ReadonlyMap<string, { collection: FiledCollection; partition: Partition }>;
+interface Place {
+  readonly collection: FiledCollection;
+  readonly partition: Partition;
+}
+type Partitions = ReadonlyMap<string, Place>;
 
 function partitionsByName(collections: readonly FiledCollection[]): Partitions {
   return new Map(
@@ -282,10 +287,10 @@ async function nameUnlisted(
 ): Promise<void> {
   const seen = new Set<string>();
   for await (const keys of scanAll(options.link)) {
-    for (const parsed of keys) {
-      if (parsed.kind !== 'record' || seen.has(parsed.key)) continue;
+    for (const parsed of await suspiciousRecords(keys, partitions)) {
       const place = partitions.get(parsed.partition);
-      // oxlint-disable-next-line no-await-in-loop -- only where the sums differ
+      if (seen.has(parsed.key)) continue;
+      // oxlint-disable-next-line no-await-in-loop -- only what is suspicious is looked at again
       if (place !== undefined && !(await isUnlisted(place.partition, parsed.id))) continue;
       seen.add(parsed.key);
       const collection = place?.collection.name ?? parsed.partition;
@@ -294,6 +299,25 @@ async function nameUnlisted(
     }
     options.check?.();
   }
+}
+
+type RecordKey = Extract<ParsedKey, { kind: 'record' }> & { readonly key: string };
+
+/** Those of a page of keys that no list names; one command a partition, since clients may write all the time. */
+async function suspiciousRecords(
+  keys: readonly OurKey[],
+  partitions: Partitions,
+): Promise<RecordKey[]> {
+  const records = keys.filter((key): key is RecordKey => key.kind === 'record');
+  const names = [...new Set(records.map(({ partition }) => partition))];
+  const suspects = await Promise.all(
+    names.map(async (name) => {
+      const found = records.filter(({ partition }) => partition === name);
+      const listed = await partitions.get(name)?.partition.areListed(found.map(({ id }) => id));
+      return found.filter((_, i) => listed?.[i] !== true);
+    }),
+  );
+  return suspects.flat();
 }
 
 /** Looked at twice: what is removed meanwhile leaves the list and Redis in one step. */
@@ -305,10 +329,16 @@ async function isUnlisted(partition: Partition, id: string): Promise<boolean> {
 
 async function nameForeign(options: AuditOptions, partitions: Partitions): Promise<void> {
   const seen = new Set<string>();
+  const fronts = new Map(
+    [...partitions].map(([name, { partition }]) => [name, new PartitionFront(partition)]),
+  );
   for await (const keys of scanAll(options.link)) {
     const entries = keys.filter(isEntryKey).filter(({ key }) => !seen.has(key));
     const foreign = await Promise.all(
-      entries.map((entry) => foreignMembers(options, partitions, entry)),
+      entries.map((entry) => {
+        const front = fronts.get(entry.partition);
+        return foreignMembers(options, partitions.get(entry.partition), front, entry);
+      }),
     );
     entries.forEach((entry, i) => {
       for (const id of foreign[i] ?? []) reportForeign(options, partitions, entry, id);
@@ -322,14 +352,15 @@ async function nameForeign(options: AuditOptions, partitions: Partitions): Promi
 /** Ids in an entry whose records are not filed under it, looked at again one by one. */
 async function foreignMembers(
   { link }: AuditOptions,
-  partitions: Partitions,
+  place: Place | undefined,
+  front: PartitionFront | undefined,
   key: EntryKey,
 ): Promise<string[]> {
-  const place = partitions.get(key.partition);
   const { kind, index, token } = key;
   const foreign: string[] = [];
   for await (const ids of memberPages(link, key)) {
-    const values = (await place?.partition.readMany(ids)) ?? [];
+    // All entries of a page of keys share the command.
+    const values = await Promise.all(ids.map((id) => front?.read(id)));
     for (const [i, id] of ids.entries()) {
       const stored = values[i];
       const filed = stored === undefined ? [] : (place?.collection.codec.filedIn(stored) ?? []);
