@@ -73,7 +73,7 @@ describe('a whole database', () => {
     const redis = stopAfter(await RedisServer.start({ appendonly: true }));
     const client = redis.client();
     await client.mset(
-      'vault:{server',
+      'vault{server',
       'a',
       'vault',
       'b',
@@ -84,7 +84,7 @@ describe('a whole database', () => {
     );
     expect(await walk({ socketPath: redis.socketPath ?? '' })).toEqual([]);
     expect(
-      await client.mget('vault:{server', 'vault', 'vaults:{server}:r:x', '{server}:r:x'),
+      await client.mget('vault{server', 'vault', 'vaults:{server}:r:x', '{server}:r:x'),
     ).toEqual(['a', 'b', 'c', 'd']);
   });
 });
