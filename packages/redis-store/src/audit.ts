@@ -360,7 +360,7 @@ async function foreignMembers(
   const foreign: string[] = [];
   for await (const ids of memberPages(link, key)) {
     // All entries of a page of keys share the command.
-    const values = await Promise.all(ids.map((id) => front?.read(id)));
+    const values = await Promise.all(ids.map(async (id) => front?.read(id)));
     for (const [i, id] of ids.entries()) {
       const stored = values[i];
       const filed = stored === undefined ? [] : (place?.collection.codec.filedIn(stored) ?? []);
