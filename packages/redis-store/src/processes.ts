@@ -11,9 +11,11 @@
 import { isKeyId } from '@vault/crypto';
 import type { KeyId } from '@vault/crypto';
 import type { KeyRing } from './custody.js';
+import { messageOf } from './internal/error-message.js';
 import { isProvablyDead, parseIdentity } from './process-identity.js';
 import type { ProcessIdentity } from './process-identity.js';
 import type { RedisLink, Reply } from './redis-link.js';
+import type { StoreLogger } from './store-logger.js';
 
 /** A process that has not beaten for so long is gone. */
 export const HEARTBEAT_MS = 15_000;
@@ -46,22 +48,49 @@ export class Heartbeat {
   readonly #identity: ProcessIdentity;
   #setting: ProcessSetting;
   #ring: KeyRing;
+  readonly #logger: StoreLogger;
   #beat = 0;
   #timer: NodeJS.Timeout | undefined;
+  #isRedisAway = false;
 
-  constructor(link: RedisLink, identity: ProcessIdentity, setting: ProcessSetting, ring: KeyRing) {
+  constructor(
+    link: RedisLink,
+    identity: ProcessIdentity,
+    setting: ProcessSetting,
+    ring: KeyRing,
+    logger: StoreLogger,
+  ) {
     this.#link = link;
     this.#identity = identity;
     this.#setting = setting;
     this.#ring = ring;
+    this.#logger = logger;
   }
 
   /** Beats now, then regularly. A beat that fails is made up for by the next. */
   async start(): Promise<void> {
     await this.#beatOnce();
     this.#timer = setInterval(() => {
-      this.#beatOnce().catch(() => undefined);
+      this.#beatOnce().then(
+        () => this.#noteRedis(undefined),
+        (error: unknown) => this.#noteRedis(messageOf(error)),
+      );
     }, BEAT_EVERY_MS).unref();
+  }
+
+  /** The log of a process that nobody calls says, too, when Redis went and when it came back: once each. */
+  #noteRedis(cause: string | undefined): void {
+    const isAway = cause !== undefined;
+    // What fails because this process ends is no news.
+    if (isAway === this.#isRedisAway || this.#timer === undefined) return;
+    this.#isRedisAway = isAway;
+    if (!isAway) this.#logger.info('Redis can be used again');
+    else {
+      this.#logger.error('Redis cannot be used: calls fail until it can', {
+        cause,
+        advice: 'mend Redis: this process goes on by itself, without a restart',
+      });
+    }
   }
 
   /** Beats at once with other keys. */
@@ -80,6 +109,7 @@ export class Heartbeat {
   /** Stops, and says so. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
+    this.#timer = undefined;
     const { names } = this.#link;
     try {
       await this.#link.command('DEL', names.process(this.#identity.id));

@@ -1,6 +1,8 @@
 /** Heartbeats that somebody forged, or that a killed process left: named, and never waited for without end. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { EventEmitter, once } from 'node:events';
 import { contents, DatabaseFixture, fill } from './database-fixture.js';
+import { RecordingLogger } from './store-fixture.js';
 
 let fixture: DatabaseFixture;
 let forging: NodeJS.Timeout | undefined;
@@ -93,4 +95,43 @@ describe('a forged lock that never ends', () => {
     await fixture.client.set('vault:{meta}:lock', `forged ${JSON.stringify(identity)}`);
     await fixture.using({}, async (database) => expect(database.state).toBe('encrypted'));
   }, 60_000);
+});
+
+/** Tells of each line as it is written. */
+class TellingLogger extends RecordingLogger {
+  readonly events = new EventEmitter();
+  override info(message: string, data = {}): void {
+    super.info(message, data);
+    this.events.emit('info', message);
+  }
+  override error(message: string, data = {}): void {
+    super.error(message, data);
+    // The name `error` would throw where nobody listens.
+    this.events.emit('fault', message);
+  }
+}
+
+describe('a process that nobody calls', () => {
+  it('says when Redis went, and when it came back, once each', async () => {
+    const logger = new TellingLogger();
+    await fixture.using({ logger }, async () => {
+      logger.lines.length = 0;
+      const went = once(logger.events, 'fault');
+      await fixture.redis.kill();
+      expect(await went).toEqual(['Redis cannot be used: calls fail until it can']);
+      const back = once(logger.events, 'info');
+      await fixture.redis.restart();
+      expect(await back).toEqual(['Redis can be used again']);
+    });
+    const lines = logger.lines.filter(({ message }) => message.startsWith('Redis can'));
+    expect(lines.map(({ level }) => level)).toEqual(['error', 'info']);
+    expect(lines[0]?.data).toMatchObject({ cause: expect.stringContaining('reached') });
+  }, 30_000);
+
+  it('says nothing of Redis where it ends before it', async () => {
+    const logger = new TellingLogger();
+    await fixture.using({ logger }, () => Promise.resolve());
+    await fixture.redis.kill();
+    expect(logger.lines.filter(({ message }) => message.startsWith('Redis can'))).toEqual([]);
+  });
 });

@@ -32,7 +32,7 @@ function adviceOf(error: unknown): string | undefined {
 /** `property @./id: must be string`, as xo-cli writes it, with the name of a property that is too much. */
 function problemsOf(error: unknown): string[] {
   if (!(error instanceof CallRefusedError)) return [];
-  if (error.rpcCode !== INVALID_PARAMETERS) return reasonOf(error.data);
+  if (error.rpcCode !== INVALID_PARAMETERS) return reasonOf(error);
   const errors = propertyOf(error.data, 'errors');
   if (!Array.isArray(errors)) return [];
   return errors.map((item: unknown) => {
@@ -43,10 +43,10 @@ function problemsOf(error: unknown): string[] {
   });
 }
 
-/** The reason that some errors carry: why an operation is forbidden, why a server is degraded. */
-function reasonOf(data: unknown): string[] {
+/** The reason that some errors carry: why a server is degraded. Some say it in their message already. */
+function reasonOf({ data, message }: CallRefusedError): string[] {
   const reason = propertyOf(data, 'reason');
-  return typeof reason === 'string' ? [`reason: ${reason}`] : [];
+  return typeof reason === 'string' && !message.includes(reason) ? [`reason: ${reason}`] : [];
 }
 
 /** With the causes: a TLS or system error is below the sentence that explains it. */

@@ -310,6 +310,14 @@ describe('an error of a call', () => {
     expect(result.stderr).not.toContain('    at ');
   });
 
+  it('says a reason once, where the message has it already', async () => {
+    server.methods['vm.set'] = () => {
+      throw new WireError(5, 'no new key can be written: no room', { reason: 'no room' });
+    };
+    const { stderr } = await cli.run(['vm.set'], { env });
+    expect(stderr.match(/no room/g)).toHaveLength(1);
+  });
+
   it('survives data that no server should send', async () => {
     server.methods['vm.set'] = () => {
       throw new WireError(10, 'odd\u001b[2J', { errors: [null, 7, { message: {} }] });

@@ -68,7 +68,7 @@ async function openOn(link: RedisLink, options: OpenOptions): Promise<DatabasePa
   const keeper = new SealKeeper({ link, witness, custody, identity, definitions, logger }, report);
   // What an absent or a false setting means is decided when the seal is read.
   const setting = { role, isEncrypting: options.encrypt === true ? true : null };
-  const heartbeat = new Heartbeat(link, identity, setting, report.ring);
+  const heartbeat = new Heartbeat(link, identity, setting, report.ring, logger);
   keeper.onRing = (ring) => heartbeat.useRing(ring);
   const announce = (isEncrypting: boolean) => heartbeat.useDecision(isEncrypting);
   const start = new DatabaseStart({ options, link, keeper, witness, identity, logger, announce });

@@ -1,5 +1,6 @@
 /** The status report for people. */
 import type { KeyId } from '@vault/crypto';
+import { DEGRADED_MESSAGES } from '@vault/redis-store';
 import type { KeyPlaceKind } from '@vault/keystore';
 import type { DatabaseStatus, DegradedDetails, KeyPlace, ProcessStatus } from '@vault/redis-store';
 import type { ExportNote } from '../backup/export-state.js';
@@ -127,6 +128,20 @@ function degradedLines({ message, details }: NonNullable<StatusReport['degraded'
   ];
 }
 
+/** Of a server that is degraded, though this command can open the database: only its log has the cause. */
+function degradedServerLines({ server, database }: StatusReport): Line[] {
+  const { mode, reason, retrying } = server;
+  if (mode !== 'degraded' || database === undefined || retrying === true) return [];
+  const messages: Readonly<Record<string, string>> = DEGRADED_MESSAGES;
+  return [
+    row('message', messages[reason ?? '']),
+    row(
+      'what to do',
+      'read the cause in the log of the server, and mend it, if it still holds; then restart the server: this command can open the database',
+    ),
+  ];
+}
+
 function modeText({ server, database }: StatusReport): string {
   const { mode, reason, retrying } = server;
   if (mode === ANOTHER_SERVER)
@@ -142,8 +157,10 @@ function modeText({ server, database }: StatusReport): string {
 /** Text for a terminal, with a final line feed. */
 export function statusText(report: StatusReport): string {
   const { server, halves, database, degraded } = report;
+  // A plaintext database without halves lacks nothing, and nobody can copy what is not there.
+  const needsNone = database?.state === 'plaintext' && halves.state === 'none';
   const warnings = [
-    ...halves.custodyWarnings,
+    ...(needsNone ? [] : halves.custodyWarnings),
     ...(database?.redisWarnings ?? []),
     ...(database?.residueAdvice ?? []),
   ];
@@ -151,6 +168,7 @@ export function statusText(report: StatusReport): string {
     'Server',
     row('url', server.url),
     row('mode', modeText(report)),
+    ...degradedServerLines(report),
     row('configuration', report.configFile),
     row('data folder', report.datadir),
     row('missing half', missingText(report)),
@@ -164,10 +182,10 @@ export function statusText(report: StatusReport): string {
     ...halves.halves.map(({ half, source, place, status, keyIds, reason }) => {
       const keys = keyIds.length === 0 ? '' : `, keys ${keyIds.join(', ')}`;
       const why = reason === undefined ? '' : ` (${reason})`;
-      return row(`half ${half}`, `${status}: ${source} ${place}${keys}${why}`);
+      return row(`half ${half}`, `${needsNone ? 'none' : status}: ${source} ${place}${keys}${why}`);
     }),
     ...list('Other places of halves', halves.places.flatMap(placeText)),
-    ...list('Diagnosis', halves.diagnosis),
+    ...list('Diagnosis', needsNone ? [] : halves.diagnosis),
     ...list('Warnings', warnings),
   ];
   return `${lines.filter((line) => line !== undefined).join('\n')}\n`;
