@@ -36,7 +36,7 @@ async function writableRefusal(
 ): Promise<string | undefined> {
   if (reading.status === 'unreadable') return `cannot be read: ${reading.reason}`;
   if (isForeignValue(linesOf(reading), ownBare)) return FOREIGN_VALUE;
-  const strangers = strangersRefusal(source, linesOf(reading), guard);
+  const strangers = strangersRefusal(source, linesOf(reading), { ...guard, ownBare });
   if (strangers !== undefined) return strangers;
   const refusal = await source.writeRefusal();
   return refusal === undefined ? undefined : `cannot be written: ${refusal}`;

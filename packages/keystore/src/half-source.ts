@@ -43,6 +43,8 @@ export interface WriteGuard {
    * nothing is written. Default: not asked.
    */
   readonly namedKeyIds?: ReadonlySet<KeyId>;
+  /** Halves without a key id that are known to be ours: no sign of another instance. Default: none. */
+  readonly ownBare?: readonly KeyHalf[];
 }
 
 /** A corrupt value that was put aside. No secret in it. */
@@ -92,10 +94,9 @@ export interface HalfSource {
   /**
    * Adds one line after those that are there, atomically and durably. A corrupt value is copied
    * aside first, and its whole lines are kept.
-   * @param ownBare halves without a key id that are known to be ours
    * @throws KeystoreError `HALF_FOREIGN` where a value is there and no line of it is ours; what was there before still is
    */
-  append(line: LabelledHalf, ownBare?: readonly KeyHalf[], guard?: WriteGuard): Promise<void>;
+  append(line: LabelledHalf, guard?: WriteGuard): Promise<void>;
   /**
    * Removes lines; the value itself goes with its last line. Nothing to remove is no error.
    * @throws KeystoreError; what was there before still is

@@ -102,8 +102,9 @@ export class SplitKeystore implements KeyCustody {
 
   condemn(id: KeyId, atMs: number, options: NamedKeys = {}): Promise<void> {
     return this.#exclusively(() =>
-      this.#changeLines(id, async ({ source }, removal) => {
-        if (source.isShared) await source.mark?.({ ...removal, condemnedAtMs: atMs }, options);
+      this.#changeLines(id, async ({ source, ownBare }, removal) => {
+        const change = { ...removal, condemnedAtMs: atMs };
+        if (source.isShared) await source.mark?.(change, { ...options, ownBare });
       }),
     );
   }
@@ -173,7 +174,7 @@ export class SplitKeystore implements KeyCustody {
         { at: b, half: halfB, plan: await planRestore(b, keyId, halfB) },
       ];
       for (const { at, half, plan } of plans) {
-        if (plan === 'append') await at.source.append({ keyId, half }, at.ownBare);
+        if (plan === 'append') await at.source.append({ keyId, half }, { ownBare: at.ownBare });
       }
     });
     await this.#assertReadsBack(keyId);
@@ -238,12 +239,15 @@ export class SplitKeystore implements KeyCustody {
     );
     if (onlyCondemned) {
       // First where somebody may object, so that his half and ours stay together.
-      await this.#changeLines(id, async ({ source }, removal) => {
-        if (source.isShared) await source.remove({ ...removal, onlyCondemned }, guard);
+      await this.#changeLines(id, async ({ source, ownBare }, removal) => {
+        if (source.isShared)
+          await source.remove({ ...removal, onlyCondemned }, { ...guard, ownBare });
       });
       await this.#assertNotSpared(id);
     }
-    await this.#changeLines(id, async ({ source }, removal) => source.remove(removal, guard));
+    await this.#changeLines(id, async ({ source, ownBare }, removal) =>
+      source.remove(removal, { ...guard, ownBare }),
+    );
     const copies = await Promise.all(this.#sources().map((source) => eraseCopies(source, id)));
     return [...unwritable, ...copies.flat()];
   }
@@ -354,7 +358,7 @@ async function appendTo(
   line: LabelledHalf,
   guard: WriteGuard,
 ): Promise<void> {
-  if (source.isWritable) await source.append(line, ownBare, guard);
+  if (source.isWritable) await source.append(line, { ...guard, ownBare });
 }
 
 /** A source that fails in a way it does not know of itself is unreadable, too: never missing. */

@@ -12,10 +12,12 @@ import type { HalfLine, HalfSource, WriteGuard } from './half-source.js';
 export function strangersRefusal(
   { isShared, comparesAndSwaps }: Pick<HalfSource, 'isShared' | 'comparesAndSwaps'>,
   lines: readonly HalfLine[],
-  { namedKeyIds }: WriteGuard,
+  { namedKeyIds, ownBare = [] }: WriteGuard,
 ): string | undefined {
   if (!isShared || comparesAndSwaps || namedKeyIds === undefined) return undefined;
-  const strangers = lines.filter(({ keyId }) => keyId === undefined || !namedKeyIds.has(keyId));
+  const strangers = lines.filter(({ keyId, half }) =>
+    keyId === undefined ? !ownBare.some((own) => own.equals(half)) : !namedKeyIds.has(keyId),
+  );
   if (strangers.length === 0) return undefined;
   const names = strangers.map(({ keyId }) => keyId ?? 'without a key id');
   return `holds lines that this database never made (${[...new Set(names)].join(', ')}): another instance uses it too, or a database of before did; the next line of the other could be lost, since this source cannot compare and swap: give each instance a place of its own or a source that can (compareAndSwap), or take lines away by hand that nobody needs`;

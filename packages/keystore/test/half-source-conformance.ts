@@ -143,7 +143,7 @@ function describeWriting(current: () => SourceUnderTest, canCopyAside: boolean):
     const before = await at.stored();
     const other = [KeyHalf.generate()];
     await expect(at.source.append(first)).rejects.toMatchObject({ code: 'HALF_FOREIGN' });
-    await expect(at.source.append(first, other)).rejects.toThrow(at.source.place);
+    await expect(at.source.append(first, { ownBare: other })).rejects.toThrow(at.source.place);
     await at.source.remove({ keyId: FIRST_ID });
     expect(await at.stored()).toBe(before);
   });
@@ -151,7 +151,7 @@ function describeWriting(current: () => SourceUnderTest, canCopyAside: boolean):
   test('appends after a bare half that is known to be ours', async () => {
     const at = current();
     const bare = await at.plantHalf(KeyHalf.generate());
-    await at.source.append(first, [bare]);
+    await at.source.append(first, { ownBare: [bare] });
     expect(readable(await at.source.read())).toEqual([`bare:${bare.unsafeHex()}`, firstText]);
   });
 

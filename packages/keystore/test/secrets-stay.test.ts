@@ -142,7 +142,10 @@ describe('secrets stay where they are', () => {
     writeFileSync(path, MARKER_HALF, { mode: 0o400 });
     const place = new FilePlace({ path, owner: { ...at.environment, fileSystem } });
     const known = [KeyHalf.fromHex(MARKER_HALF)];
-    await new StoredHalfSource(place).append({ keyId: ID, half: KeyHalf.generate() }, known);
+    await new StoredHalfSource(place).append(
+      { keyId: ID, half: KeyHalf.generate() },
+      { ownBare: known },
+    );
     expect(buffers.length).toBeGreaterThan(1);
     expect(buffers.every((buffer) => buffer.every((byte) => byte === 0))).toBe(true);
     expect(readFileSync(path, 'utf8')).toContain(MARKER_HALF);

@@ -145,7 +145,7 @@ describe('a place without compare-and-swap', () => {
     await source.append({ keyId: SECOND_ID, half: half('b2') });
     const line = { keyId: FIRST_ID, half: half('a1') };
     const refusal = { code: 'HALF_SHARED', message: expect.stringContaining(SECOND_ID) };
-    await expect(source.append(line, [], guard)).rejects.toMatchObject(refusal);
+    await expect(source.append(line, guard)).rejects.toMatchObject(refusal);
     await expect(source.remove({ keyId: SECOND_ID }, guard)).rejects.toMatchObject(refusal);
     const condemnation = { keyId: SECOND_ID, condemnedAtMs: MARKED_AT_MS };
     await expect(source.mark?.(condemnation, guard)).rejects.toMatchObject(refusal);
@@ -154,10 +154,27 @@ describe('a place without compare-and-swap', () => {
 
   test('is written where all lines are of our keys, or where others cannot share it', async () => {
     const source = command();
-    await source.append({ keyId: FIRST_ID, half: half('a1') }, [], guard);
+    await source.append({ keyId: FIRST_ID, half: half('a1') }, guard);
     const own = command({ shared: false });
-    await own.append({ keyId: SECOND_ID, half: half('b2') }, [], { namedKeyIds: new Set() });
+    await own.append({ keyId: SECOND_ID, half: half('b2') }, { namedKeyIds: new Set() });
     expect(readable(await source.read())).toHaveLength(2);
+  });
+
+  test('is written where a half of ours was put back without its key id', async () => {
+    const keystore = new SplitKeystore({
+      halfA: createHalfSource({ source: 'file' }, at.environment),
+      halfB: command(),
+    });
+    const { id } = await keystore.append();
+    const path = at.folder.join('secret');
+    writeFileSync(path, readFileSync(path, 'utf8').replace(`${id}:`, ''));
+    const namedKeyIds = new Set([id]);
+    expect(await keystore.appendRefusal({ namedKeyIds })).toContain('foreign');
+    // The state of the database names the key.
+    keystore.admit([id]);
+    const added = await keystore.append({ namedKeyIds });
+    await keystore.condemn(added.id, MARKED_AT_MS, { namedKeyIds: new Set([id, added.id]) });
+    expect((await keystore.load()).ring.ids.toSorted()).toEqual([id, added.id].toSorted());
   });
 
   test('refuses a new pair with the reason, before anything is written', async () => {
@@ -198,9 +215,12 @@ describe('a command that compares and swaps', () => {
       `${path}.meanwhile`,
       `${FIRST_ID}:${'a1'.repeat(32)}\n${third}:${'c3'.repeat(32)}`,
     );
-    await source.append({ keyId: SECOND_ID, half: half('b2') }, [], {
-      namedKeyIds: new Set([FIRST_ID]),
-    });
+    await source.append(
+      { keyId: SECOND_ID, half: half('b2') },
+      {
+        namedKeyIds: new Set([FIRST_ID]),
+      },
+    );
     expect(readable(await source.read()).map((line) => line.slice(0, 16))).toEqual([
       FIRST_ID,
       third,

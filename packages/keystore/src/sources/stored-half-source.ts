@@ -1,5 +1,5 @@
 /** A half source that stores one value at one place: what `file`, `xenstore`, `command` and `systemd` have in common. */
-import type { KeyHalf, KeyId } from '@vault/crypto';
+import type { KeyId } from '@vault/crypto';
 import { describeCopy, judgeCopy } from '../corrupt-copies.js';
 import { KeystoreError } from '../errors.js';
 import { destroyLines, destroyReading, linesOf } from '../half-source.js';
@@ -79,13 +79,9 @@ export class StoredHalfSource implements HalfSource {
     return `its value is corrupt (${reading.reason}), and there is no place to copy it aside`;
   }
 
-  async append(
-    line: LabelledHalf,
-    ownBare: readonly KeyHalf[] = [],
-    guard: WriteGuard = {},
-  ): Promise<void> {
+  async append(line: LabelledHalf, guard: WriteGuard = {}): Promise<void> {
     await this.#change(line.keyId, guard, (current) =>
-      appendEdit(current, line, this.#at.parseOptions, ownBare),
+      appendEdit(current, line, this.#at.parseOptions, guard.ownBare),
     );
   }
 

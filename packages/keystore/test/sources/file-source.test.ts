@@ -93,7 +93,7 @@ describe('the half file', () => {
     const line = { keyId: FIRST_ID, half: KeyHalf.fromHex('ab'.repeat(32)) };
     await expect(source.append(line)).rejects.toMatchObject({ code: 'HALF_FOREIGN' });
     expect(readFileSync(path)).toEqual(raw);
-    await source.append(line, [KeyHalf.fromBytes(raw)]);
+    await source.append(line, { ownBare: [KeyHalf.fromBytes(raw)] });
     expect(readable(await source.read())).toEqual([
       `bare:${raw.toString('hex')}`,
       `${FIRST_ID}:${'ab'.repeat(32)}`,
