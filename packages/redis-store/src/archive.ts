@@ -110,9 +110,8 @@ async function underLock<T>(options: ArchiveOptions, use: (work: Work) => Promis
         options,
         step: async (name) => {
           await options.onStep?.(name);
-          lock.check();
-          // Nothing here is fenced: a process that slept must not remove what another one put there since.
-          if (!(await lock.isHeld())) throw lockLost();
+          // A process that slept must not remove what another one put there since.
+          await lock.assertHeld();
         },
         progress: (phase, done, total) => options.onProgress?.({ phase, done, total }),
       });
@@ -122,12 +121,6 @@ async function underLock<T>(options: ArchiveOptions, use: (work: Work) => Promis
   } finally {
     await link.close();
   }
-}
-
-function lockLost(): OperationRefusedError {
-  return new OperationRefusedError(
-    'the migration lock was lost: another process changes the database',
-  );
 }
 
 async function checkUnused(link: RedisLink, { custody }: ArchiveOptions): Promise<void> {

@@ -87,6 +87,16 @@ export class MigrationLock {
     }
   }
 
+  /**
+   * As {@link check}, and asks Redis: before something that no fence keeps a process from that slept
+   * past its lock.
+   * @throws {StoreError} `DATABASE_LOCKED`
+   */
+  async assertHeld(): Promise<void> {
+    if (!(await this.isHeld())) this.#lostBecause ??= 'it ended, or another process has it';
+    this.check();
+  }
+
   /** Asks Redis; where that does not answer, nothing is known to be lost. */
   async isHeld(): Promise<boolean> {
     try {

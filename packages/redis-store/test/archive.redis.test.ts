@@ -130,7 +130,7 @@ describe('archiving a database', () => {
           await fixture.client.set('vault:{meta}:lock', 'other');
       },
     });
-    await expect(stopped).rejects.toMatchObject({ code: 'OPERATION_REFUSED' });
+    await expect(stopped).rejects.toMatchObject({ code: 'DATABASE_LOCKED' });
     expect(await fixture.client.keys('vault:{server}:r:*')).toHaveLength(RECORDS);
     await fixture.client.del('vault:{meta}:lock');
   });

@@ -296,6 +296,17 @@ describe('deleting inactive keys', () => {
     expect(status.inactiveKeyIds).toEqual([]);
   });
 
+  test('deletes none once another process has the lock, though everything was proven before', async () => {
+    const onStep = async (step: string): Promise<void> => {
+      if (step === 'delete-inactive-proven') await fixture.client.set('vault:{meta}:lock', 'other');
+    };
+    const database = await fixture.open({ onStep });
+    const { previousKeyId } = await database.rotateKey();
+    await expect(database.deleteInactiveKeys()).rejects.toThrow('migration lock was lost');
+    expect((await fixture.custody.load()).ring.ids).toContain(previousKeyId);
+    await fixture.client.del('vault:{meta}:lock');
+  });
+
   test('knows them after the state record was lost and made again', async () => {
     const previousKeyId = await fixture.using({}, async (database) => {
       await fill(database, 10);

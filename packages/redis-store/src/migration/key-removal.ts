@@ -44,7 +44,7 @@ export async function removeKeys(
   keyIds: readonly KeyId[],
   { now = false, isAsked }: DeletionOptions & { readonly isAsked: boolean },
 ): Promise<DeletionReport> {
-  const { custody, keeper, deletionGraceMs } = context;
+  const { custody, keeper, lock, deletionGraceMs } = context;
   const namedKeyIds = await keeper.namedKeyIds();
   // Seal or witness names them: a half that was put back without its label is a line of them, too.
   custody.admit(keyIds);
@@ -52,6 +52,8 @@ export async function removeKeys(
   const condemnedKeys: CondemnedUntil[] = [];
   const notErased: Remnant[] = [];
   for (const id of keyIds) {
+    // What was proven holds as long as nobody else may change the database.
+    await lock.assertHeld();
     const isShared = !now && (await stands(context, id));
     if (isShared) await custody.condemn(id, Date.now(), { namedKeyIds });
     const condemned = isShared ? await condemnedUntil(context, id) : undefined;
