@@ -260,7 +260,7 @@ class Importer {
     claimed: readonly FiledEntry[],
   ): Promise<void> {
     const holder = (await partition.read(holderId)) ?? null;
-    // An entry that points at no record is in the way all the same.
+    // It may have gone since the write met it.
     const remove = [...(holder === null ? [] : codec.filedIn(holder)), ...claimed];
     const op = { id: holderId, expected: holder, value: null, add: [], remove };
     await partition.apply(this.#context.keeper.fenceOf(partition), [op]);
