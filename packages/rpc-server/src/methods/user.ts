@@ -192,6 +192,8 @@ export const USER_METHODS: readonly Method[] = [
     name: 'user.getAuthenticationTokens',
     description: 'gives the own tokens; see token.getAll',
     permission: 'none',
+    notInBatch: true,
+    oneAtATime: true,
     effect: 'reads',
     collection: 'token',
     result: 'array of tokens, without the bearer tokens',

@@ -84,6 +84,7 @@ export const XO_METHODS: readonly Method[] = [
       },
     },
     permission: 'none',
+    oneAtATime: true,
     effect: 'reads',
     collection: 'every',
     result: 'objects by id, or {$getFrom}',

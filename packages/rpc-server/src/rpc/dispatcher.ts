@@ -28,6 +28,7 @@ import { isInexact, MessageIds, withExactId } from './exact-id.js';
 import { scanMessage } from './message-scan.js';
 import type { MethodResult } from './method.js';
 import type { MethodTable, TableEntry } from './method-table.js';
+import { OneAtATime } from './one-at-a-time.js';
 import type { RecoveryFace } from './recovery-face.js';
 
 /** The connection that a message came from. */
@@ -119,6 +120,8 @@ function writtenWithin(write: () => string, maxBytes: number): string | undefine
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #server: JSONRPCServer<Call>;
+  /** By user. */
+  readonly #oneAtATime = new OneAtATime();
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -297,7 +300,10 @@ export class Dispatcher {
       assertInScope(identity, method);
     }
     const params = readParameters(sent);
-    return method.handle(params, this.#context(method.name, services, caller));
+    const context = this.#context(method.name, services, caller);
+    const { userId } = caller.session.identity ?? {};
+    if (!method.oneAtATime || userId === undefined) return method.handle(params, context);
+    return this.#oneAtATime.run(userId, () => method.handle(params, context));
   }
 
   #context(operation: string, services: Services, caller: Caller): CallContext {

@@ -46,6 +46,8 @@ export interface Method {
   readonly permission: Permission | null;
   /** Refused inside a batch: a batch must not try many passwords. */
   readonly notInBatch: boolean;
+  /** Reads much that a user may have made: calls of one user run one after the other, lest they fill the memory. */
+  readonly oneAtATime: boolean;
   /** For the scopes of tokens: see `session/token-scope.ts`. */
   readonly effect: Effect;
   readonly collection: string | undefined;
@@ -64,6 +66,7 @@ export interface MethodRow<P extends ParameterTable> {
   readonly params?: P;
   readonly permission: Permission | null;
   readonly notInBatch?: boolean;
+  readonly oneAtATime?: boolean;
   /** Default `changes`. */
   readonly effect?: Effect;
   /** Default none: it is about no records, or the server's own. */
@@ -75,7 +78,7 @@ export interface MethodRow<P extends ParameterTable> {
 /** Makes a method of a row; the handler's parameter types come from `params`. */
 export function method<const P extends ParameterTable = NoParameters>(row: MethodRow<P>): Method {
   const { name, aliases = [], description, params, permission, notInBatch = false, result } = row;
-  const { effect = 'changes', collection } = row;
+  const { effect = 'changes', collection, oneAtATime = false } = row;
   return {
     name,
     aliases,
@@ -83,6 +86,7 @@ export function method<const P extends ParameterTable = NoParameters>(row: Metho
     params: params ?? {},
     permission,
     notInBatch,
+    oneAtATime,
     effect,
     collection,
     result,

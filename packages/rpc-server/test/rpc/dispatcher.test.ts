@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, test } from '@jest/globals';
 import { ApiMetrics } from '../../src/http/metrics.js';
 import { resolveLimits } from '../../src/limits.js';
@@ -5,6 +6,7 @@ import { Dispatcher } from '../../src/rpc/dispatcher.js';
 import { method } from '../../src/rpc/method.js';
 import { MethodTable } from '../../src/rpc/method-table.js';
 import { Session } from '../../src/session/session.js';
+import type { Identity } from '../../src/session/session.js';
 
 const CALLER = {
   session: new Session(),
@@ -13,6 +15,12 @@ const CALLER = {
   isAtRecoveryDoor: false,
   notify: () => undefined,
 };
+
+function identityOf(userId: string): Identity {
+  const rights = { permission: 'none', mayReveal: false, groups: [], preferences: {} } as const;
+  const token = { tokenId: undefined, tokenHash: undefined, expiresAtMs: undefined };
+  return { userId, email: userId, ...rights, ...token, sessionGeneration: '' };
+}
 
 /** Answers one call of a method whose result throws this when it is written as JSON. */
 async function answerWritten(failure: Error): Promise<{ answer: unknown; unexpected: unknown[] }> {
@@ -59,4 +67,41 @@ describe('an answer', () => {
     expect(JSON.stringify(answer)).not.toContain('MARKER');
     expect(unexpected).toEqual([failure]);
   });
+});
+
+test('a method that reads much runs once at a time for each user, and for nobody twice', async () => {
+  const waiting: (() => void)[] = [];
+  const dispatcher = new Dispatcher({
+    methods: new MethodTable([
+      method({
+        name: 'test.getMuch',
+        description: 'gives much',
+        permission: null,
+        oneAtATime: true,
+        result: 'true',
+        handler: () => new Promise<void>((resolve) => waiting.push(resolve)),
+      }),
+    ]),
+    services: () => ({}) as ReturnType<ConstructorParameters<typeof Dispatcher>[0]['services']>,
+    recovery: () => undefined,
+    ensureFresh: () => undefined,
+    limits: resolveLimits(),
+    metrics: new ApiMetrics({ openSockets: () => 0, bytesInFlight: () => 0 }),
+    onUnexpected: () => undefined,
+  });
+  const callOf = (userId: string): Promise<string | undefined> => {
+    const session = new Session();
+    session.signIn(identityOf(userId), 0);
+    const text = '{"jsonrpc":"2.0","id":1,"method":"test.getMuch"}';
+    return dispatcher.answer(Buffer.from(text), { ...CALLER, session });
+  };
+  const calls = [callOf('a'), callOf('a'), callOf('b')];
+  await nextTurn();
+  expect(waiting).toHaveLength(2);
+  for (const end of waiting) end();
+  await Promise.all([calls[0], calls[2]]);
+  await nextTurn();
+  expect(waiting).toHaveLength(3);
+  waiting[2]?.();
+  expect(await calls[1]).toContain('"result":true');
 });

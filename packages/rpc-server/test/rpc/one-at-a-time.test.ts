@@ -1,0 +1,20 @@
+import { expect, test } from '@jest/globals';
+import { OneAtATime } from '../../src/rpc/one-at-a-time.js';
+
+test('work of one key waits for that before, whatever became of it; that of another does not', async () => {
+  const serial = new OneAtATime();
+  const order: string[] = [];
+  let fail: (error: Error) => void = () => undefined;
+  const first = serial.run('a', () => {
+    order.push('a1');
+    return new Promise<void>((_, reject) => (fail = reject));
+  });
+  const second = serial.run('a', () => order.push('a2'));
+  await serial.run('b', () => order.push('b1'));
+  expect(order).toEqual(['a1', 'b1']);
+  fail(new Error('of the first alone'));
+  await expect(first).rejects.toThrow('of the first alone');
+  await second;
+  expect(order).toEqual(['a1', 'b1', 'a2']);
+  expect(serial.size).toBe(0);
+});
