@@ -3,7 +3,7 @@
  * passphrase: an unattended backup that goes on working once the database is encrypted.
  */
 import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StoreLogger } from '@vault/redis-store';
 import { describeError } from '../log.js';
@@ -40,6 +40,10 @@ interface FinishedExport {
 const EXPORT_NAME = /^vault-config_\d{8}T\d{6}Z\.json\.gz(?:\.pgp)?(?:\.incomplete)?$/;
 /** Of one in which records are missing: it never pushes out a complete one. */
 const INCOMPLETE = '.incomplete';
+/** One that is being written, by this server or another one that has the same folder. */
+const UNFINISHED_NAME = /^\.[0-9a-f-]{36}\.part$/;
+/** One that is being written grows all the time; one that did not for so long was left by a crash. */
+const UNFINISHED_MAX_MS = 3_600_000;
 /** Timers of Node count at most this far, about 24 days: a longer wait is made of several. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
@@ -58,6 +62,7 @@ export class ScheduledExport {
   async start(): Promise<void> {
     const { folder, everyMs } = this.#options;
     await mkdir(folder, { recursive: true, mode: 0o700 });
+    await this.#removeUnfinished();
     const exports = await this.#exports();
     this.#warnOfPlaintext(exports);
     const newest = exports.at(-1);
@@ -70,6 +75,20 @@ export class ScheduledExport {
     this.#isStopped = true;
     clearTimeout(this.#timer);
     await this.#running;
+  }
+
+  /** What a killed process left may hold everything in plaintext, and nobody looks for it. */
+  async #removeUnfinished(): Promise<void> {
+    const { folder } = this.#options;
+    const names = (await readdir(folder)).filter((name) => UNFINISHED_NAME.test(name));
+    await Promise.all(
+      names.map(async (name) => {
+        const path = join(folder, name);
+        const found = await stat(path).catch(() => undefined);
+        if (found === undefined || Date.now() - found.mtimeMs < UNFINISHED_MAX_MS) return;
+        await rm(path, { force: true });
+      }),
+    );
   }
 
   /** What was exported before the encryption stays until newer ones push it out. */

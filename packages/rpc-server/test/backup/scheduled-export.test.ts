@@ -5,6 +5,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { buffer } from 'node:stream/consumers';
@@ -68,6 +69,18 @@ async function exportOnce(
 }
 
 describe('a scheduled export', () => {
+  it('sweeps away what a killed process left unfinished, and nothing that is being written', async () => {
+    const at = resources.use(new TemporaryFolder('vault-export'));
+    const part = (digit: string): string => `.${digit.repeat(8)}-0000-4000-8000-000000000000.part`;
+    const foreign = '.somebody-elses.part';
+    for (const name of [part('1'), part('2'), foreign]) writeFileSync(at.join(name), 'plaintext');
+    const before = new Date(Date.now() - 2 * 3_600_000);
+    for (const name of [part('1'), foreign]) utimesSync(at.join(name), before, before);
+    await exportOnce(at.path);
+    const left = readdirSync(at.path).filter((name) => name.endsWith('.part'));
+    expect(left.toSorted()).toEqual([part('2'), foreign]);
+  });
+
   it('is written at once where there is none, for its owner alone, and can be imported', async () => {
     const folder = resources.use(new TemporaryFolder('vault-export')).join('exports');
     expect(await exportOnce(folder)).toBe('scheduled config backup written and proven');
