@@ -1,4 +1,9 @@
-import { isJSONRPCResponse, JSONRPCClient, JSONRPCErrorException } from 'json-rpc-2.0';
+import {
+  isJSONRPCResponse,
+  JSONRPCClient,
+  JSONRPCErrorException,
+  type JSONRPCError,
+} from 'json-rpc-2.0';
 import { WebSocket, type RawData } from 'ws';
 import {
   CallRefusedError,
@@ -63,6 +68,10 @@ export class VaultClient {
   readonly #socket: WebSocket;
   readonly #rpc: JSONRPCClient;
   readonly #listeners = new Set<(notification: Notification) => void>();
+  /** Calls that wait for an answer. */
+  #pending = 0;
+  /** Why the one call that waited was refused unread. */
+  #refused: CallRefusedError | undefined;
   /** Why no call can be answered any more. */
   #ended: Error | undefined;
 
@@ -127,14 +136,20 @@ export class VaultClient {
    */
   async call(method: string, params?: Readonly<Record<string, unknown>>): Promise<unknown> {
     this.#throwIfEnded();
+    this.#pending += 1;
     try {
       return await (this.#rpc.request(method, params) as PromiseLike<unknown>);
     } catch (error) {
       this.#throwIfEnded();
+      const refused = this.#refused;
+      this.#refused = undefined;
+      if (refused !== undefined) throw refused;
       if (error instanceof JSONRPCErrorException) {
         throw new CallRefusedError(error.code, error.message, error.data as unknown);
       }
       throw error;
+    } finally {
+      this.#pending -= 1;
     }
   }
 
@@ -177,11 +192,23 @@ export class VaultClient {
     this.#rpc.rejectAllPendingRequests(reason.message);
   }
 
+  /** A message that the server did not parse is refused without an id: nothing else would end its call. */
+  #refuse({ code, message, data }: JSONRPCError): void {
+    if (this.#pending === 1) {
+      this.#refused = new CallRefusedError(code, message, data as unknown);
+      this.#rpc.rejectAllPendingRequests(message);
+      return;
+    }
+    this.#end(new ProtocolBrokenError(`the server did not say what it refused: ${message}`));
+    this.#socket.terminate();
+  }
+
   #receive(data: RawData): void {
     const message = parseMessage(data);
     for (const item of Array.isArray(message) ? (message as unknown[]) : [message]) {
       if (typeof item === 'object' && item !== null && isJSONRPCResponse(item)) {
-        this.#rpc.receive(item);
+        if (item.id === null && item.error !== undefined) this.#refuse(item.error);
+        else this.#rpc.receive(item);
       } else if (isNotification(item)) {
         const notification = { method: item.method, params: item.params };
         for (const listener of this.#listeners) listener(notification);

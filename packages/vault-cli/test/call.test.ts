@@ -318,6 +318,17 @@ describe('an error of a call', () => {
     expect(stderr.match(/no room/g)).toHaveLength(1);
   });
 
+  it('ends, too, where the server refuses the message unread and so names no call', async () => {
+    server.methods['vm.set'] = () => {
+      const error = { code: -32600, message: 'too many objects inside each other' };
+      server.broadcast(JSON.stringify({ jsonrpc: '2.0', id: null, error }));
+      return new Promise(() => undefined);
+    };
+    const { status, stderr } = await cli.run(['vm.set'], { env });
+    expect(status).toBe(1);
+    expect(stderr).toContain('✖ too many objects inside each other\n');
+  });
+
   it('survives data that no server should send', async () => {
     server.methods['vm.set'] = () => {
       throw new WireError(10, 'odd\u001b[2J', { errors: [null, 7, { message: {} }] });
