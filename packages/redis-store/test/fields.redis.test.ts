@@ -187,6 +187,16 @@ it('the keys of values that were dropped outlive a decryption, as long as their 
   });
 });
 
+describe('a tool beside a server that refused the fields of the configuration', () => {
+  it('says where the reason is, and changes nothing', async () => {
+    await fill(true);
+    const error = await fixture.openDegraded({ role: 'tool', ...apikey(WITHOUT_NOTE) });
+    expect(error.details.advice).toBe(
+      'start the server with this configuration first; where it is degraded, its log says what does not fit',
+    );
+  });
+});
+
 describe('what no record contradicts passes', () => {
   it('a field is removed that no record holds, and one is new', async () => {
     await fill(true);

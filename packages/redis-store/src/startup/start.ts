@@ -337,7 +337,8 @@ export class DatabaseStart {
     if (!isSame) {
       throw new DegradedError('startFailed', {
         cause: 'the collections of the configuration are not those of the database',
-        advice: 'start the server with this configuration first',
+        advice:
+          'start the server with this configuration first; where it is degraded, its log says what does not fit',
       });
     }
     keeper.adopt(seen.seal);

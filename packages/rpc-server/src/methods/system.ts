@@ -2,6 +2,7 @@
 import { importText } from '../backup/config-backup.js';
 import { importProtection } from '../backup/import-protection.js';
 import type { TransferOwner } from '../http/transfers.js';
+import { describeError } from '../log.js';
 import { noSuchObject } from '../rpc/api-error.js';
 import type { CallContext } from '../rpc/call-context.js';
 import { constantResult } from '../rpc/constant-result.js';
@@ -25,6 +26,22 @@ const PASSPHRASE = {
 function stillAdministrator({ services, identity }: CallContext): TransferOwner {
   const offered = identity();
   return { userId: offered.userId, check: () => services.assertStill(offered, 'admin') };
+}
+
+/** Of an import or export that does not even begin, the log says why, as it does of one that fails. */
+function loggingRefusal<T>(
+  { services, identity, address }: CallContext,
+  what: 'exportConfig' | 'importConfig',
+  prepare: () => T,
+): T {
+  try {
+    return prepare();
+  } catch (error) {
+    const { userId } = identity();
+    const reason = describeError(error);
+    services.audit.record({ action: `${what} refused`, userId, address, reason });
+    throw error;
+  }
 }
 
 /** Made once: strangers may ask for it as often as they like. */
@@ -127,7 +144,9 @@ export const SYSTEM_METHODS: readonly Method[] = [
     result: '{$getFrom}: URL to download from, once',
     handler(params, context) {
       const { services, identity, address } = context;
-      const prepared = services.backup.export(params);
+      const prepared = loggingRefusal(context, 'exportConfig', () =>
+        services.backup.export(params),
+      );
       services.audit.record({ action: 'exportConfig', userId: identity().userId, address });
       return services.transfers.offerDownload(prepared, stillAdministrator(context));
     },
@@ -169,7 +188,7 @@ export const SYSTEM_METHODS: readonly Method[] = [
       const { userId } = identity();
       // A backup brings users with it, and their passwords.
       assertMayGrant(identity(), 'system.importConfig');
-      importProtection(params);
+      loggingRefusal(context, 'importConfig', () => importProtection(params));
       return services.transfers.offerUpload(
         {
           async receive(body) {

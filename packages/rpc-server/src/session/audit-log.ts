@@ -10,6 +10,8 @@ export interface AuditEvent {
   readonly address?: string | undefined;
   readonly collection?: string;
   readonly id?: string;
+  /** Why it was refused. */
+  readonly reason?: string;
 }
 
 export class AuditLog {

@@ -8,6 +8,7 @@ import { BackupError, refusedError } from '../../src/backup/errors.js';
 import type { ConfigBackup } from '../../src/backup/port.js';
 import { RefusedRecords } from '../../src/backup/refused-records.js';
 import type { DownloadOffer, UploadOffer } from '../../src/protocol.js';
+import { AUDIT_MESSAGE } from '../../src/log.js';
 import { ApiFixture, IMPORTED } from '../api-fixture.js';
 import type { RpcClient } from '../rpc-client.js';
 
@@ -152,6 +153,12 @@ test('an import without a word on protection is refused at once, and told what t
   await expect(admin.call('xo.importConfig', {})).rejects.toMatchObject(refused);
   const both = { passphrase: 'correct horse battery', allowUnprotected: true };
   await expect(admin.call('xo.importConfig', both)).rejects.toMatchObject(refused);
+  const reason: unknown = refused.message;
+  expect(fixture.logger.lines).toContainEqual({
+    level: 'info',
+    message: AUDIT_MESSAGE,
+    data: expect.objectContaining({ action: 'importConfig refused', reason }),
+  });
 });
 
 test('an export that cannot be whole says so before its first byte, with the names', async () => {
