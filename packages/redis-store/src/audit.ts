@@ -13,15 +13,16 @@ import { entriesWithout } from './filed-entry.js';
 import type { FiledEntry } from './filed-entry.js';
 import { decodeRecord } from './json-record.js';
 import { PartitionFront } from './internal/partition-front.js';
-import { countKeys, KEYS_PER_CALL } from './key-census.js';
-import type { ParsedKey } from './key-names.js';
+import { countKeys } from './key-census.js';
 import { manifestHash } from './migration/manifest.js';
 import type { ManifestEntry, ManifestReader } from './migration/manifest.js';
 import { countRecords, readRecords } from './migration/record-stream.js';
 import type { RecordBatch } from './migration/record-stream.js';
 import type { Partition } from './partition.js';
 import type { OpeningRules } from './record-codec.js';
-import type { RedisLink, Reply } from './redis-link.js';
+import type { RedisLink } from './redis-link.js';
+import { isEntryKey, memberPages, scanAll } from './scanned-keys.js';
+import type { EntryKey, OurKey, RecordKey } from './scanned-keys.js';
 import type { FiledCollection } from './sealed-definitions.js';
 
 /** What can be wrong with a record or an entry. */
@@ -224,8 +225,6 @@ async function isFiledUnder(
   return stored !== undefined && entriesWithout([entry], codec.filedIn(stored)).length === 0;
 }
 
-type EntryKey = Extract<ParsedKey, { kind: 'exact' | 'unique' }> & { readonly key: string };
-
 /** Everything in Redis that is named as ours: unlisted records, foreign entries. */
 async function auditKeys(options: AuditOptions, counts: AuditCounts): Promise<void> {
   const { link } = options;
@@ -252,17 +251,6 @@ export async function unlistedRecords(
   };
   await nameUnlisted({ link, onProblem }, partitionsByName(collections));
   return found;
-}
-
-type OurKey = ParsedKey & { readonly key: string };
-
-function parseOurs(link: RedisLink, key: string): OurKey[] {
-  const parsed = link.names.parse(key);
-  return parsed === undefined ? [] : [{ ...parsed, key }];
-}
-
-function isEntryKey(key: OurKey): key is EntryKey {
-  return key.kind === 'exact' || key.kind === 'unique';
 }
 
 interface Place {
@@ -300,8 +288,6 @@ async function nameUnlisted(
     options.check?.();
   }
 }
-
-type RecordKey = Extract<ParsedKey, { kind: 'record' }> & { readonly key: string };
 
 /** Those of a page of keys that no list names; one command a partition, since clients may write all the time. */
 async function suspiciousRecords(
@@ -390,29 +376,4 @@ function reportForeign(
     ...(place === undefined ? {} : { partition: place.partition }),
     entry: { kind, index, token },
   });
-}
-
-async function* scanAll(link: RedisLink): AsyncGenerator<OurKey[]> {
-  for (const master of await link.masters()) {
-    // oxlint-disable-next-line no-await-in-loop -- one page after the other
-    for await (const keys of master.scan(link.names.pattern, KEYS_PER_CALL)) {
-      yield keys.flatMap((key) => parseOurs(link, key));
-    }
-  }
-}
-
-async function* memberPages(link: RedisLink, { kind, key }: EntryKey): AsyncGenerator<string[]> {
-  if (kind === 'unique') {
-    const id = await link.get(key);
-    if (id !== undefined) yield [id.toString()];
-    return;
-  }
-  let cursor = '0';
-  do {
-    // oxlint-disable-next-line no-await-in-loop -- a cursor is followed step by step
-    const reply = await link.command('SSCAN', key, cursor, 'COUNT', KEYS_PER_CALL);
-    const [next, members] = Array.isArray(reply) ? (reply as [Reply, readonly Reply[]]) : ['0', []];
-    cursor = String(next);
-    yield members.map(String);
-  } while (cursor !== '0');
 }
