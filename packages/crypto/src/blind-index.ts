@@ -28,12 +28,24 @@ export function blindIndexToken(key: IndexKey, normalised: string | Uint8Array):
 export type Normalisation = 'text' | 'none';
 
 /**
- * `text`: `String(value)`, Unicode NFKC, lower case: lookups ignore case and compatibility forms.
+ * `text`: `String(value)`, stream-safe, Unicode NFKC, lower case: lookups ignore case and compatibility forms.
  * `none`: `String(value)` as it is, for bearer tokens and hashes.
  */
 export function normaliseValue(value: unknown, normalisation: Normalisation = 'text'): string {
   const text = String(value);
-  return normalisation === 'none' ? text : text.normalize('NFKC').toLowerCase();
+  return normalisation === 'none' ? text : streamSafe(text).normalize('NFKC').toLowerCase();
+}
+
+/** Combining marks, and the two letters that become marks. */
+const LONG_RUN_OF_MARKS = /([\p{M}\uFF9E\uFF9F]{30})(?=[\p{M}\uFF9E\uFF9F])/gu;
+const GRAPHEME_JOINER = '\u034F';
+
+/**
+ * Stream-Safe Text Format (UAX #15, section 13): no run of more than 30 marks. To order a run takes the
+ * square of its length, so that a stranger's name of 64 KiB would hold everybody up for a second.
+ */
+function streamSafe(text: string): string {
+  return text.length <= 30 ? text : text.replaceAll(LONG_RUN_OF_MARKS, `$1${GRAPHEME_JOINER}`);
 }
 
 /** The value of a compound index: each normalised field length-prefixed, so that ("ab","c") and ("a","bc") differ. @throws RangeError when a field is over 65 535 bytes */

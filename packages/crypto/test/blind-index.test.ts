@@ -115,3 +115,13 @@ describe('the fields of a compound index', () => {
     );
   });
 });
+
+test('a text of marks alone is not ordered in time that grows with its square', () => {
+  // Of half a million marks that took longer than this test may.
+  const marks = normaliseValue(`a${'\u0315\u0300'.repeat(250_000)}`);
+  const letters = normaliseValue(`a${'\uFF9E\u0334'.repeat(250_000)}`);
+  expect(marks.length + letters.length).toBeGreaterThan(1_000_000);
+  // A run as long as any that people write is as Unicode says.
+  const run = `a${'\u0315\u0300'.repeat(15)}`;
+  expect(normaliseValue(run)).toBe(run.normalize('NFKC'));
+});

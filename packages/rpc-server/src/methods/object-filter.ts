@@ -10,6 +10,9 @@ import type { Json, JsonObject } from '../protocol.js';
 import { invalidParameter } from '../rpc/api-error.js';
 import { matchesPartially } from './partial-match.js';
 
+/** Words that somebody types; each is compared with each object. */
+const TERMS_MAX = 100;
+
 export type ObjectFilter = (object: JsonObject) => boolean;
 
 /** `!`, `property:`, then a quoted text or a bare word. */
@@ -45,6 +48,9 @@ function parseText(text: string): ObjectFilter {
   TERM.lastIndex = 0;
   const end = text.trimEnd().length;
   while (TERM.lastIndex < end) {
+    if (terms.length === TERMS_MAX) {
+      throw invalidParameter('filter', `must NOT have more than ${TERMS_MAX} words`);
+    }
     const match = TERM.exec(text);
     if (match === null) {
       throw invalidParameter('filter', 'must be words such as type:server, !enabled:false, "text"');

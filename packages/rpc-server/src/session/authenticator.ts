@@ -9,6 +9,9 @@ import type { AttemptOutcome, Settle, SignInThrottle } from './sign-in-throttle.
 import type { Token, Tokens } from './tokens.js';
 import type { SignInTrace, User, Users } from './users.js';
 
+/** In UTF-16 units; longer than any user's name. To compare one takes its time, and strangers send it. */
+const NAME_LENGTH_MAX = 1024;
+
 /** Nobody was wrong: the answer says only that it is too early. */
 export function tooManySignIns(): ApiError {
   return new ApiError(
@@ -97,8 +100,8 @@ export class Authenticator {
     const { users, throttle, audit } = this.#options;
     const { address, connection } = origin;
     const { email, password } = credentials;
-    // Nobody has an empty password: it is no guess.
-    if (password === '') throw invalidCredentials();
+    // Nobody has an empty password, or such a name: it is no guess, and costs nothing.
+    if (password === '' || email.length > NAME_LENGTH_MAX) throw invalidCredentials();
     if (throttle.isWaiting(connection)) throw this.#throttled(address);
     const key = addressKey(address);
     const isKnown = this.#isKnown(await users.byEmail(email), key);

@@ -40,3 +40,8 @@ test('takes an object for a partial match, and nothing for everything', () => {
   expect(parseFilter({ port: '443' })(OBJECT)).toBe(false);
   expect(parseFilter(undefined)(OBJECT)).toBe(true);
 });
+
+test('a filter has at most a hundred words', () => {
+  expect(parseFilter('type:server '.repeat(100))(OBJECT)).toBe(true);
+  expect(() => parseFilter('a '.repeat(101))).toThrow('invalid parameters');
+});

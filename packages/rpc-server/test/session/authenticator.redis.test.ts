@@ -166,3 +166,13 @@ test('a password that was changed while its hash was made anew is not set back',
   expect(await users.acceptSignIn(before, trace)).toBe(false);
   expect(await users.byId(id)).toEqual(changed);
 });
+
+test('a name that is longer than any costs nothing, and is no guess', async () => {
+  const { authenticator, passwords } = await oneCheckAtOnce();
+  const email = '\uFDFA'.repeat(700_000);
+  // No place for a password check is free, and none is asked for.
+  await whileBusy(passwords, async () => {
+    const signIn = authenticator.byPassword({ email, password: 'x' }, ORIGIN);
+    await expect(signIn).rejects.toMatchObject({ code: 'INVALID_CREDENTIALS' });
+  });
+});
