@@ -113,7 +113,10 @@ function databaseLines(status: NonNullable<StatusReport['database']>): Line[] {
   ];
 }
 
-function degradedLines({ message, details }: NonNullable<StatusReport['degraded']>): Line[] {
+function degradedLines(
+  { message, details }: NonNullable<StatusReport['degraded']>,
+  missing: Line,
+): Line[] {
   const { cause, backupPath, neededKeyId, foundKeyIds, diagnosis, advice }: DegradedDetails =
     details;
   return [
@@ -124,9 +127,13 @@ function degradedLines({ message, details }: NonNullable<StatusReport['degraded'
     row('keys found', foundKeyIds?.join(', ')),
     row('backup', backupPath),
     ...(diagnosis ?? []).map((sentence) => row('diagnosis', sentence)),
-    row('what to do', advice),
+    // A restart would throw away the only copy of the half.
+    row('what to do', missing === undefined ? advice : PUT_BACK_ADVICE),
   ];
 }
+
+const PUT_BACK_ADVICE =
+  'do not restart the server: it serves, and has the key in memory; run `vault-server keys put-back` now';
 
 /** Of a server that is degraded, though this command can open the database: only its log has the cause. */
 function degradedServerLines({ server, database }: StatusReport): Line[] {
@@ -175,7 +182,7 @@ export function statusText(report: StatusReport): string {
     '',
     'Database',
     ...(database === undefined ? [] : databaseLines(database)),
-    ...(degraded === undefined ? [] : degradedLines(degraded)),
+    ...(degraded === undefined ? [] : degradedLines(degraded, missingText(report))),
     '',
     'Key halves',
     row('together', halves.state),

@@ -1,5 +1,6 @@
 /** What an operator reads: nothing is called missing that is not needed, and a server that is degraded says where to look. */
 import { describe, expect, it } from '@jest/globals';
+import type { KeyId } from '@vault/crypto';
 import type { StatusReport } from '../../src/commands/status.js';
 import { statusText } from '../../src/commands/status-text.js';
 
@@ -90,5 +91,19 @@ describe('the status for people', () => {
   it('has no advice to restart a server that tries again by itself', () => {
     const server = { ...SERVING.server, mode: 'degraded', reason: 'redisUnusable', retrying: true };
     expect(statusText({ ...SERVING, server })).not.toContain('what to do');
+  });
+
+  it('has no advice to restart a server that alone has a lost half in memory', () => {
+    const { database: _, ...beside } = SERVING;
+    const degraded = {
+      reason: 'oneHalf',
+      message: 'Only one encryption key half found - running in degraded mode',
+      details: { advice: 'put the half back where it was, and restart' },
+    };
+    expect(statusText({ ...beside, degraded })).toContain('what to do    put the half back');
+    const missingHalves = [{ keyId: 'e80e5466fb7f50fe' as KeyId, places: ['half A (file /a)'] }];
+    const text = statusText({ ...beside, degraded, missingHalves });
+    expect(text).toContain('what to do    do not restart the server');
+    expect(text).not.toContain('and restart');
   });
 });
