@@ -165,6 +165,17 @@ describe('a Redis Cluster of three masters and three replicas', () => {
     await Promise.all(ids.map((id) => store.servers.set(id, { label: 'after' })));
     expect(await store.servers.count()).toBe(100);
   });
+
+  test('keeps a unique value unique, and frees it of a record that is gone', async () => {
+    const cluster = stopAfter(await RedisCluster.start());
+    const store = stopAfter(await linkStore({ cluster: cluster.addresses }));
+    const id = await store.servers.add(XCP);
+    await expect(store.servers.add(XCP)).rejects.toMatchObject({ holderId: id });
+    // As one that was deleted unread leaves its entry; the script asks for a key that it was not given.
+    await cluster.client().del(`vault:{server}:r:${id}`);
+    await store.servers.add(XCP, { id: 'again' });
+    expect((await store.servers.get('again'))?.record).toEqual(XCP);
+  });
 });
 
 describe('three sentinels', () => {
