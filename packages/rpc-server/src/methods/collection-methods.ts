@@ -21,6 +21,9 @@ const ALIASES: Readonly<Record<string, readonly string[]>> = {
   'proxy.remove': ['proxy.unregister'],
 };
 
+/** Each may be as long as the longest answer. */
+const LISTS_AT_ONCE = 4;
+
 /** JSON schema of a field's value. A secret may be any JSON value. */
 const FIELD_SCHEMAS = {
   string: { type: 'string' },
@@ -178,6 +181,7 @@ export function methodsOfCollection(name: string, definition: CollectionDefiniti
         after: { type: 'string', optional: true, description: 'the last id seen' },
         limit: { type: 'integer', minimum: 1, optional: true, description: 'most records' },
       },
+      atOncePerUser: LISTS_AT_ONCE,
       effect: 'reads',
       permission: 'read',
       result: 'array of records, each as from get',

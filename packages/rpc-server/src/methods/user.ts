@@ -193,7 +193,7 @@ export const USER_METHODS: readonly Method[] = [
     description: 'gives the own tokens; see token.getAll',
     permission: 'none',
     notInBatch: true,
-    oneAtATime: true,
+    atOncePerUser: 1,
     effect: 'reads',
     collection: 'token',
     result: 'array of tokens, without the bearer tokens',

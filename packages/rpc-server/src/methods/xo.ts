@@ -84,7 +84,7 @@ export const XO_METHODS: readonly Method[] = [
       },
     },
     permission: 'none',
-    oneAtATime: true,
+    atOncePerUser: 1,
     effect: 'reads',
     collection: 'every',
     result: 'objects by id, or {$getFrom}',

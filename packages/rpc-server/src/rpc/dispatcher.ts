@@ -120,8 +120,9 @@ function writtenWithin(write: () => string, maxBytes: number): string | undefine
 export class Dispatcher {
   readonly #options: DispatcherOptions;
   readonly #server: JSONRPCServer<Call>;
-  /** By user. */
+  /** By user and line. */
   readonly #oneAtATime = new OneAtATime();
+  #turn = 0;
 
   constructor(options: DispatcherOptions) {
     this.#options = options;
@@ -302,8 +303,12 @@ export class Dispatcher {
     const params = readParameters(sent);
     const context = this.#context(method.name, services, caller);
     const { userId } = caller.session.identity ?? {};
-    if (!method.oneAtATime || userId === undefined) return method.handle(params, context);
-    return this.#oneAtATime.run(userId, () => method.handle(params, context));
+    const { atOncePerUser } = method;
+    if (atOncePerUser === undefined || userId === undefined) return method.handle(params, context);
+    // In so many lines for each user; they are joined in turns.
+    this.#turn = (this.#turn + 1) % Number.MAX_SAFE_INTEGER;
+    const line = `${atOncePerUser} ${this.#turn % atOncePerUser} ${userId}`;
+    return this.#oneAtATime.run(line, () => method.handle(params, context));
   }
 
   #context(operation: string, services: Services, caller: Caller): CallContext {

@@ -46,8 +46,8 @@ export interface Method {
   readonly permission: Permission | null;
   /** Refused inside a batch: a batch must not try many passwords. */
   readonly notInBatch: boolean;
-  /** Reads much that a user may have made: calls of one user run one after the other, lest they fill the memory. */
-  readonly oneAtATime: boolean;
+  /** Reads much: so many calls of one user run at once, and others wait, lest they fill the memory. */
+  readonly atOncePerUser: number | undefined;
   /** For the scopes of tokens: see `session/token-scope.ts`. */
   readonly effect: Effect;
   readonly collection: string | undefined;
@@ -66,7 +66,8 @@ export interface MethodRow<P extends ParameterTable> {
   readonly params?: P;
   readonly permission: Permission | null;
   readonly notInBatch?: boolean;
-  readonly oneAtATime?: boolean;
+  /** Default: no limit of its own. */
+  readonly atOncePerUser?: number;
   /** Default `changes`. */
   readonly effect?: Effect;
   /** Default none: it is about no records, or the server's own. */
@@ -78,7 +79,7 @@ export interface MethodRow<P extends ParameterTable> {
 /** Makes a method of a row; the handler's parameter types come from `params`. */
 export function method<const P extends ParameterTable = NoParameters>(row: MethodRow<P>): Method {
   const { name, aliases = [], description, params, permission, notInBatch = false, result } = row;
-  const { effect = 'changes', collection, oneAtATime = false } = row;
+  const { effect = 'changes', collection, atOncePerUser } = row;
   return {
     name,
     aliases,
@@ -86,7 +87,7 @@ export function method<const P extends ParameterTable = NoParameters>(row: Metho
     params: params ?? {},
     permission,
     notInBatch,
-    oneAtATime,
+    atOncePerUser,
     effect,
     collection,
     result,

@@ -77,7 +77,7 @@ test('a method that reads much runs once at a time for each user, and for nobody
         name: 'test.getMuch',
         description: 'gives much',
         permission: null,
-        oneAtATime: true,
+        atOncePerUser: 1,
         result: 'true',
         handler: () => new Promise<void>((resolve) => waiting.push(resolve)),
       }),
