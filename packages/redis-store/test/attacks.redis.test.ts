@@ -150,6 +150,17 @@ describe('a plaintext seal that somebody put there', () => {
     expect(await fixture.openDegraded()).toMatchObject({ reason: 'foreignDatabase' });
     expect(fixture.readFile('vault-encryption-key')).toBe('half B');
   });
+
+  it('does not have the key of another database deleted once this one is encrypted', async () => {
+    const another = await fixture.custody.append();
+    await forge({ inactiveKeyIds: [another.id] });
+    await encrypt();
+    await fixture.using({}, async (database) => {
+      await database.rotateKey();
+      await database.deleteInactiveKeys();
+    });
+    expect(await keyIds()).toContain(another.id);
+  });
 });
 
 describe('the whole database', () => {

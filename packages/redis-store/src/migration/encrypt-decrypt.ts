@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { VaultKey } from '@vault/crypto';
+import type { KeyId, VaultKey } from '@vault/crypto';
 import type { DatabaseState } from '../database-state.js';
 import { removeFiles, TEMPORARY_ENDING } from '../durable-file.js';
 import { messageOf } from '../internal/error-message.js';
@@ -99,15 +99,10 @@ export async function retireKeys(
   options: DeletionOptions & { readonly isAsked: boolean } = { isAsked: false },
 ): Promise<Retirement> {
   const { keeper, lock, link, dataDir, logger } = context;
-  const { retired, databaseId, inactiveKeyIds } = keeper.content;
+  const { retired, inactiveKeyIds } = keeper.content;
   if (retired === null) return keepAll('no key signed that they are not needed any more');
   if (inactiveKeyIds.length === 0) return keepAll(undefined);
-  // A plaintext seal is anybody's: only keys go that the last of them signed away itself, or whose
-  // removal began already.
-  const isSigned = isTombstone(retired, link.names.prefix, databaseId, keeper.ring);
-  const keyIds = isSigned
-    ? retired.keyIds.filter((id) => inactiveKeyIds.includes(id))
-    : await keeper.notedRemoval();
+  const keyIds = await signedAway(context);
   if (keyIds.length === 0) return keepAll('no key signed that they are not needed any more');
   const objection = await removalObjection(context, keyIds);
   if (objection !== undefined) return keepAll(objection, logger);
@@ -144,6 +139,19 @@ export async function retireKeys(
   return { kept, report };
 }
 
+/**
+ * Keys of a plaintext seal, which is anybody's, that are certainly inactive: the last of them signed them
+ * away itself, or their removal began already.
+ */
+async function signedAway({ keeper, link }: MigrationContext): Promise<readonly KeyId[]> {
+  const { retired, databaseId, inactiveKeyIds } = keeper.content;
+  const isSigned =
+    retired !== null && isTombstone(retired, link.names.prefix, databaseId, keeper.ring);
+  return isSigned
+    ? retired.keyIds.filter((id) => inactiveKeyIds.includes(id))
+    : keeper.notedRemoval();
+}
+
 function keepAll(kept: string | undefined, logger?: StoreLogger): Retirement {
   logger?.warn('The keys are kept, although the database is plaintext', { cause: kept });
   return { kept, report: NOTHING_DELETED };
@@ -162,7 +170,11 @@ async function begin(
   if (!migration.isBackedUp) await checkFreeSpace(context);
   await context.step('begin');
   const files = new Set([...before.files, migration.backup, manifestPathOf(migration.backup)]);
-  const unneeded = [...before.inactiveKeyIds, before.pendingKeyId];
+  // What is sealed from here on is believed: a key that somebody only wrote there would be deleted as ours.
+  const unneeded =
+    before.state === 'plaintext'
+      ? await signedAway(context)
+      : [...before.inactiveKeyIds, before.pendingKeyId];
   const changes: Partial<SealContent> = {
     state,
     keyId: key.id,
