@@ -31,6 +31,15 @@ export type CompareOptions = Pick<
   'redis' | 'prefix' | 'collections' | 'custody' | 'dataDir' | 'onProgress'
 >;
 
+/** What may be believed of a backup. */
+export interface BackupTrust {
+  /**
+   * Whether a record that no key protects is one, where the backup is of plaintext. An envelope says by
+   * itself that a holder of the key made it. Default: true.
+   */
+  readonly mayBePlaintext?: boolean;
+}
+
 /** A record of the backup with its content, fit to be imported. */
 export interface RestorableRecord {
   readonly collection: string;
@@ -70,6 +79,10 @@ export interface BackupComparison {
 }
 
 const PROBLEMS_REPORTED = 100;
+const PLANTED =
+  'it is plaintext in the backup of an encrypted database, which has none: somebody put it there';
+const UNPROTECTED =
+  'it is plaintext in a file that nothing protects, although there is a passphrase for backups: anybody can have written it';
 const SCAN_COUNT = 256;
 /** Bytes of an envelope that name version and key. */
 const HEAD_LAST_BYTE = 8;
@@ -85,9 +98,10 @@ export async function* restorableRecords(
   definitions: CollectionDefinitions,
   ring: KeyRing,
   onUnrestorable: (record: UnrestorableRecord) => void = refuse,
+  trust: BackupTrust = {},
 ): AsyncGenerator<RestorableRecord> {
-  const opener = new Opener(definitions, ring);
-  const { records } = await readMigrationBackup(bytes);
+  const { head, records } = await readMigrationBackup(bytes);
+  const opener = new Opener(definitions, ring, head, trust);
   for await (const backedUp of records) {
     const opened = opener.open(backedUp);
     if ('problem' in opened) onUnrestorable(opened);
@@ -102,15 +116,26 @@ function refuse({ collection, id, problem }: UnrestorableRecord): never {
 class Opener {
   readonly #definitions: CollectionDefinitions;
   readonly #ring: KeyRing;
+  readonly #plaintextRefusal: string | undefined;
   readonly #codecs = new Map<string, RecordCodec>();
 
-  constructor(definitions: CollectionDefinitions, ring: KeyRing) {
+  constructor(
+    definitions: CollectionDefinitions,
+    ring: KeyRing,
+    { of }: BackupHead,
+    { mayBePlaintext = true }: BackupTrust,
+  ) {
     this.#definitions = definitions;
     this.#ring = ring;
+    if (of === 'encrypted') this.#plaintextRefusal = PLANTED;
+    else if (!mayBePlaintext) this.#plaintextRefusal = UNPROTECTED;
   }
 
   open(backedUp: BackedUpRecord): RestorableRecord | UnrestorableRecord {
     const { collection, id, stored } = backedUp;
+    if (this.#plaintextRefusal !== undefined && !isEnvelope(stored)) {
+      return { collection: shown(collection), id: shown(id), problem: this.#plaintextRefusal };
+    }
     try {
       const record = openBackedUp(this.#codecOf(collection), this.#ring, backedUp);
       checkRecord(this.#definitions, collection, id, record);
@@ -158,6 +183,7 @@ function shown(name: string): string {
 export async function compareWithBackup(
   bytes: AsyncIterable<Uint8Array>,
   options: CompareOptions,
+  trust: BackupTrust = {},
 ): Promise<BackupComparison> {
   checkDefinitions(options.collections);
   const link = await RedisLink.connect(options.redis, new KeyNames(options.prefix));
@@ -168,8 +194,8 @@ export async function compareWithBackup(
     const seal = await readSeal(link);
     const standing = await countStanding(link);
     const comparing = new Comparing(standing, filedNow(link, seal, options.collections), ring);
-    const opener = new Opener(options.collections, ring);
     const { head, records } = await readMigrationBackup(bytes);
+    const opener = new Opener(options.collections, ring, head, trust);
     const problems: UnrestorableRecord[] = [];
     let unrestorable = 0;
     let done = 0;

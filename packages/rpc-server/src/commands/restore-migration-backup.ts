@@ -49,6 +49,11 @@ export const RESTORE_MIGRATION_BACKUP: Command = {
       default: false,
       describe: 'Leave out records that cannot be put back, and name them',
     },
+    'allow-unprotected': {
+      type: 'boolean',
+      default: false,
+      describe: 'Believe plaintext in a file that no passphrase protects, although one is named',
+    },
     yes: { type: 'boolean', default: false, describe: 'The server is stopped; do it' },
   },
   examples: [
@@ -78,10 +83,17 @@ export const RESTORE_MIGRATION_BACKUP: Command = {
     // Read more than once, and the same bytes each time.
     const staged = await StagedUpload.take(source, config.settings.datadir);
     try {
-      const passphrase = await passphraseOf(staged, surroundings, args, config, path);
-      return await restore(surroundings, args, config, path, () =>
-        openContainer(staged.open(), { any: passphrase }),
-      );
+      const isUnderPassphrase = await isProtected(staged);
+      const passphrase = isUnderPassphrase
+        ? await passphraseOf(surroundings, args, config, path)
+        : undefined;
+      return await restore(surroundings, args, config, path, {
+        open: () => openContainer(staged.open(), { any: passphrase }),
+        mayBePlaintext:
+          isUnderPassphrase ||
+          args['allow-unprotected'] === true ||
+          passphraseFileOf(args, config) === undefined,
+      });
     } finally {
       await staged.remove();
     }
@@ -93,7 +105,7 @@ async function restore(
   args: CommandArguments,
   config: ServerConfig,
   path: string | undefined,
-  open: RestoreParts['open'],
+  file: Pick<RestoreParts, 'open' | 'mayBePlaintext'>,
 ): Promise<ExitReason> {
   const { datadir } = config.settings;
   const bar = await progressBar(surroundings);
@@ -107,7 +119,7 @@ async function restore(
         logger: toolLogger(surroundings, config),
         onProgress: (progress) => bar.update(progress),
       });
-      const parts = { options, open, skipInvalid: args['skip-invalid'] === true };
+      const parts = { options, ...file, skipInvalid: args['skip-invalid'] === true };
       const plan = await planRestore(parts);
       if (args['yes'] !== true) {
         bar.stop();
@@ -130,15 +142,18 @@ async function removeManifest(path: string, datadir: string): Promise<void> {
   if (dirname(path) === resolve(datadir)) await rm(`${path}.manifest`, { force: true });
 }
 
-/** Asked for only where the file is protected. @returns `undefined` where none is needed */
+/** Where one is named, the backups of this server are under it. */
+function passphraseFileOf(args: CommandArguments, { settings }: ServerConfig): string | undefined {
+  return textOption(args, 'passphrase-file') ?? settings['backup.passphraseFile'];
+}
+
+/** Of a file that is protected. */
 async function passphraseOf(
-  staged: StagedUpload,
   { secretInput }: Surroundings,
   args: CommandArguments,
   { settings }: ServerConfig,
   path: string | undefined,
-): Promise<string | undefined> {
-  if (!(await isProtected(staged))) return undefined;
+): Promise<string> {
   const file = textOption(args, 'passphrase-file');
   if (file !== undefined) return secretFromFile('--passphrase-file', file);
   const configured = settings['backup.passphraseFile'];

@@ -34,6 +34,11 @@ export interface RestoreParts {
   readonly open: () => AsyncIterable<Uint8Array>;
   /** Leaves out what cannot be put back, instead of refusing all. */
   readonly skipInvalid: boolean;
+  /**
+   * Whether plaintext records are believed: the file is protected, or nothing says that it should be.
+   * Default: true.
+   */
+  readonly mayBePlaintext?: boolean;
 }
 
 export interface RestorePlan {
@@ -61,9 +66,12 @@ export async function planRestore({
   options,
   open,
   skipInvalid,
+  mayBePlaintext = true,
 }: RestoreParts): Promise<RestorePlan> {
   const hash = createHash('sha256');
-  const comparison = await compareWithBackup(hashing(open(), hash), options);
+  const comparison = await compareWithBackup(hashing(open(), hash), options, {
+    mayBePlaintext,
+  });
   const digest = hash.digest('hex');
   const underWay = await new RecoveryMarker(options.dataDir).read();
   // What stands there then is no database: this, or a recovery, was cut short.
@@ -117,8 +125,14 @@ export async function restoreMigrationBackup(
     const leftOut: UnrestorableRecord[] = [];
     const spool = await database.openImport();
     try {
-      const records = restorableRecords(parts.open(), options.collections, ring, (record) =>
-        leftOut.push(record),
+      const { mayBePlaintext = true } = parts;
+      const records = restorableRecords(
+        parts.open(),
+        options.collections,
+        ring,
+        // What was no problem a moment ago stops it: a half that cannot be read now must lose nothing.
+        parts.skipInvalid ? (record) => leftOut.push(record) : undefined,
+        { mayBePlaintext },
       );
       for await (const { collection, id, record } of records) {
         await spool.add(collection, id, record);

@@ -120,16 +120,18 @@ async function failMigration(encrypt: boolean, at: string, more?: string): Promi
 interface Given {
   readonly path?: string;
   readonly skipInvalid?: boolean;
+  readonly mayBePlaintext?: boolean;
   readonly onStep?: (step: string) => Promise<void>;
 }
 
 async function restorePartsOf(encrypt: boolean | undefined, given: Given) {
-  const { path = backupPath(), skipInvalid = false, onStep } = given;
+  const { path = backupPath(), skipInvalid = false, mayBePlaintext = true, onStep } = given;
   const bytes = readFileSync(path);
   return {
     options: { ...(await options(encrypt)), ...(onStep !== undefined && { onStep }) },
     open: () => openContainer(asPieces(bytes), { any: PASSPHRASE }),
     skipInvalid,
+    mayBePlaintext,
   };
 }
 
@@ -189,10 +191,17 @@ function removeHalves(): void {
   for (const half of halves()) rmSync(half, { force: true });
 }
 
+interface BackupLine {
+  readonly collection?: string;
+  readonly id: string;
+  record?: object;
+  stored?: string;
+}
+
 /** The backup with its records changed. */
-function change(edit: (records: { id: string; record?: object; stored?: string }[]) => void): void {
+function change(edit: (records: BackupLine[]) => void): void {
   const document = JSON.parse(readFileSync(backupPath(), 'utf8')) as {
-    records: { id: string; record?: object; stored?: string }[];
+    records: BackupLine[];
   };
   edit(document.records);
   const { records, ...head } = document;
@@ -327,6 +336,19 @@ describe('the backup of a failed encryption', () => {
     await expectServed(false);
   });
 
+  it('that nothing protects plants nobody where there is a passphrase for backups', async () => {
+    await fill(false);
+    await failMigration(true, 'encrypt-transformed');
+    removeHalves();
+    const before = [await everyKey(), files()];
+    await expect(restore(false, { mayBePlaintext: false })).rejects.toThrow(
+      /server id-0 cannot be put back: it is plaintext in a file that nothing protects.*and 5 more/,
+    );
+    expect([await everyKey(), files()]).toEqual(before);
+    await restore(false);
+    await expectServed(false);
+  });
+
   it('names a record that does not fit, and leaves it out on request', async () => {
     await fill(false);
     await failMigration(true, 'encrypt-transformed');
@@ -388,6 +410,23 @@ describe('the backup of a failed decryption', () => {
     expect(await isInRedis(SECRET)).toBe(!encrypt);
     await expectServed(encrypt);
     expect(halves().map((half) => readFileSync(half, 'utf8'))).toEqual(keys);
+  });
+
+  it('takes no plaintext record, which somebody put there', async () => {
+    await fill(true);
+    await failMigration(false, 'decrypt-batch');
+    change((records) => {
+      const mallory = { ...ADA, email: 'mallory' };
+      records.push({ collection: 'user', id: 'mallory', record: mallory });
+    });
+    await flush();
+    await expect(restore(true)).rejects.toThrow(
+      /user mallory cannot be put back: it is plaintext in the backup of an encrypted database/,
+    );
+    expect(await everyKey()).toEqual([]);
+    const { leftOut } = await restore(true, { skipInvalid: true, mayBePlaintext: false });
+    expect(leftOut).toMatchObject([{ collection: 'user', id: 'mallory' }]);
+    await expectServed(true);
   });
 
   it('makes no plaintext database because the line is absent', async () => {
