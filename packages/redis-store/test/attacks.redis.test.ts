@@ -151,6 +151,18 @@ describe('a plaintext seal that somebody put there', () => {
     expect(fixture.readFile('vault-encryption-key')).toBe('half B');
   });
 
+  it('does not have a kept backup of another database deleted once this one is encrypted', async () => {
+    const kept = ['encryption-backup.json', 'encryption-backup.json.pgp'];
+    const head = { format: 'vault-migration-backup', version: 1, databaseId: 'x', of: 'plaintext' };
+    for (const name of kept) {
+      const text = `${JSON.stringify(head).slice(0, -1)},"records":[\n\n]}\n`;
+      writeFileSync(join(fixture.dataDir, name), text);
+    }
+    await forge({ files: kept });
+    await encrypt();
+    expect(fixture.files()).toEqual(expect.arrayContaining(kept));
+  });
+
   it('does not have the key of another database deleted once this one is encrypted', async () => {
     const another = await fixture.custody.append();
     await forge({ inactiveKeyIds: [another.id] });

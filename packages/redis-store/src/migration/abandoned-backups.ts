@@ -88,11 +88,34 @@ async function nameForeign(
  * @returns id of the database whose plaintext it holds; `undefined` where it holds none
  */
 async function plaintextOwner(path: string): Promise<string | undefined> {
+  const head = await headOf(path);
+  return head === undefined || head.of === 'encrypted' ? undefined : head.databaseId;
+}
+
+/** Of the files that a seal names, those that are backups of its database, with their manifests. */
+export async function backupsOf(
+  databaseId: string,
+  dataDir: string,
+  names: readonly string[],
+): Promise<readonly string[]> {
+  const ending = manifestPathOf('');
+  const heads = await Promise.all(
+    names.map(async (name) =>
+      headOf(join(dataDir, name.endsWith(ending) ? name.slice(0, -ending.length) : name)),
+    ),
+  );
+  return names.filter((_, i) => heads[i]?.databaseId === databaseId);
+}
+
+/** @returns `undefined` for what is no backup, or a protected one */
+async function headOf(
+  path: string,
+): Promise<{ readonly of: unknown; readonly databaseId: string } | undefined> {
   const input = createReadStream(path, { end: HEAD_BYTES - 1 });
   try {
     for await (const line of createInterface({ input })) {
       const head = JSON.parse(`${line}]}`) as Record<string, unknown>;
-      return head['of'] === 'encrypted' ? undefined : String(head['databaseId']);
+      return { of: head['of'], databaseId: String(head['databaseId']) };
     }
     return undefined;
   } catch {

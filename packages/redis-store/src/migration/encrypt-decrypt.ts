@@ -10,6 +10,7 @@ import { scrubRedisFiles } from '../redis-files.js';
 import { isTombstone, makeTombstone } from '../seal.js';
 import type { SealContent, SealedMigration } from '../seal.js';
 import type { StoreLogger } from '../store-logger.js';
+import { backupsOf } from './abandoned-backups.js';
 import { freeBackupName, manifestPathOf, writeBackup } from './backup.js';
 import { checkFreeSpace } from './free-space.js';
 import { backupsUnder } from './kept-files.js';
@@ -169,12 +170,16 @@ async function begin(
   const migration = await plannedMigration(context, direction, before);
   if (!migration.isBackedUp) await checkFreeSpace(context);
   await context.step('begin');
-  const files = new Set([...before.files, migration.backup, manifestPathOf(migration.backup)]);
-  // What is sealed from here on is believed: a key that somebody only wrote there would be deleted as ours.
-  const unneeded =
-    before.state === 'plaintext'
-      ? await signedAway(context)
-      : [...before.inactiveKeyIds, before.pendingKeyId];
+  // What is sealed from here on is believed: keys and files that somebody only wrote into a plaintext
+  // seal would be deleted as ours.
+  const isAnybodys = before.state === 'plaintext';
+  const named = isAnybodys
+    ? await backupsOf(before.databaseId, context.dataDir, before.files)
+    : before.files;
+  const files = new Set([...named, migration.backup, manifestPathOf(migration.backup)]);
+  const unneeded = isAnybodys
+    ? await signedAway(context)
+    : [...before.inactiveKeyIds, before.pendingKeyId];
   const changes: Partial<SealContent> = {
     state,
     keyId: key.id,
