@@ -261,6 +261,24 @@ describe('beside other processes', () => {
     expect(why).toBe('another process changed the collections of the database');
   });
 
+  it('one that writes such a field while it is dropped loses no value', async () => {
+    await fill(false);
+    const old = await fixture.open({ encrypt: false, collections: { apikey: BEFORE } });
+    const late = { service: 's', port: 1, key: 'k', note: 'LATE-NOTE' };
+    let isWritten = false;
+    await fixture.open({
+      encrypt: false,
+      ...apikey(WITHOUT_NOTE, { dropFields: true }),
+      onStep: async (step) => {
+        if (step !== 'fields-backed-up' || isWritten) return;
+        isWritten = true;
+        await old.collection('apikey').add(late, { id: 'late' });
+      },
+    });
+    const files = fixture.files().filter((name) => name.startsWith('dropped-'));
+    expect(files.map((name) => fixture.readFile(name)).join('')).toContain('LATE-NOTE');
+  });
+
   it('one that knows a new field not yet goes on', async () => {
     const database = await fixture.open(apikey(WITHOUT_NOTE));
     const more: Fields = { ...WITHOUT_NOTE, extra: { type: 'string' } };

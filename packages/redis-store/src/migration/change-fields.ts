@@ -4,6 +4,7 @@
  * are dropped where the collection says `dropFields`. Before that each record that loses a value is
  * written to a file just as it is stored; a start that was killed drops the rest.
  */
+import { createHash } from 'node:crypto';
 import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CollectionDefinitions } from '../collection-definition.js';
@@ -66,9 +67,9 @@ export async function changeFields(
     if (attempt === ATTEMPTS_MAX) {
       throw new MigrationError('another process goes on writing fields that are to be dropped');
     }
-    const path = await backUp(context, looking);
+    const { path, written } = await backUp(context, looking);
     await context.step('fields-backed-up');
-    await drop(context, looking);
+    await drop(context, looking, written);
     await context.step('fields-dropped');
     const fields = counts.map(
       ({ collection, field, records }) => `${collection}.${field}: ${records}`,
@@ -167,8 +168,20 @@ function refuse(counts: readonly ConflictCount[]): void {
   });
 }
 
-/** Every record that loses a value, as it is stored: an envelope stays one. @returns path of the file */
-async function backUp(context: MigrationContext, looking: MisfitSearch): Promise<string> {
+/** What a file holds: see {@link contentOf}. */
+interface FieldBackup {
+  readonly path: string;
+  readonly written: ReadonlySet<string>;
+}
+
+/** SHA-256 of a record as it is stored, and where: a few bytes a record, whatever its size. */
+function contentOf(collection: string, { id, stored }: Misfit): string {
+  const name = `${collection}\0${id}\0`;
+  return createHash('sha256').update(name).update(stored).digest('base64');
+}
+
+/** Every record that loses a value, as it is stored: an envelope stays one. */
+async function backUp(context: MigrationContext, looking: MisfitSearch): Promise<FieldBackup> {
   const { dataDir, protection, keeper } = context;
   const { databaseId, keyId } = keeper.content;
   const of = keyId === null ? 'plaintext' : 'encrypted';
@@ -178,6 +191,7 @@ async function backUp(context: MigrationContext, looking: MisfitSearch): Promise
   const temporary = temporaryPath(path);
   holdFile(temporary);
   const writer = new BackupWriter(temporary, protecting);
+  const written = new Set<string>();
   try {
     await writer.write(backupHead(databaseId, of));
     let isFirst = true;
@@ -185,6 +199,7 @@ async function backUp(context: MigrationContext, looking: MisfitSearch): Promise
       const lines = misfits.map(({ id, stored }) => backupLine(batch.collection.name, id, stored));
       if (lines.length > 0) await writer.write((isFirst ? '' : ',\n') + lines.join(',\n'));
       isFirst = isFirst && lines.length === 0;
+      for (const misfit of misfits) written.add(contentOf(batch.collection.name, misfit));
     }
     await writer.write('\n]}\n');
     await writer.finish();
@@ -197,15 +212,22 @@ async function backUp(context: MigrationContext, looking: MisfitSearch): Promise
   } finally {
     releaseFile(temporary);
   }
-  return path;
+  return { path, written };
 }
 
-async function drop(context: MigrationContext, looking: MisfitSearch): Promise<void> {
+/** @param written what the file holds: nothing else loses a value */
+async function drop(
+  context: MigrationContext,
+  looking: MisfitSearch,
+  written: ReadonlySet<string>,
+): Promise<void> {
   const { keeper } = context;
   const { activeKey } = keeper.current();
   for await (const { batch, misfits } of looking.batches()) {
     const { codec } = batch.collection;
-    const ops = misfits.map(({ id, stored, record, conflicts }): WriteOp => {
+    // One that was added or changed since is found when all are looked at again, and gets a file of its own.
+    const kept = misfits.filter((misfit) => written.has(contentOf(batch.collection.name, misfit)));
+    const ops = kept.map(({ id, stored, record, conflicts }): WriteOp => {
       const dropped = new Set(conflicts.map(({ field }) => field));
       const left = Object.fromEntries(
         Object.entries(record).filter(([field]) => !dropped.has(field)),
@@ -219,7 +241,6 @@ async function drop(context: MigrationContext, looking: MisfitSearch): Promise<v
         remove: entriesWithout(codec.filedIn(stored), add),
       };
     });
-    // One that was changed meanwhile is found when all are looked at again.
     await batch.partition.apply(keeper.fenceOf(batch.partition), ops);
     await context.step('fields-batch');
   }
