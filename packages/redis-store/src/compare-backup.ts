@@ -82,7 +82,7 @@ const PROBLEMS_REPORTED = 100;
 const PLANTED =
   'it is plaintext in the backup of an encrypted database, which has none: somebody put it there';
 const UNPROTECTED =
-  'it is plaintext in a file that nothing protects, although there is a passphrase for backups: anybody can have written it';
+  'it is plaintext in a file that nothing protects, although there is a passphrase for backups: anybody can have written it (vault-server believes it with --allow-unprotected)';
 const SCAN_COUNT = 256;
 /** Bytes of an envelope that name version and key. */
 const HEAD_LAST_BYTE = 8;

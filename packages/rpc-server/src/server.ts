@@ -163,7 +163,7 @@ export class VaultServer {
     this.#config = config;
     this.#options.setLogLevel?.(config.settings['log.level'] as LogLevel);
     if (tls !== undefined) this.#api.setTls(tls);
-    await this.#schedules?.begin(config.settings);
+    await this.#schedules?.beginAgain(config.settings);
     this.#log.info('The configuration was reloaded', {
       applied,
       ...(tls !== undefined && { certificate: config.settings['http.cert'] }),

@@ -3,6 +3,7 @@ import { backupProtectionOf } from '../backup/protection.js';
 import type { DatabaseConfigBackup } from '../backup/config-backup.js';
 import { ScheduledExport } from '../backup/scheduled-export.js';
 import type { Settings } from '../config/settings.js';
+import { describeError } from '../log.js';
 import type { Logger } from '../log.js';
 import { KeyAgeWatch } from './key-age-watch.js';
 import type { ServedDatabase } from './served-database.js';
@@ -34,6 +35,17 @@ export class Schedules {
     });
     this.#keyAge.start();
     await this.#beginExports(settings);
+  }
+
+  /** As {@link begin}, of a server that serves: where that cannot be, it lives on without, and says so. */
+  async beginAgain(settings: Settings): Promise<void> {
+    try {
+      await this.begin(settings);
+    } catch (error) {
+      const advice = 'correct it and send SIGHUP again';
+      const cause = describeError(error);
+      this.#options.log('backup').error('Schedules were not begun again', { cause, advice });
+    }
   }
 
   /** Lets what is under way end. */
