@@ -369,8 +369,7 @@ class ScheduleRun {
         // oxlint-disable-next-line no-await-in-loop -- the next machine only where this one may not
         return await CredentialDatabase.open(this.#options(`p${n}`));
       } catch (error) {
-        const isElsewhere =
-          error instanceof DegradedError && isBegunElsewhere(error.details.advice ?? '');
+        const isElsewhere = error instanceof DegradedError && isBegunElsewhere(error);
         if (!isElsewhere) this.#wrong.push(`the next start: ${String(error)}`);
       }
     }
@@ -425,19 +424,20 @@ function isAnswer(code: string): boolean {
   );
 }
 
-/** A migration goes on only where its manifest lies. */
-function isBegunElsewhere(advice: string): boolean {
-  return advice.includes('in whose data folder the migration began');
+/** A migration goes on only where its manifest lies, an import where its spool does. */
+function isBegunElsewhere({ details: { advice = '', cause = '' } }: DegradedError): boolean {
+  const isSpoolElsewhere = cause.startsWith('ENOENT') && cause.includes('.spool');
+  return isSpoolElsewhere || advice.includes('in whose data folder the migration began');
 }
 
 /** What a process may give up with whatever goes wrong around it. */
 function isHonest(error: unknown): boolean {
   if (error instanceof DegradedError) {
-    const { cause = '', advice = '' } = error.details;
+    const { cause = '' } = error.details;
     return (
       error.reason === 'redisUnusable' ||
       cause.startsWith('Redis cannot be reached') ||
-      isBegunElsewhere(advice)
+      isBegunElsewhere(error)
     );
   }
   return (

@@ -254,6 +254,16 @@ export class SplitKeystore implements KeyCustody {
 
   async #assertNotSpared(id: KeyId): Promise<void> {
     await this.#withPairs((halves) => {
+      // Who cannot be asked may have objected.
+      const unread = halves.find(
+        ({ source, reading }) => source.isShared && reading.status === 'unreadable',
+      );
+      if (unread?.reading.status === 'unreadable') {
+        throw new KeystoreError(
+          'HALF_UNREADABLE',
+          `${nameHalf(unread.half, unread.source)} cannot be read: ${unread.reading.reason}`,
+        );
+      }
       const spared = halves.find(
         ({ source, reading }) =>
           source.isShared && linesOf(reading).some(({ keyId }) => keyId === id),

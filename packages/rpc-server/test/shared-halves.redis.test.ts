@@ -251,6 +251,30 @@ describe('a copy of the machine that deletes the key of the original', () => {
   });
 });
 
+test.each([1, 2, 3, 4, 5])(
+  'no key goes where the shared place cannot be read for the %i. time',
+  async (nth) => {
+    const { copy, keyId } = await both();
+    await copy.rotateKey();
+    await stop(copy);
+    let reads = Infinity;
+    const dataDir = folder.join('copy');
+    const environment = { variables: {}, dataDir, userId: process.geteuid?.(), groupId: undefined };
+    const halfB = createHalfSource(shared, environment);
+    const read = halfB.read.bind(halfB);
+    halfB.read = () => {
+      reads -= 1;
+      return reads === 0 ? Promise.resolve({ status: 'unreadable', reason: 'timed out' }) : read();
+    };
+    const halfA = createHalfSource({ source: 'file', path: `${dataDir}/half-a` }, environment);
+    const failing = await start('copy', { custody: new SplitKeystore({ halfA, halfB }) });
+    reads = nth;
+    await failing.deleteInactiveKeys().catch(() => undefined);
+    expect(sharedText()).toContain(keyId);
+    expect(readFileSync(`${dataDir}/half-a`, 'utf8')).toContain(keyId);
+  },
+);
+
 test('a copy that decrypts condemns the halves that others may share, and its next starts delete nothing', async () => {
   const { original, copy, keyId } = await both();
   await stop(copy);

@@ -4,9 +4,10 @@
  */
 // oxlint-disable no-await-in-loop -- a handful of keys, one place
 import type { KeyId } from '@vault/crypto';
-import type { CustodyReport, Remnant } from '../custody.js';
+import type { CustodyReport, KeyCustody, Remnant } from '../custody.js';
 import type { StoreLogger } from '../store-logger.js';
 import type { MigrationContext } from './migration-context.js';
+import { MigrationError } from './migration-error.js';
 
 /** A key that opens still, and is to go. */
 export interface CondemnedUntil {
@@ -57,8 +58,7 @@ export async function removeKeys(
     const isShared = !now && (await stands(context, id));
     if (isShared) await custody.condemn(id, Date.now(), { namedKeyIds });
     const condemned = isShared ? await condemnedUntil(context, id) : undefined;
-    const isDue = isAsked && condemned !== undefined && Date.parse(condemned.until) <= Date.now();
-    if (isShared && condemned !== undefined && !isDue) {
+    if (condemned !== undefined && !(isAsked && Date.parse(condemned.until) <= Date.now())) {
       condemnedKeys.push(condemned);
       continue;
     }
@@ -71,16 +71,31 @@ export async function removeKeys(
 
 /** Whether a line of the key stands where others may write, too. */
 async function stands({ custody }: MigrationContext, id: KeyId): Promise<boolean> {
-  const report = await custody.load();
-  return report.halves.some(({ isShared, keyIds }) => isShared && keyIds.includes(id));
+  const { halves } = await readHalves(custody);
+  return halves.some(({ isShared, keyIds }) => isShared && keyIds.includes(id));
 }
 
+/** @throws {MigrationError} when the mark does not stand: who uses the key took it away */
 async function condemnedUntil(
   { custody, deletionGraceMs }: MigrationContext,
   id: KeyId,
-): Promise<CondemnedUntil | undefined> {
+): Promise<CondemnedUntil> {
+  const report = await readHalves(custody);
+  const condemned = condemnedIn(report, deletionGraceMs).find(({ keyId }) => keyId === id);
+  if (condemned === undefined) {
+    throw new MigrationError(`the mark on key ${id} does not stand: another instance uses the key`);
+  }
+  return condemned;
+}
+
+/** @throws {MigrationError} when a half cannot be read: a line that is not seen is not one that is not there */
+async function readHalves(custody: Pick<KeyCustody, 'load'>): Promise<CustodyReport> {
   const report = await custody.load();
-  return condemnedIn(report, deletionGraceMs).find(({ keyId }) => keyId === id);
+  const unread = report.halves.find(({ status }) => status === 'unreadable');
+  if (unread === undefined) return report;
+  throw new MigrationError(
+    `half ${unread.half} (${unread.source} ${unread.place}) cannot be read: ${unread.reason ?? 'no reason is known'}`,
+  );
 }
 
 /** Condemned keys, as an operator sees them. */
