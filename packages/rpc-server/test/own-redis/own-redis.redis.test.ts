@@ -78,9 +78,13 @@ describe('the own Redis', () => {
     await Promise.all(Array.from({ length: 20 }, async (_, n) => killed.set(`k${n}`, 'PLAIN')));
     // In microseconds a key: so long that it is killed in the middle.
     await killed.config('SET', 'rdb-key-save-delay', '20000');
-    await killed.bgrewriteaof();
-    process.kill(await pidOf(killed), 'SIGKILL');
+    const pid = await pidOf(killed);
     const temporary = (): string[] => readdirSync(folder).filter((name) => name.startsWith('temp'));
+    await killed.bgrewriteaof();
+    // The file is made by a child that Redis begins a moment later.
+    // oxlint-disable-next-line no-await-in-loop -- each answer is a turn of its event loop
+    while (temporary().length === 0) await killed.ping();
+    process.kill(pid, 'SIGKILL');
     expect(temporary()).toHaveLength(1);
     const client = clientOf(await start(folder));
     expect(temporary()).toEqual([]);
