@@ -20,7 +20,8 @@ const SOUND: Files = {
   'packages/crypto/src/seal.ts': "import { randomBytes } from 'node:crypto';\n",
   'packages/redis-store/package.json':
     '{ "name": "@vault/redis-store", "version": "0.1.0", "dependencies": { "@vault/crypto": "0.1.0" } }',
-  'packages/redis-store/src/scripts.ts': "export const SCRIPT_FILES = { vaultGet: 'get.lua' };\n",
+  'packages/redis-store/src/redis/scripts.ts':
+    "export const SCRIPT_FILES = { vaultGet: 'get.lua' };\n",
   'packages/redis-store/src/store.ts':
     "import { seal } from '@vault/crypto';\nlink.script('vaultGet', [key], [seal, 1]);\n",
   'packages/redis-store/lua/get.lua':
@@ -82,6 +83,21 @@ describe('the checks of the repository', () => {
       'code of the server in the client',
       { 'packages/vault-cli/src/main.ts': "import { x } from '@vault/rpc-server/protocol';\n" },
       /is not a dependency/,
+    ],
+    [
+      'arrows',
+      'an arrow between rooms that turns back, of a type',
+      {
+        'packages/redis-store/src/records/record.ts':
+          "import type { Start } from '../startup/start.js';\n",
+      },
+      /records may not import from startup/,
+    ],
+    [
+      'arrows',
+      'a folder that is no room',
+      { 'packages/redis-store/src/attic/old.ts': "import { a } from '../store.js';\n" },
+      /attic is not in the table of rooms/,
     ],
     [
       'arrows',

@@ -1,8 +1,10 @@
 // Dependencies between packages point one way (the table below), no file of src leaves its package by a relative path,
-// every import is declared in the package's manifest, and no files load each other in a circle (types that name each
-// other are erased before anything is loaded, so `import type` makes no circle).
+// every import is declared in the package's manifest, no files load each other in a circle (types that name each
+// other are erased before anything is loaded, so `import type` makes no circle), and dependencies between the rooms of a
+// package point one way (rooms.mjs), those of types too.
 import { builtinModules } from 'node:module';
 import { dirname, join, normalize } from 'node:path';
+import { ROOMS, roomOf } from './rooms.mjs';
 import { listPackages, listSources, readImports, report } from './source-files.mjs';
 
 /** Package → the packages of this repository that its src may import. */
@@ -45,11 +47,23 @@ function checkFile(path, folder, manifest) {
       const target = normalize(join(dirname(path), specifier)).replace(/\.js$/, '.ts');
       if (!target.startsWith(`${folder}/src/`)) problems.push(`${path}: ${specifier} leaves src`);
       if (!isType) neighbours.push(target);
+      checkRooms(path, target, folder, manifest.name);
     } else if (!specifier.startsWith('node:')) {
       checkPackageImport(path, manifest, specifier, isType);
     }
   }
   graph.set(path, neighbours);
+}
+
+function checkRooms(path, target, folder, name) {
+  const rooms = ROOMS[name]?.map(([room]) => room);
+  if (rooms === undefined) return;
+  const [from, to] = [path, target].map((file) =>
+    roomOf(name, file.slice(`${folder}/src/`.length)),
+  );
+  if (!rooms.includes(from)) problems.push(`${path}: ${from} is not in the table of rooms`);
+  else if (rooms.indexOf(to) > rooms.indexOf(from))
+    problems.push(`${path}: ${from} may not import from ${to} (${target})`);
 }
 
 function checkPackageImport(path, manifest, specifier, isType) {

@@ -103,7 +103,9 @@ function compareWithCallers(file, name, shapes) {
   if (calls === 0) problems.push(`${file}: nothing calls ${name}`);
 }
 
-const table = readCode('packages/redis-store/src/scripts.ts').matchAll(/(\w+): '([\w-]+\.lua)'/g);
+const table = readCode('packages/redis-store/src/redis/scripts.ts').matchAll(
+  /(\w+): '([\w-]+\.lua)'/g,
+);
 const names = new Map([...table].map(([, name, file]) => [file, name]));
 const files = readdirSync(FOLDER).filter((file) => file.endsWith('.lua'));
 for (const file of names.keys()) {

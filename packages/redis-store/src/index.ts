@@ -1,11 +1,11 @@
-export { acceptDatabase } from './accept.js';
-export type { AcceptOptions, AcceptReport } from './accept.js';
-export { archiveDatabase, restoreArchive } from './archive.js';
-export { plaintextRecordsIn } from './archive-file.js';
-export type { ArchiveOptions, ArchiveReport, RestoreArchiveReport } from './archive.js';
-export { Collection, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX } from './collection.js';
-export type { Page } from './collection.js';
-export type { Revision, Stored } from './collection-reader.js';
+export { acceptDatabase } from './recover/accept.js';
+export type { AcceptOptions, AcceptReport } from './recover/accept.js';
+export { archiveDatabase, restoreArchive } from './recover/archive.js';
+export { plaintextRecordsIn } from './files/archive-file.js';
+export type { ArchiveOptions, ArchiveReport, RestoreArchiveReport } from './recover/archive.js';
+export { Collection, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX } from './collections/collection.js';
+export type { Page } from './collections/collection.js';
+export type { Revision, Stored } from './collections/collection-reader.js';
 export {
   canonicalDefinitions,
   checkDefinitions,
@@ -13,7 +13,7 @@ export {
   FIELD_TYPES,
   PARTITIONS_MAX,
   TRANSFORMS,
-} from './collection-definition.js';
+} from './records/collection-definition.js';
 export type {
   CollectionDefinition,
   CollectionDefinitions,
@@ -21,16 +21,16 @@ export type {
   FieldType,
   IndexDefinition,
   TransformName,
-} from './collection-definition.js';
-export { compareWithBackup, restorableRecords } from './compare-backup.js';
+} from './records/collection-definition.js';
+export { compareWithBackup, restorableRecords } from './recover/compare-backup.js';
 export type {
   BackupComparison,
   CollectionComparison,
   CompareOptions,
   RestorableRecord,
   UnrestorableRecord,
-} from './compare-backup.js';
-export type { QueryFields } from './collection-query.js';
+} from './recover/compare-backup.js';
+export type { QueryFields } from './collections/collection-query.js';
 export type {
   AppendOptions,
   CondemnedKey,
@@ -43,11 +43,11 @@ export type {
   NamedKeys,
   Remnant,
   RemoveOptions,
-} from './custody.js';
+} from './keys/custody.js';
 export { CredentialDatabase } from './credential-database.js';
-export type { ExportedRecord } from './export-records.js';
-export { DATABASE_ORIGINS, DATABASE_STATES } from './database-state.js';
-export type { DatabaseOrigin, DatabaseState } from './database-state.js';
+export type { ExportedRecord } from './collections/export-records.js';
+export { DATABASE_ORIGINS, DATABASE_STATES } from './state/database-state.js';
+export type { DatabaseOrigin, DatabaseState } from './state/database-state.js';
 export {
   DEGRADED_MESSAGES,
   DegradedError,
@@ -72,26 +72,29 @@ export type {
   StoreErrorCode,
   UnreadableReason,
 } from './errors.js';
-export type { MissingHalf } from './halves-watch.js';
-export { ImportSpool } from './import-spool.js';
-export type { ImportReport } from './import.js';
-export type { ImportPreview, ImportPreviewReport, PreviewedChange } from './import-preview.js';
-export { encodeRecord } from './json-record.js';
-export type { CredentialRecord, JsonValue } from './json-record.js';
-export type { KeyUse } from './key-use.js';
-export type { CondemnedUntil, DeletionOptions, DeletionReport } from './migration/key-removal.js';
-export type { BackupProtection, Progress } from './migration/migration-context.js';
-export type { OpenOptions } from './open-options.js';
-export type { Persistence } from './redis-files.js';
-export { checkRecord } from './record-check.js';
-export { RECORD_LIMITS } from './record-limits.js';
-export { checkRedisOptions } from './redis-options.js';
-export type { RedisOptions, RedisTlsOptions } from './redis-options.js';
-export { staticCustody } from './static-custody.js';
+export type { MissingHalf } from './state/halves-watch.js';
+export { ImportSpool } from './import/import-spool.js';
+export type { ImportReport } from './import/import.js';
+export type {
+  ImportPreview,
+  ImportPreviewReport,
+  PreviewedChange,
+} from './import/import-preview.js';
+export { encodeRecord } from './records/json-record.js';
+export type { CredentialRecord, JsonValue } from './records/json-record.js';
+export type { KeyUse } from './state/key-use.js';
+export type { CondemnedUntil, DeletionOptions, DeletionReport } from './engine/key-removal.js';
+export type { BackupProtection, OpenOptions, Progress } from './open-options.js';
+export type { Persistence } from './redis/redis-files.js';
+export { checkRecord } from './records/record-check.js';
+export { RECORD_LIMITS } from './records/record-limits.js';
+export { checkRedisOptions } from './redis/redis-options.js';
+export type { RedisOptions, RedisTlsOptions } from './redis/redis-options.js';
+export { staticCustody } from './keys/static-custody.js';
 export type { DatabaseStatus, HalvesStatus, ProcessStatus } from './status.js';
 export { SILENT_LOGGER } from './store-logger.js';
 export type { StoreLogger } from './store-logger.js';
-export { PROBLEM_KINDS } from './audit.js';
-export type { Problem, ProblemKind } from './audit.js';
-export type { RepairReport, VerifyReport } from './verify.js';
-export type { RotationOptions, RotationReport } from './rotation.js';
+export { PROBLEM_KINDS } from './audit/audit.js';
+export type { Problem, ProblemKind } from './audit/audit.js';
+export type { RepairReport, VerifyReport } from './audit/verify.js';
+export type { RotationOptions, RotationReport } from './engine/rotation.js';

@@ -1,15 +1,29 @@
 /** How a database is opened. */
-import type { CollectionDefinitions } from './collection-definition.js';
-import type { KeyCustody } from './custody.js';
+import type { Readable } from 'node:stream';
+import type { CollectionDefinitions } from './records/collection-definition.js';
+import type { KeyCustody } from './keys/custody.js';
 import type { DegradedError } from './errors.js';
-import type { BackupProtection, Progress } from './migration/migration-context.js';
-import type { RedisOptions } from './redis-options.js';
+import type { RedisOptions } from './redis/redis-options.js';
 import type { StoreLogger } from './store-logger.js';
 
 /** Somebody looks at the log of the other instance within a week. */
 export const DELETION_GRACE_MS = 7 * 86_400_000;
 /** A half that is gone is known before the next restart needs it. */
 export const CHECK_HALVES_EVERY_MS = 60_000;
+
+/** How far a long operation is. `total` may grow while it runs. */
+export interface Progress {
+  readonly phase: string;
+  readonly done: number;
+  readonly total: number;
+}
+
+/** Encrypts the plaintext backup that *encrypt* writes (OpenPGP, in the server). */
+export interface BackupProtection {
+  /** Ending of the file name, such as `.pgp`. */
+  readonly ending: string;
+  protect(plain: Readable): Readable;
+}
 
 export interface OpenOptions {
   readonly redis: RedisOptions;

@@ -1,18 +1,18 @@
 /** What an operator wants to know of a database; plain JSON, nothing secret. */
 import type { KeyId } from '@vault/crypto';
 import { join } from 'node:path';
-import type { CustodyReport, HalfReport, HalvesState, KeyPlace } from './custody.js';
-import type { DatabaseOrigin, DatabaseState } from './database-state.js';
-import { missingHalves } from './halves-watch.js';
-import type { MissingHalf } from './halves-watch.js';
-import { keyUseOf } from './key-use.js';
-import { condemnedIn } from './migration/key-removal.js';
-import type { CondemnedUntil } from './migration/key-removal.js';
-import type { LiveProcess } from './processes.js';
-import { persistenceOf, persistenceWarnings, snapshotAdvice } from './redis-files.js';
-import type { Persistence } from './redis-files.js';
-import type { RedisLink } from './redis-link.js';
-import type { SealContent } from './seal.js';
+import type { CustodyReport, HalfReport, HalvesState, KeyPlace } from './keys/custody.js';
+import type { DatabaseOrigin, DatabaseState } from './state/database-state.js';
+import { missingHalves } from './state/halves-watch.js';
+import type { MissingHalf } from './state/halves-watch.js';
+import { keyUseOf } from './state/key-use.js';
+import { condemnedIn } from './engine/key-removal.js';
+import type { CondemnedUntil } from './engine/key-removal.js';
+import type { LiveProcess } from './state/processes.js';
+import { persistenceOf, persistenceWarnings, snapshotAdvice } from './redis/redis-files.js';
+import type { Persistence } from './redis/redis-files.js';
+import type { RedisLink } from './redis/redis-link.js';
+import type { SealContent } from './state/seal.js';
 
 /** Halves, as an operator sees them. */
 export interface HalvesStatus {

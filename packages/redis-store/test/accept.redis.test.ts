@@ -1,8 +1,8 @@
 /** The operator accepts what Redis holds, after the witness refused it. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { readFileSync } from 'node:fs';
-import { acceptDatabase } from '../src/accept.js';
-import type { AcceptReport } from '../src/accept.js';
+import { acceptDatabase } from '../src/recover/accept.js';
+import type { AcceptReport } from '../src/recover/accept.js';
 import { contents, DatabaseFixture, fill, USER } from './database-fixture.js';
 import { SERVER } from './store-fixture.js';
 

@@ -2,10 +2,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { archiveDatabase, restoreArchive } from '../src/archive.js';
-import type { ArchiveOptions, ArchiveReport } from '../src/archive.js';
+import { archiveDatabase, restoreArchive } from '../src/recover/archive.js';
+import type { ArchiveOptions, ArchiveReport } from '../src/recover/archive.js';
 import type { DegradedError } from '../src/errors.js';
-import { staticCustody } from '../src/static-custody.js';
+import { staticCustody } from '../src/keys/static-custody.js';
 import { contents, DatabaseFixture, fill } from './database-fixture.js';
 
 let fixture: DatabaseFixture;

@@ -1,9 +1,9 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { VaultKey } from '@vault/crypto';
 import { RecordUnreadableError } from '../src/errors.js';
-import type { Page } from '../src/collection.js';
-import type { Stored } from '../src/collection-reader.js';
-import type { JsonValue } from '../src/json-record.js';
+import type { Page } from '../src/collections/collection.js';
+import type { Stored } from '../src/collections/collection-reader.js';
+import type { JsonValue } from '../src/records/json-record.js';
 import { newKey, openStore, SERVER, viewOf } from './store-fixture.js';
 import type { StoreFixture } from './store-fixture.js';
 

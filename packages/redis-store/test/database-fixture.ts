@@ -6,10 +6,10 @@ import type { Redis } from 'ioredis';
 import { RedisServer } from '../../../test/harness/redis.js';
 import type { RedisServerOptions } from '../../../test/harness/redis.js';
 import { CredentialDatabase } from '../src/credential-database.js';
-import type { KeyCustody } from '../src/custody.js';
+import type { KeyCustody } from '../src/keys/custody.js';
 import { DegradedError } from '../src/errors.js';
 import type { OpenOptions } from '../src/open-options.js';
-import { staticCustody } from '../src/static-custody.js';
+import { staticCustody } from '../src/keys/static-custody.js';
 import { RecordingLogger, SERVER } from './store-fixture.js';
 
 export const USER = {

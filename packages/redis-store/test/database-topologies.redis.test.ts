@@ -7,7 +7,7 @@ import { RedisCluster } from '../../../test/harness/redis-cluster.js';
 import { RedisServer } from '../../../test/harness/redis.js';
 import { CredentialDatabase } from '../src/credential-database.js';
 import type { OpenOptions } from '../src/open-options.js';
-import { staticCustody } from '../src/static-custody.js';
+import { staticCustody } from '../src/keys/static-custody.js';
 import { fill, USER } from './database-fixture.js';
 import { SERVER } from './store-fixture.js';
 

@@ -2,7 +2,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { CollectionDefinition } from '../src/collection-definition.js';
+import type { CollectionDefinition } from '../src/records/collection-definition.js';
 import type { CredentialDatabase } from '../src/credential-database.js';
 import { TcpProxy } from '../../../test/harness/tcp-proxy.js';
 import { DatabaseFixture } from './database-fixture.js';

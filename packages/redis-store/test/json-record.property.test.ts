@@ -2,7 +2,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { checkRecord, encodeRecord, RECORD_LIMITS } from '../src/index.js';
-import { decodeRecord } from '../src/json-record.js';
+import { decodeRecord } from '../src/records/json-record.js';
 import type { CollectionDefinition, CredentialRecord } from '../src/index.js';
 
 const DEFINITION: CollectionDefinition = {

@@ -3,10 +3,10 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/g
 import type { Redis } from 'ioredis';
 import { documentedAcl } from '../../../test/harness/documented-acl.js';
 import { RedisServer } from '../../../test/harness/redis.js';
-import { KeyNames } from '../src/key-names.js';
-import { Partition } from '../src/partition.js';
-import type { WriteOp } from '../src/partition.js';
-import { RedisLink } from '../src/redis-link.js';
+import { KeyNames } from '../src/redis/key-names.js';
+import { Partition } from '../src/partitions/partition.js';
+import type { WriteOp } from '../src/partitions/partition.js';
+import { RedisLink } from '../src/redis/redis-link.js';
 
 const FENCE = 'the fence';
 const TOKEN = 'A'.repeat(22);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { RecordCodec } from '../src/record-codec.js';
+import { RecordCodec } from '../src/records/record-codec.js';
 import { newKey, SERVER } from './store-fixture.js';
 
 const RECORD = { host: 'xcp-1.example.org', username: 'root', email: 'ops@example.org' };

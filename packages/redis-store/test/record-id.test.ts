@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import { checkDefinitions, checkRecord } from '../src/index.js';
-import { checkRecordId } from '../src/record-id.js';
+import { checkRecordId } from '../src/records/record-id.js';
 
 const RESERVED = ['__proto__', 'constructor', 'prototype'];
 const SERVER = { fields: { host: { type: 'string' } }, indexes: {} } as const;

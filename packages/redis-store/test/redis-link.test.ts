@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { replyWord, translateError } from '../src/redis-link.js';
+import { replyWord, translateError } from '../src/redis/redis-link.js';
 
 /** As Redis 6.2 wraps an error that a command met inside a script. */
 const inScript = (reply: string): string =>

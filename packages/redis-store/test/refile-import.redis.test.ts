@@ -3,12 +3,12 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { CollectionDefinition } from '../src/collection-definition.js';
+import type { CollectionDefinition } from '../src/records/collection-definition.js';
 import type { CredentialDatabase } from '../src/credential-database.js';
 import type { DegradedError } from '../src/errors.js';
-import type { CredentialRecord } from '../src/json-record.js';
+import type { CredentialRecord } from '../src/records/json-record.js';
 import type { OpenOptions } from '../src/open-options.js';
-import { currentIdentity } from '../src/process-identity.js';
+import { currentIdentity } from '../src/state/process-identity.js';
 import { contents, DatabaseFixture, fill, USER } from './database-fixture.js';
 import { SERVER } from './store-fixture.js';
 

@@ -2,8 +2,8 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { TcpProxy } from '../../../test/harness/tcp-proxy.js';
 import type { Verdict } from '../../../test/harness/tcp-proxy.js';
-import { acceptDatabase } from '../src/accept.js';
-import type { AcceptReport } from '../src/accept.js';
+import { acceptDatabase } from '../src/recover/accept.js';
+import type { AcceptReport } from '../src/recover/accept.js';
 import type { DegradedError } from '../src/errors.js';
 import { contents, DatabaseFixture, fill, USER } from './database-fixture.js';
 import type { RedisSnapshot } from './database-fixture.js';

@@ -5,7 +5,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from '@jest/gl
 import { envelopeKeyId, KeyHalf } from '@vault/crypto';
 import type { KeyId } from '@vault/crypto';
 import type { CredentialDatabase } from '../src/credential-database.js';
-import { staticCustody } from '../src/static-custody.js';
+import { staticCustody } from '../src/keys/static-custody.js';
 import { DatabaseFixture, fill } from './database-fixture.js';
 
 let fixture: DatabaseFixture;

@@ -4,11 +4,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import type { VaultKey } from '@vault/crypto';
-import type { KeyRing } from '../src/custody.js';
-import { isAuthenticSeal, isTombstone, makeTombstone, parseSeal, sealBytes } from '../src/seal.js';
-import type { ReadSeal, SealContent } from '../src/seal.js';
-import { Witness, witnessObjection } from '../src/witness.js';
-import type { WitnessContent } from '../src/witness.js';
+import type { KeyRing } from '../src/keys/custody.js';
+import {
+  isAuthenticSeal,
+  isTombstone,
+  makeTombstone,
+  parseSeal,
+  sealBytes,
+} from '../src/state/seal.js';
+import type { ReadSeal, SealContent } from '../src/state/seal.js';
+import { Witness, witnessObjection } from '../src/state/witness.js';
+import type { WitnessContent } from '../src/state/witness.js';
 import { newKey } from './store-fixture.js';
 
 const ID = '00000000-0000-4000-8000-000000000000';

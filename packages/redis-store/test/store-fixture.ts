@@ -1,15 +1,15 @@
 /** A collection on a real Redis, with a view that the test sets. */
 import { KeyHalf, VaultKey } from '@vault/crypto';
 import { RedisServer } from '../../../test/harness/redis.js';
-import { Collection } from '../src/collection.js';
-import { checkDefinitions, definitionsHash } from '../src/collection-definition.js';
-import type { CollectionDefinition } from '../src/collection-definition.js';
-import type { DatabaseView, ViewSource } from '../src/database-state.js';
-import { fenceBytes } from '../src/fence.js';
-import { KeyNames } from '../src/key-names.js';
-import { partitionsOf } from '../src/partition.js';
-import { RedisLink } from '../src/redis-link.js';
-import type { RedisOptions } from '../src/redis-options.js';
+import { Collection } from '../src/collections/collection.js';
+import { checkDefinitions, definitionsHash } from '../src/records/collection-definition.js';
+import type { CollectionDefinition } from '../src/records/collection-definition.js';
+import type { DatabaseView, ViewSource } from '../src/state/database-state.js';
+import { fenceBytes } from '../src/state/fence.js';
+import { KeyNames } from '../src/redis/key-names.js';
+import { partitionsOf } from '../src/partitions/partition.js';
+import { RedisLink } from '../src/redis/redis-link.js';
+import type { RedisOptions } from '../src/redis/redis-options.js';
 import type { StoreLogger } from '../src/store-logger.js';
 
 export const SERVER: CollectionDefinition = {

@@ -6,8 +6,8 @@ import { RedisSentinel } from '../../../test/harness/redis-sentinel.js';
 import { RedisServer } from '../../../test/harness/redis.js';
 import { TcpProxy } from '../../../test/harness/tcp-proxy.js';
 import { TlsFiles } from '../../../test/harness/tls.js';
-import { KeyNames } from '../src/key-names.js';
-import { RedisLink } from '../src/redis-link.js';
+import { KeyNames } from '../src/redis/key-names.js';
+import { RedisLink } from '../src/redis/redis-link.js';
 import { linkStore, newKey, SERVER } from './store-fixture.js';
 
 let cleanups: (() => Promise<void>)[] = [];

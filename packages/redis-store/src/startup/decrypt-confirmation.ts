@@ -10,9 +10,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VaultKey } from '@vault/crypto';
-import { removeFiles, replaceFile } from '../durable-file.js';
-import { isMissingFile } from '../internal/error-message.js';
-import type { SealContent } from '../seal.js';
+import { removeFiles, replaceFile } from '../files/durable-file.js';
+import { isMissingFile } from '../error-message.js';
+import type { SealContent } from '../state/seal.js';
 
 const CONFIRMATION_FILE = 'confirm-decrypt';
 const MODE = 0o600;

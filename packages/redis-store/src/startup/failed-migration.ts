@@ -2,9 +2,9 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { DegradedError } from '../errors.js';
-import { messageOf } from '../internal/error-message.js';
-import { backupPathOf, migrationAdvice } from '../migration/encrypt-decrypt.js';
-import type { SealContent } from '../seal.js';
+import { messageOf } from '../error-message.js';
+import { backupPathOf, migrationAdvice } from '../engine/encrypt-decrypt.js';
+import type { SealContent } from '../state/seal.js';
 
 /** The file that a first migration names, for a message about one that did not come so far. */
 const FIRST_BACKUP = 'encryption-backup.json';

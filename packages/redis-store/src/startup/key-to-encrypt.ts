@@ -1,11 +1,11 @@
 /** Which key a plaintext database is encrypted under. */
 import type { KeyId, VaultKey } from '@vault/crypto';
 import { DegradedError } from '../errors.js';
-import { messageOf } from '../internal/error-message.js';
-import { appendAnnounced, appendRefusal } from '../migration/announce-key.js';
-import type { MigrationContext } from '../migration/migration-context.js';
-import { MigrationError } from '../migration/migration-error.js';
-import type { SealKeeper } from '../seal-keeper.js';
+import { messageOf } from '../error-message.js';
+import { appendAnnounced, appendRefusal } from '../engine/announce-key.js';
+import type { MigrationContext } from '../engine/migration-context.js';
+import { MigrationError } from '../migration-error.js';
+import type { SealKeeper } from '../state/seal-keeper.js';
 
 /**
  * The key of a migration under way; else a key of the halves that was never retired, nor of a secret that was replaced; else a new pair.

@@ -1,17 +1,21 @@
 /** What seal, witness and fences say together; the data itself is looked at only where there is no seal. Reads, never writes. */
 import type { VaultKey } from '@vault/crypto';
 import { envelopeKeyId, isEnvelope } from '@vault/crypto';
-import { canonicalDefinitions } from '../collection-definition.js';
-import type { CollectionDefinitions } from '../collection-definition.js';
-import type { KeyRing } from '../custody.js';
-import type { DatabaseView } from '../database-state.js';
-import { fenceBytes, parseFence } from '../fence.js';
-import type { RedisLink } from '../redis-link.js';
-import { isAuthenticSeal, isTombstone, parseSeal } from '../seal.js';
-import type { ReadSeal, SealContent } from '../seal.js';
-import { allPartitions, filedCollections, hashOfCanonical } from '../sealed-definitions.js';
-import { witnessObjection } from '../witness.js';
-import type { Witness, WitnessContent } from '../witness.js';
+import { canonicalDefinitions } from '../records/collection-definition.js';
+import type { CollectionDefinitions } from '../records/collection-definition.js';
+import type { KeyRing } from '../keys/custody.js';
+import type { DatabaseView } from '../state/database-state.js';
+import { fenceBytes, parseFence } from '../state/fence.js';
+import type { RedisLink } from '../redis/redis-link.js';
+import { isAuthenticSeal, isTombstone, parseSeal } from '../state/seal.js';
+import type { ReadSeal, SealContent } from '../state/seal.js';
+import {
+  allPartitions,
+  filedCollections,
+  hashOfCanonical,
+} from '../partitions/sealed-definitions.js';
+import { witnessObjection } from '../state/witness.js';
+import type { Witness, WitnessContent } from '../state/witness.js';
 import type { Observed } from './startup-table.js';
 
 /** Last of the bytes of an envelope that name version and key. */

@@ -1,22 +1,22 @@
 /** The opening of a database: connected, looked at, brought into the state that the setting asks for, and followed from then on. */
-import { removeAbandonedFiles } from '../abandoned-files.js';
-import { checkDefinitions } from '../collection-definition.js';
+import { removeAbandonedFiles } from '../files/abandoned-files.js';
+import { checkDefinitions } from '../records/collection-definition.js';
 import { DegradedError, StoreError } from '../errors.js';
-import { expectationOf, refuseForeignRedis } from '../foreign-redis.js';
-import { HalvesWatch } from '../halves-watch.js';
-import { messageOf } from '../internal/error-message.js';
-import { KeyNames } from '../key-names.js';
-import { loadKeys } from '../load-keys.js';
-import { removeAbandonedBackups } from '../migration/abandoned-backups.js';
+import { expectationOf, refuseForeignRedis } from './foreign-redis.js';
+import { HalvesWatch } from '../state/halves-watch.js';
+import { messageOf } from '../error-message.js';
+import { KeyNames } from '../redis/key-names.js';
+import { loadKeys } from '../state/load-keys.js';
+import { removeAbandonedBackups } from '../engine/abandoned-backups.js';
 import { CHECK_HALVES_EVERY_MS } from '../open-options.js';
 import type { OpenOptions } from '../open-options.js';
-import { currentIdentity } from '../process-identity.js';
-import type { ProcessIdentity } from '../process-identity.js';
-import { Heartbeat } from '../processes.js';
-import { RedisLink } from '../redis-link.js';
-import { SealKeeper } from '../seal-keeper.js';
+import { currentIdentity } from '../state/process-identity.js';
+import type { ProcessIdentity } from '../state/process-identity.js';
+import { Heartbeat } from '../state/processes.js';
+import { RedisLink } from '../redis/redis-link.js';
+import { SealKeeper } from '../state/seal-keeper.js';
 import { SILENT_LOGGER } from '../store-logger.js';
-import { Witness } from '../witness.js';
+import { Witness } from '../state/witness.js';
 import { DatabaseStart } from './start.js';
 import { definitionsRefusal, refusalOf } from './state-refusal.js';
 

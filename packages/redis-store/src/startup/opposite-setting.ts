@@ -6,13 +6,13 @@
  * prove anything, it is waited for, and no longer than a heartbeat lasts.
  */
 import type { KeyId } from '@vault/crypto';
-import type { KeyRing } from '../custody.js';
+import type { KeyRing } from '../keys/custody.js';
 import { DegradedError } from '../errors.js';
-import type { ProcessIdentity } from '../process-identity.js';
-import { beatingAgain, outwait } from '../life-signs.js';
-import { listProcesses, processNames } from '../processes.js';
-import type { LiveProcess } from '../processes.js';
-import type { RedisLink } from '../redis-link.js';
+import type { ProcessIdentity } from '../state/process-identity.js';
+import { beatingAgain, outwait } from '../state/life-signs.js';
+import { listProcesses, processNames } from '../state/processes.js';
+import type { LiveProcess } from '../state/processes.js';
+import type { RedisLink } from '../redis/redis-link.js';
 import type { StoreLogger } from '../store-logger.js';
 
 interface OppositeParts {

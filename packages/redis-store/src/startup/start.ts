@@ -4,34 +4,34 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { VaultKey } from '@vault/crypto';
-import { abandonedSpools } from '../abandoned-files.js';
-import { canonicalDefinitions } from '../collection-definition.js';
-import { removeFiles } from '../durable-file.js';
+import { abandonedSpools } from '../files/abandoned-files.js';
+import { canonicalDefinitions } from '../records/collection-definition.js';
+import { removeFiles } from '../files/durable-file.js';
 import { DegradedError, StateStaleError, StoreError } from '../errors.js';
-import { rollImportForward } from '../import.js';
-import { canonicalFields } from '../field-definitions.js';
-import { MigrationLock } from '../lock.js';
+import { rollImportForward } from '../import/import.js';
+import { canonicalFields } from '../records/field-definitions.js';
+import { MigrationLock } from '../state/lock.js';
 import {
   decryptDatabase,
   encryptDatabase,
   finishScrubbing,
   retireKeys,
-} from '../migration/encrypt-decrypt.js';
-import { makeContext } from '../migration/migration-context.js';
-import type { MigrationContext } from '../migration/migration-context.js';
-import { changeFields } from '../migration/change-fields.js';
-import { countRecords } from '../migration/record-stream.js';
-import { changeDefinitions } from '../migration/refile.js';
-import { filedCollections } from '../sealed-definitions.js';
+} from '../engine/encrypt-decrypt.js';
+import { makeContext } from '../engine/migration-context.js';
+import type { MigrationContext } from '../engine/migration-context.js';
+import { changeFields } from '../engine/change-fields.js';
+import { countRecords } from '../partitions/record-stream.js';
+import { changeDefinitions } from '../engine/refile.js';
+import { filedCollections } from '../partitions/sealed-definitions.js';
 import type { OpenOptions } from '../open-options.js';
-import type { ProcessIdentity } from '../process-identity.js';
-import type { RedisLink } from '../redis-link.js';
-import type { SealContent } from '../seal.js';
-import { newSeal } from '../seal.js';
-import type { SealKeeper } from '../seal-keeper.js';
+import type { ProcessIdentity } from '../state/process-identity.js';
+import type { RedisLink } from '../redis/redis-link.js';
+import type { SealContent } from '../state/seal.js';
+import { newSeal } from '../state/seal.js';
+import type { SealKeeper } from '../state/seal-keeper.js';
 import type { StoreLogger } from '../store-logger.js';
-import { sealOfWitness } from '../witness.js';
-import type { Witness } from '../witness.js';
+import { sealOfWitness } from '../state/witness.js';
+import type { Witness } from '../state/witness.js';
 import { migrationFailed, namingBackup } from './failed-migration.js';
 import { keyToEncrypt, ringKey } from './key-to-encrypt.js';
 import { observe } from './observe.js';

@@ -3,8 +3,8 @@
  * decides; a case that no row names leaves the server degraded.
  */
 import type { KeyId } from '@vault/crypto';
-import type { CustodyReport } from '../custody.js';
-import type { DatabaseState } from '../database-state.js';
+import type { CustodyReport } from '../keys/custody.js';
+import type { DatabaseState } from '../state/database-state.js';
 import type { DegradedReason } from '../errors.js';
 
 /** What seal, witness and fences (and the data, where there is no seal) say together. */

@@ -1,9 +1,9 @@
 /** What a process that serves makes of a seal that another one changed. */
-import { canonicalDefinitions, isWithin } from '../collection-definition.js';
+import { canonicalDefinitions, isWithin } from '../records/collection-definition.js';
 import { DegradedError } from '../errors.js';
-import { areFieldsWithin, canonicalFields } from '../field-definitions.js';
+import { areFieldsWithin, canonicalFields } from '../records/field-definitions.js';
 import type { OpenOptions } from '../open-options.js';
-import type { SealContent } from '../seal.js';
+import type { SealContent } from '../state/seal.js';
 
 /** Collections of this process that another one changed: this one would look in the wrong places, or write what does not fit. */
 export function definitionsRefusal(

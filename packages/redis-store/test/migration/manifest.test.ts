@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { manifestHash, ManifestReader, ManifestWriter } from '../../src/migration/manifest.js';
+import { manifestHash, ManifestReader, ManifestWriter } from '../../src/audit/manifest.js';
 import { newKey } from '../store-fixture.js';
 
 const DATABASE = 'd';

@@ -1,7 +1,7 @@
 /** What setting, origin and pin mean together, in every case. */
 import { describe, expect, it } from '@jest/globals';
-import { DATABASE_STATES } from '../../src/database-state.js';
-import type { DatabaseOrigin, DatabaseState } from '../../src/database-state.js';
+import { DATABASE_STATES } from '../../src/state/database-state.js';
+import type { DatabaseOrigin, DatabaseState } from '../../src/state/database-state.js';
 import { intentOf } from '../../src/startup/encryption-intent.js';
 
 const ORIGINS = ['made-encrypted', 'switched-on'] as const;

@@ -1,0 +1,383 @@
+/**
+ * One encrypted collection: records by id, found by their indexed fields. Every write is one fenced
+ * script call; a view that turns out stale is reloaded, and the operation made anew from it.
+ */
+import { randomUUID } from 'node:crypto';
+import { QueryPlanner } from './collection-query.js';
+import type { ChosenIndex, QueryFields, RecordQuery } from './collection-query.js';
+import type { CollectionDefinition } from '../records/collection-definition.js';
+import { CollectionReader } from './collection-reader.js';
+import type { Revision, Stored } from './collection-reader.js';
+import type { DatabaseView, ViewSource } from '../state/database-state.js';
+import {
+  QueryInvalidError,
+  RecordExistsError,
+  RecordNotFoundError,
+  RecordUnreadableError,
+  RevisionConflictError,
+  StateStaleError,
+  UniqueConflictError,
+} from '../errors.js';
+import { entriesWithout } from '../records/filed-entry.js';
+import type { FiledEntry } from '../records/filed-entry.js';
+import { decodeRecord, encodeRecord } from '../records/json-record.js';
+import type { CredentialRecord } from '../records/json-record.js';
+import type { Found, WriteOp, WriteResult } from '../partitions/partition.js';
+import type { RecordCodec } from '../records/record-codec.js';
+import { checkRecordId } from '../records/record-id.js';
+import type { RedisLink } from '../redis/redis-link.js';
+import type { StoreLogger } from '../store-logger.js';
+
+/** A page of a listing. */
+export interface Page {
+  readonly records: readonly Stored[];
+  /** Records that are there and cannot be read; the rest of the page is not kept back. */
+  readonly unreadable: readonly RecordUnreadableError[];
+  /** Pass as `after` for the next page; `undefined` after the last. */
+  readonly next: string | undefined;
+}
+
+export const LIST_LIMIT_DEFAULT = 100;
+export const LIST_LIMIT_MAX = 1000;
+
+/** Records that a find opens before it looks whether it has enough. */
+const FIND_CHUNK = 256;
+/** Records asked for at once: they are opened while Redis reads the next ones. */
+const READ_CHUNK = 128;
+
+/** A write that meets another one reads and tries again; one that loses so often meets something that is not chance. */
+const CONFLICT_ATTEMPTS = 50;
+/** A state that changes oftener than this during one operation is not waited for. */
+const STALE_ATTEMPTS = 5;
+
+export class Collection {
+  readonly name: string;
+  readonly definition: CollectionDefinition;
+  readonly #reader: CollectionReader;
+  readonly #codec: RecordCodec;
+  readonly #planner: QueryPlanner;
+  readonly #logger: StoreLogger;
+
+  constructor(
+    link: RedisLink,
+    name: string,
+    definition: CollectionDefinition,
+    views: ViewSource,
+    logger: StoreLogger,
+  ) {
+    this.name = name;
+    this.definition = definition;
+    this.#reader = new CollectionReader(link, name, definition, views);
+    this.#codec = this.#reader.codec;
+    this.#planner = new QueryPlanner(name, definition);
+    this.#logger = logger;
+  }
+
+  /**
+   * Adds a record.
+   * @param options.id see {@link checkRecordId}; default a random UUID (version 4)
+   * @returns its id
+   * @throws {RecordInvalidError} {@link RecordExistsError} {@link UniqueConflictError}
+   */
+  async add(record: CredentialRecord, options: { readonly id?: string } = {}): Promise<string> {
+    const id = options.id ?? randomUUID();
+    checkRecordId(this.name, id);
+    const json = encodeRecord(this.name, this.definition, record);
+    const result = await this.#write(id, record, (view) => {
+      const entries = this.#codec.entries(record, view.activeKey);
+      return {
+        id,
+        expected: null,
+        value: this.#encode(view, id, json, entries),
+        add: entries,
+        remove: [],
+      };
+    });
+    if (result.status === 'changed') throw new RecordExistsError(this.name, id);
+    this.#throwUnique(result);
+    return id;
+  }
+
+  /**
+   * @returns `undefined` when there is no such record
+   * @throws {RecordUnreadableError} when what is stored cannot be read
+   */
+  async get(id: string): Promise<Stored | undefined> {
+    const stored = await this.#reader.frontOf(id).read(id);
+    return stored === undefined ? undefined : this.#reader.open(id, stored);
+  }
+
+  /** Reads many records in few round trips. @returns aligned with `ids`; what cannot be read is an error in its place */
+  async getMany(ids: readonly string[]): Promise<(Stored | undefined | RecordUnreadableError)[]> {
+    const chunks = await Promise.all(
+      chunksOf(ids, READ_CHUNK).map(async (chunk) =>
+        this.#reader.openAll(chunk, await this.#reader.readAll(chunk)),
+      ),
+    );
+    return chunks.flat();
+  }
+
+  /**
+   * Changes the named fields; `undefined` deletes one. Without `revision` a concurrent change of
+   * other fields is kept.
+   * @throws {RecordNotFoundError} {@link RecordInvalidError} {@link UniqueConflictError} {@link RevisionConflictError}
+   */
+  async set(
+    id: string,
+    changes: CredentialRecord,
+    options: { readonly revision?: Revision } = {},
+  ): Promise<Stored> {
+    return this.#change(id, (record) => ({ ...record, ...changes }), options.revision);
+  }
+
+  /**
+   * Reads, changes and writes a record; where somebody else wrote meanwhile, `change` is called
+   * again with what they wrote, so no update is lost.
+   * @param change gives the new record, or `undefined` to leave it as it is; has no other effect
+   */
+  async update(
+    id: string,
+    change: (record: CredentialRecord) => CredentialRecord | undefined,
+  ): Promise<Stored> {
+    return this.#change(id, change, undefined);
+  }
+
+  /**
+   * Removes a record and its index entries; needs no decryption.
+   * @returns whether it was there
+   * @throws {RevisionConflictError} when `revision` is given and the record was changed since
+   */
+  async remove(id: string, options: { readonly revision?: Revision } = {}): Promise<boolean> {
+    const front = this.#reader.frontOf(id);
+    for (let attempt = 0; attempt < CONFLICT_ATTEMPTS; attempt++) {
+      // oxlint-disable-next-line no-await-in-loop -- each attempt follows the failure of the one before
+      const stored = options.revision ?? (await front.read(id));
+      if (stored === undefined) return false;
+      const op = {
+        id,
+        expected: stored,
+        value: null,
+        add: [],
+        remove: this.#codec.filedIn(stored),
+        // Of two that remove one record, one did: the other finds it gone.
+        onSame: 'changed' as const,
+      };
+      // oxlint-disable-next-line no-await-in-loop
+      const result = await this.#write(id, undefined, () => op);
+      if (result.status === 'done') return true;
+      if (options.revision !== undefined) throw new RevisionConflictError(this.name, id);
+    }
+    throw new RevisionConflictError(this.name, id);
+  }
+
+  /**
+   * The records that have all these values, in order of id. One index that fits is asked, the rest
+   * is compared after decryption; with no index that fits, the whole collection is read.
+   *
+   * Text compares as the index does (without regard to case and Unicode compatibility forms). The
+   * name of an index with a transform may stand for a field: `{ emailDomain: 'example.org' }`.
+   * @throws {QueryInvalidError} for an unknown field, or a secret one
+   */
+  async find(
+    query: QueryFields,
+    options: { readonly limit?: number; readonly after?: string } = {},
+  ): Promise<Stored[]> {
+    const { limit = Infinity, after = '' } = options;
+    const parsed = this.#planner.parse(query);
+    if (parsed.index === undefined) return this.#scan(parsed, after, limit);
+    const chosen = parsed.index;
+    const found = await this.#withView((view, fences) => this.#lookUp(chosen, view, fences));
+    const ids = found.flatMap((part) => [...part.keys()]).filter((id) => id > after);
+    const records: Stored[] = [];
+    for (const chunk of chunksOf(ids.toSorted(), Math.min(limit, FIND_CHUNK))) {
+      const stored = chunk.map((id) => found[this.#reader.numberOf(id)]?.get(id));
+      // oxlint-disable-next-line no-await-in-loop -- the next chunk is opened only if this one did not suffice
+      for (const item of await this.#reader.openAll(chunk, stored)) {
+        if (item !== undefined && this.#isHit(item, parsed)) records.push(item);
+      }
+      if (records.length >= limit) break;
+    }
+    return records.slice(0, limit);
+  }
+
+  /**
+   * A page of the collection in the order of ids.
+   * @param options.after the last id seen; @param options.limit 1 to 1000, default 100
+   */
+  async list(options: { readonly after?: string; readonly limit?: number } = {}): Promise<Page> {
+    const { after = '', limit = LIST_LIMIT_DEFAULT } = options;
+    if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX) {
+      throw new QueryInvalidError(this.name, `limit is an integer from 1 to ${LIST_LIMIT_MAX}`);
+    }
+    const pages = await Promise.all(
+      this.#reader.partitions.map((partition) => partition.pageIds(after, limit)),
+    );
+    const merged = pages.length === 1 ? (pages[0] ?? []) : pages.flat().toSorted();
+    const ids = merged.slice(0, limit);
+    const records: Stored[] = [];
+    const unreadable: RecordUnreadableError[] = [];
+    for (const item of await this.getMany(ids)) {
+      if (item instanceof RecordUnreadableError) unreadable.push(item);
+      else if (item !== undefined) records.push(item);
+    }
+    return { records, unreadable, next: ids.length === limit ? ids.at(-1) : undefined };
+  }
+
+  /** How many records the collection lists. */
+  async count(): Promise<number> {
+    const counts = await Promise.all(this.#reader.partitions.map((partition) => partition.count()));
+    return counts.reduce((sum, count) => sum + count, 0);
+  }
+
+  /** What is filed under a value, from each partition. */
+  #lookUp(
+    { index, kind, value }: ChosenIndex,
+    { activeKey, previousKey }: DatabaseView,
+    fences: readonly string[],
+  ): Promise<Found[]> {
+    // The previous first: records only go from there to the active one, so that who looks at one entry
+    // after the other misses none that is moved meanwhile.
+    const keys = previousKey === undefined ? [activeKey] : [previousKey, activeKey];
+    const tokens = new Set(keys.map((key) => this.#codec.token(index, value, key)));
+    const lookup = { kind, index, tokens: [...tokens] };
+    return Promise.all(this.#reader.fronts.map((front, i) => front.find(fences[i] ?? '', lookup)));
+  }
+
+  async #scan(query: RecordQuery, after: string, limit: number): Promise<Stored[]> {
+    const records: Stored[] = [];
+    let next: string | undefined = after;
+    while (next !== undefined && records.length < limit) {
+      // oxlint-disable-next-line no-await-in-loop -- pages follow each other
+      const page: Page = await this.list({ after: next, limit: LIST_LIMIT_MAX });
+      for (const error of page.unreadable) this.#report(error);
+      records.push(...page.records.filter(({ record }) => query.matches(record)));
+      next = page.next;
+    }
+    return records.slice(0, limit);
+  }
+
+  /** A hit is believed only after the decrypted record gives the value that was asked for. */
+  #isHit(item: Stored | RecordUnreadableError, query: RecordQuery): item is Stored {
+    if (item instanceof RecordUnreadableError) {
+      this.#report(item);
+      return false;
+    }
+    if (query.matches(item.record)) return true;
+    if (!query.matchesIndex(item.record)) {
+      this.#logger.error('An index entry points at a record that has not the value', {
+        collection: this.name,
+        id: item.id,
+        index: query.index?.index,
+      });
+    }
+    return false;
+  }
+
+  async #change(
+    id: string,
+    change: (record: CredentialRecord) => CredentialRecord | undefined,
+    revision: Revision | undefined,
+  ): Promise<Stored> {
+    for (let attempt = 0; attempt < CONFLICT_ATTEMPTS; attempt++) {
+      // oxlint-disable no-await-in-loop -- each attempt follows the failure of the one before
+      const before = await this.#readForChange(id, revision);
+      const record = change(before.record);
+      if (record === undefined) return before;
+      const json = encodeRecord(this.name, this.definition, record);
+      let value: Buffer = before.revision;
+      const result = await this.#write(id, record, (view) => {
+        const entries = this.#codec.entries(record, view.activeKey);
+        const filed = this.#codec.filedIn(before.revision);
+        value = this.#encode(view, id, json, entries);
+        return {
+          id,
+          expected: before.revision,
+          value,
+          add: entries,
+          remove: entriesWithout(filed, entries),
+          // Two writers can make the same plaintext; an envelope has its own nonce.
+          onSame: view.activeKey === undefined ? 'changed' : 'done',
+        };
+      });
+      // oxlint-enable no-await-in-loop
+      this.#throwUnique(result);
+      if (result.status === 'done')
+        return { id, record: decodeRecord(json) ?? record, revision: value as Revision };
+      if (revision !== undefined) throw new RevisionConflictError(this.name, id);
+    }
+    throw new RevisionConflictError(this.name, id);
+  }
+
+  async #readForChange(id: string, revision: Revision | undefined): Promise<Stored> {
+    const stored = revision ?? (await this.#reader.frontOf(id).read(id));
+    const before = stored === undefined ? undefined : await this.#reader.open(id, stored);
+    if (before === undefined) throw new RecordNotFoundError(this.name, id);
+    return before;
+  }
+
+  /** Makes the operation from the current view and applies it; from a fresh one where that was stale. */
+  async #write(
+    id: string,
+    record: CredentialRecord | undefined,
+    makeOp: (view: DatabaseView) => WriteOp,
+  ): Promise<WriteResult> {
+    const number = this.#reader.numberOf(id);
+    return this.#withView(async (view, fences) => {
+      const op = { ...makeOp(view), claim: this.#claims(view, record) };
+      return this.#reader.frontOf(id).write(fences[number] ?? '', op);
+    });
+  }
+
+  /** While a rekey runs, a unique value may still be held under the old key. */
+  #claims(
+    { activeKey, previousKey }: DatabaseView,
+    record: CredentialRecord | undefined,
+  ): FiledEntry[] {
+    if (record === undefined || previousKey === undefined || previousKey === activeKey) return [];
+    return this.#codec.entries(record, previousKey).filter(({ kind }) => kind === 'unique');
+  }
+
+  async #withView<T>(
+    use: (view: DatabaseView, fences: readonly string[]) => Promise<T>,
+  ): Promise<T> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        const { view, fences } = this.#reader.current();
+        // oxlint-disable-next-line no-await-in-loop -- each attempt follows a reload
+        return await use(view, fences);
+      } catch (error) {
+        if (!(error instanceof StateStaleError) || attempt >= STALE_ATTEMPTS) throw error;
+        // oxlint-disable-next-line no-await-in-loop
+        await this.#reader.reload('a partition stands under another fence');
+      }
+    }
+  }
+
+  #encode(
+    view: DatabaseView,
+    id: string,
+    json: Buffer,
+    entries: Parameters<RecordCodec['encode']>[3],
+  ): Buffer {
+    return this.#codec.encode(view.activeKey, id, json, entries);
+  }
+
+  #report(error: RecordUnreadableError): void {
+    this.#logger.error(error.message, {
+      collection: error.collection,
+      id: error.id,
+      reason: error.reason,
+    });
+  }
+
+  #throwUnique(result: WriteResult): void {
+    if (result.status === 'unique')
+      throw new UniqueConflictError(this.name, result.index, result.holderId);
+  }
+}
+
+function chunksOf<T>(items: readonly T[], size: number): T[][] {
+  const chunks: T[][] = [];
+  for (let at = 0; at < items.length; at += size) chunks.push(items.slice(at, at + size));
+  return chunks;
+}

@@ -1,0 +1,127 @@
+/**
+ * Files with plaintext in the data folder of an encrypted database. Backups of its own that nobody
+ * deletes any more go: a server was killed while *encrypt* deleted what is left of plaintext, and
+ * another one, which has a data folder of its own, finished that. Any other is an operator's to
+ * delete, and is named at each start.
+ */
+import { createReadStream } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { plaintextRecordsIn } from '../files/archive-file.js';
+import { removeFiles } from '../files/durable-file.js';
+import type { SealContent } from '../state/seal.js';
+import type { StoreLogger } from '../store-logger.js';
+import { manifestPathOf } from './backup.js';
+
+/** Whole ones, and those that were being written: see `temporaryPath` in `durable-file.ts`. */
+const PLAIN_BACKUP = /^(?:encryption-backup.*\.json|\.encryption-backup.*\.json\..*\.tmp)$/;
+/** See `change-fields.ts`. */
+const DROPPED = /^dropped-fields.*\.json$/;
+const ARCHIVE = /^archived-database_.*\.jsonl$/;
+/** The first line of a backup is shorter by far. */
+const HEAD_BYTES = 4096;
+
+/** In the data folder of a process that serves `content`: nothing is done while a migration is under way. */
+export async function removeAbandonedBackups(
+  dataDir: string,
+  content: SealContent,
+  logger: StoreLogger,
+): Promise<void> {
+  const { state, databaseId, migration, files } = content;
+  if (state !== 'encrypted' || migration !== null || files.length > 0) return;
+  const names = await readdir(dataDir);
+  const backups = names.filter((name) => PLAIN_BACKUP.test(name));
+  const owners = await Promise.all(backups.map((name) => plaintextOwner(join(dataDir, name))));
+  const abandoned = backups.filter((_, i) => owners[i] === databaseId);
+  await nameForeign(
+    dataDir,
+    await kept(
+      dataDir,
+      names,
+      backups.filter((_, i) => owners[i] !== databaseId),
+    ),
+    names.filter((name) => ARCHIVE.test(name)),
+    logger,
+  );
+  if (abandoned.length === 0) return;
+  await removeFiles(
+    dataDir,
+    abandoned.flatMap((name) => [name, manifestPathOf(name)]),
+  );
+  logger.warn('Plaintext backups of a migration that another server finished are deleted', {
+    files: abandoned,
+  });
+}
+
+/** Files with plaintext that a start does not delete: what was dropped on request is in no other place. */
+async function kept(
+  dataDir: string,
+  names: readonly string[],
+  backups: readonly string[],
+): Promise<readonly string[]> {
+  const files = [...backups, ...names.filter((name) => DROPPED.test(name))];
+  const owners = await Promise.all(files.map((name) => plaintextOwner(join(dataDir, name))));
+  return files.filter((_, i) => owners[i] !== undefined);
+}
+
+/** What a database that was put aside, or put back from a backup, left: nobody but an operator knows when it is needed no more. */
+async function nameForeign(
+  dataDir: string,
+  backups: readonly string[],
+  archives: readonly string[],
+  logger: StoreLogger,
+): Promise<void> {
+  const plaintext = await Promise.all(
+    archives.map(async (name) => ((await plaintextRecordsIn(join(dataDir, name))) ?? 0) > 0),
+  );
+  const files = [...backups, ...archives.filter((_, i) => plaintext[i])];
+  if (files.length === 0) return;
+  logger.warn(
+    'The database is encrypted, but files of an earlier time in the data folder hold plaintext: delete them once you need them no more',
+    { files: files.map((name) => join(dataDir, name)) },
+  );
+}
+
+/**
+ * The first line of a backup, closed, is JSON of its own: see `backup.ts`.
+ * @returns id of the database whose plaintext it holds; `undefined` where it holds none
+ */
+async function plaintextOwner(path: string): Promise<string | undefined> {
+  const head = await headOf(path);
+  return head === undefined || head.of === 'encrypted' ? undefined : head.databaseId;
+}
+
+/** Of the files that a seal names, those that are backups of its database, with their manifests. */
+export async function backupsOf(
+  databaseId: string,
+  dataDir: string,
+  names: readonly string[],
+): Promise<readonly string[]> {
+  const ending = manifestPathOf('');
+  const heads = await Promise.all(
+    names.map(async (name) =>
+      headOf(join(dataDir, name.endsWith(ending) ? name.slice(0, -ending.length) : name)),
+    ),
+  );
+  return names.filter((_, i) => heads[i]?.databaseId === databaseId);
+}
+
+/** @returns `undefined` for what is no backup, or a protected one */
+async function headOf(
+  path: string,
+): Promise<{ readonly of: unknown; readonly databaseId: string } | undefined> {
+  const input = createReadStream(path, { end: HEAD_BYTES - 1 });
+  try {
+    for await (const line of createInterface({ input })) {
+      const head = JSON.parse(`${line}]}`) as Record<string, unknown>;
+      return { of: head['of'], databaseId: String(head['databaseId']) };
+    }
+    return undefined;
+  } catch {
+    // Not a backup of ours, whatever its name.
+    return undefined;
+  } finally {
+    input.destroy();
+  }
+}

@@ -1,0 +1,296 @@
+/** The migrations *encrypt* and *decrypt*, as steps between which a crash may come: each step can be done again. */
+import { existsSync } from 'node:fs';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { KeyId, VaultKey } from '@vault/crypto';
+import type { DatabaseState } from '../state/database-state.js';
+import { removeFiles, TEMPORARY_ENDING } from '../files/durable-file.js';
+import { messageOf } from '../error-message.js';
+import { scrubRedisFiles } from '../redis/redis-files.js';
+import { isTombstone, makeTombstone } from '../state/seal.js';
+import type { SealContent, SealedMigration } from '../state/seal.js';
+import type { StoreLogger } from '../store-logger.js';
+import { backupsOf } from './abandoned-backups.js';
+import { freeBackupName, manifestPathOf, writeBackup } from './backup.js';
+import { checkFreeSpace } from './free-space.js';
+import { backupsUnder } from './kept-files.js';
+import { removalObjection } from './key-needs.js';
+import { NOTHING_DELETED, removeKeys, sayDeletion } from './key-removal.js';
+import type { DeletionOptions, DeletionReport } from './key-removal.js';
+import type { MigrationContext } from './migration-context.js';
+import { transformRecords } from './transform.js';
+import type { Direction } from './transform.js';
+import { withTrueCause } from './true-cause.js';
+import { verifyMigration } from './verify-migration.js';
+
+/** What the seal says when a migration goes back because its backup could not be written. */
+const STATE_BEFORE = { plaintext: 'plaintext', encrypted: 'encrypted' } as const;
+
+/** From plaintext, or from the middle of a migration, to records under `key` and files not yet scrubbed. */
+export async function encryptDatabase(context: MigrationContext, key: VaultKey): Promise<void> {
+  await begin(context, 'encrypt', key);
+  const records = await transformAndVerify(context, 'encrypt', key);
+  await context.step('encrypt-verified');
+  await context.keeper.change(context.lock, { state: 'scrubbing' });
+  // The backup is not named: the next step deletes it.
+  const done =
+    records === 0
+      ? 'The database is encrypted from its first record on'
+      : 'All records are encrypted and verified';
+  context.logger.info(done, { keyId: key.id, ...(records > 0 && { records }) });
+  await finishScrubbing(context);
+}
+
+/** The rest of *encrypt*: what is left of plaintext on disk goes. @returns advice for the operator, kept in `context.logger` too */
+export async function finishScrubbing(context: MigrationContext): Promise<string[]> {
+  const { keeper, lock, link, dataDir } = context;
+  await context.step('scrub');
+  // A crash between seal and fences leaves partitions at another epoch.
+  await keeper.raiseFences();
+  context.progress('scrub', 0, 1);
+  const advice = await scrubRedisFiles(link, context.isOwnRedis);
+  await context.step('scrubbed-redis');
+  // A Redis that was rolled back meanwhile may lack records that only the backup has.
+  await keeper.checkStands();
+  await removeFiles(dataDir, await leftovers(dataDir, keeper.content.files));
+  await context.step('scrubbed-files');
+  await keeper.change(lock, { state: 'encrypted', migration: null, files: [] });
+  for (const sentence of advice) context.logger.warn(sentence);
+  context.progress('scrub', 1, 1);
+  return advice;
+}
+
+/** To plaintext; the key goes only when nothing needs it any more, provably. */
+export async function decryptDatabase(context: MigrationContext, key: VaultKey): Promise<void> {
+  const { keeper, lock, link } = context;
+  await begin(context, 'decrypt', key);
+  await transformAndVerify(context, 'decrypt', key);
+  await context.step('decrypt-verified');
+  const { databaseId, epoch, inactiveKeyIds } = keeper.content;
+  const keyIds = [...inactiveKeyIds, key.id];
+  const retired = makeTombstone(key, link.names.prefix, { databaseId, keyIds, epoch: epoch + 1 });
+  await keeper.change(lock, {
+    state: 'plaintext',
+    keyId: null,
+    activeSinceMs: null,
+    inactiveKeyIds: keyIds,
+    retired,
+    // Whoever encrypts it again switches it on. The confirmation that a pin asks for was given.
+    origin: 'switched-on',
+    pinned: false,
+  });
+  await context.step('decrypt-sealed');
+  await retireKeys(context);
+}
+
+/** What became of retired keys. */
+export interface Retirement {
+  /** Why any of them is kept. */
+  readonly kept: string | undefined;
+  readonly report: DeletionReport;
+}
+
+/**
+ * Deletes the files of *decrypt*, and the lines of the keys that are retired, once Redis provably
+ * has the plaintext on disk. Asked again at each start in state plaintext until it succeeds. Keys in a
+ * place that others may share are only condemned, until somebody asks for their deletion after the grace.
+ */
+export async function retireKeys(
+  context: MigrationContext,
+  options: DeletionOptions & { readonly isAsked: boolean } = { isAsked: false },
+): Promise<Retirement> {
+  const { keeper, lock, link, dataDir, logger } = context;
+  const { retired, inactiveKeyIds } = keeper.content;
+  if (retired === null) return keepAll('no key signed that they are not needed any more');
+  if (inactiveKeyIds.length === 0) return keepAll(undefined);
+  const keyIds = await signedAway(context);
+  if (keyIds.length === 0) return keepAll('no key signed that they are not needed any more');
+  const objection = await removalObjection(context, keyIds);
+  if (objection !== undefined) return keepAll(objection, logger);
+  await context.step('decrypt-durable');
+  await removeFiles(dataDir, await leftovers(dataDir, keeper.content.files));
+  // Values that a change of the fields dropped, a database that was put aside: they open with these keys alone.
+  const needing = await backupsUnder(dataDir, keyIds);
+  if (needing !== undefined) return keepAll(needing, logger);
+  await keeper.noteRemoval(keyIds);
+  let report: DeletionReport;
+  try {
+    report = await removeKeys(context, keyIds, options);
+  } catch (error) {
+    // Its records are plaintext, and served; the next start removes it.
+    return keepAll(`the keys could not be removed from their halves: ${messageOf(error)}`, logger);
+  }
+  for (const id of report.deletedKeys) {
+    // oxlint-disable-next-line no-await-in-loop -- a handful of keys
+    await link.command('DEL', link.names.encryptions(id));
+  }
+  await context.step('decrypt-keys-removed');
+  const left = inactiveKeyIds.filter(
+    (id) => keyIds.includes(id) && !report.deletedKeys.includes(id),
+  );
+  await keeper.change(lock, { migration: null, files: [], inactiveKeyIds: left });
+  // What is said of halves from here on is said of those that are left.
+  await keeper.reloadKeys();
+  sayDeletion(logger, report);
+  if (left.length === 0)
+    logger.info('The database is plaintext, and its keys are deleted', { keyIds });
+  const [condemned] = report.condemnedKeys;
+  if (condemned === undefined) return { kept: undefined, report };
+  const kept = `others may share a place of their halves: they are condemned until ${condemned.until}; call deleteInactiveKeys from then on`;
+  return { kept, report };
+}
+
+/**
+ * Keys of a plaintext seal, which is anybody's, that are certainly inactive: the last of them signed them
+ * away itself, or their removal began already.
+ */
+async function signedAway({ keeper, link }: MigrationContext): Promise<readonly KeyId[]> {
+  const { retired, databaseId, inactiveKeyIds } = keeper.content;
+  const isSigned =
+    retired !== null && isTombstone(retired, link.names.prefix, databaseId, keeper.ring);
+  return isSigned
+    ? retired.keyIds.filter((id) => inactiveKeyIds.includes(id))
+    : keeper.notedRemoval();
+}
+
+function keepAll(kept: string | undefined, logger?: StoreLogger): Retirement {
+  logger?.warn('The keys are kept, although the database is plaintext', { cause: kept });
+  return { kept, report: NOTHING_DELETED };
+}
+
+/** Steps 1 and 2: state, fences, backup, manifest. A resume, or a change of mind, takes over what is complete. */
+async function begin(
+  context: MigrationContext,
+  direction: Direction,
+  key: VaultKey,
+): Promise<void> {
+  const { keeper, lock } = context;
+  const before = keeper.content;
+  const state: DatabaseState = direction === 'encrypt' ? 'encrypting' : 'decrypting';
+  const migration = await plannedMigration(context, direction, before);
+  if (!migration.isBackedUp) await checkFreeSpace(context);
+  await context.step('begin');
+  // What is sealed from here on is believed: keys and files that somebody only wrote into a plaintext
+  // seal would be deleted as ours.
+  const isAnybodys = before.state === 'plaintext';
+  const named = isAnybodys
+    ? await backupsOf(before.databaseId, context.dataDir, before.files)
+    : before.files;
+  const files = new Set([...named, migration.backup, manifestPathOf(migration.backup)]);
+  const unneeded = isAnybodys
+    ? await signedAway(context)
+    : [...before.inactiveKeyIds, before.pendingKeyId];
+  const changes: Partial<SealContent> = {
+    state,
+    keyId: key.id,
+    activeSinceMs: before.activeSinceMs ?? Date.now(),
+    migration,
+    files: [...files],
+    // The key of a rotation that did not come to its end is under no record; left pending, the next
+    // rotation would take it for new.
+    pendingKeyId: null,
+    inactiveKeyIds: unneeded.filter((id) => id !== null).filter((id) => id !== key.id),
+    retired: null,
+  };
+  if (before.state !== state || before.migration?.backup !== migration.backup) {
+    await keeper.change(lock, changes);
+  } else {
+    await keeper.raiseFences();
+  }
+  await context.step('state-set');
+  if (migration.isBackedUp) return;
+  try {
+    await writeBackup(context, key, migration);
+  } catch (error) {
+    await goBack(context, migration, before);
+    throw error;
+  }
+  await context.step('backup-written');
+  await keeper.change(lock, { migration: { ...migration, isBackedUp: true } });
+  await context.step('backup-sealed');
+}
+
+/** Which form the records have now, and which files the migration uses. */
+async function plannedMigration(
+  context: MigrationContext,
+  direction: Direction,
+  before: SealContent,
+): Promise<SealedMigration> {
+  const isUnderWay = before.state === 'encrypting' || before.state === 'decrypting';
+  if (isUnderWay && before.migration !== null) return before.migration;
+  const from = before.state === 'plaintext' ? 'plaintext' : 'encrypted';
+  const isPlain = from === 'plaintext' && direction === 'encrypt';
+  const ending = isPlain ? (context.protection?.ending ?? '') : '';
+  const backup = await freeBackupName(context.dataDir, ending);
+  return { from, backup, host: context.host, isBackedUp: false };
+}
+
+/** No record was changed yet: the state is again what it was. Where even that fails, the next start resumes. */
+async function goBack(
+  { keeper, lock, logger }: MigrationContext,
+  migration: SealedMigration,
+  before: SealContent,
+): Promise<void> {
+  if (migration.from === 'either') return;
+  const isPlain = migration.from === 'plaintext';
+  try {
+    await keeper.change(lock, {
+      state: STATE_BEFORE[migration.from],
+      keyId: isPlain ? null : keeper.content.keyId,
+      activeSinceMs: isPlain ? null : keeper.content.activeSinceMs,
+      migration: null,
+      files: before.files.filter((name) => !name.startsWith(migration.backup)),
+      retired: isPlain ? before.retired : null,
+    });
+  } catch (error) {
+    logger.warn('The migration could not be taken back; the next start resumes it', {
+      cause: messageOf(error),
+    });
+  }
+}
+
+/** Steps 3 and 4. @returns how many records there are */
+async function transformAndVerify(
+  context: MigrationContext,
+  direction: Direction,
+  key: VaultKey,
+): Promise<number> {
+  const { migration } = context.keeper.content;
+  if (migration === null) throw new TypeError('no migration is under way');
+  const { records, unreadable } = await withTrueCause(context, async () => {
+    await transformRecords(context, direction, key, migration.backup);
+    await context.step(`${direction}-transformed`);
+    return verifyMigration(context, direction, key, migration.backup);
+  });
+  if (unreadable > 0)
+    context.logger.warn('Some records cannot be read: run verify', { unreadable });
+  return records;
+}
+
+/** Files of migrations that the seal names, and temporary ones that a crash left. */
+async function leftovers(dataDir: string, files: readonly string[]): Promise<string[]> {
+  const names = await readdir(dataDir);
+  const temporary = names.filter(
+    (name) => name.startsWith('.encryption-backup') && name.endsWith(TEMPORARY_ENDING),
+  );
+  return [...files, ...temporary];
+}
+
+/** Path of the backup of the migration that is under way, for a message. */
+export function backupPathOf(
+  content: SealContent | undefined,
+  dataDir: string,
+): string | undefined {
+  const backup = content?.migration?.backup;
+  return backup === undefined ? undefined : join(dataDir, backup);
+}
+
+/** What an operator does about a migration that failed. */
+export function migrationAdvice(content: SealContent | undefined, dataDir: string): string {
+  const migration = content?.migration ?? undefined;
+  if (migration?.isBackedUp === true && !existsSync(join(dataDir, migration.backup))) {
+    // Only the folder in which it began has the manifest that the records are compared with.
+    return `start the server on ${migration.host} in whose data folder the migration began: it goes on there; then restart this one`;
+  }
+  return 'mend the cause and restart: the migration goes on where it stopped';
+}

@@ -1,0 +1,221 @@
+/**
+ * The file that holds a database that was put aside: each key of ours as Redis' own `DUMP`.
+ *
+ * ```
+ * {"format":"vault-database-archive","version":1,"prefix":"vault","createdAt":"2026-11-22T07:00:00.000Z"}
+ * {"key":"vault:{server}:r:…","dump":"<base64>"}                       one line a key
+ * {"end":{"keys":1234,"plaintextRecords":0,"sha256":"<hex, of all lines before>"}}
+ * ```
+ *
+ * What is encrypted stays encrypted in it, and what is plaintext is so in it too: its end says how many records are.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { access, open, readdir, rename, rm } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { removeFiles, syncFolder } from './durable-file.js';
+import { isMissingFile } from '../error-message.js';
+import { MigrationError } from '../migration-error.js';
+
+const FORMAT = 'vault-database-archive';
+const VERSION = 1;
+const ARCHIVE_MODE = 0o400;
+const WRITING_MODE = 0o600;
+
+/** One key of Redis with its value, serialized by Redis. */
+export interface ArchivedKey {
+  readonly key: string;
+  readonly dump: Buffer;
+  /** Of a record that is not an envelope; told to {@link ArchiveWriter.add}, and only its number is in the file. */
+  readonly isPlaintext?: boolean;
+}
+
+/** What the last line says of all others. */
+interface ArchiveEnd {
+  readonly keys: number;
+  readonly plaintextRecords: number;
+  readonly sha256: string;
+}
+
+interface ArchiveLine {
+  readonly format?: string;
+  readonly version?: number;
+  readonly prefix?: string;
+  readonly key?: string;
+  readonly dump?: string;
+  readonly end?: ArchiveEnd;
+}
+
+/** Writes an archive under a temporary name; {@link finish} gives it its own. */
+export class ArchiveWriter {
+  /** Keys written. */
+  keys = 0;
+  #plaintextRecords = 0;
+  readonly #dataDir: string;
+  readonly #path: string;
+  readonly #file: FileHandle;
+  readonly #hash = createHash('sha256');
+  #lines = '';
+
+  private constructor(dataDir: string, path: string, file: FileHandle) {
+    this.#dataDir = dataDir;
+    this.#path = path;
+    this.#file = file;
+  }
+
+  static async create(dataDir: string, prefix: string, createdAt: Date): Promise<ArchiveWriter> {
+    const path = await freePath(dataDir, createdAt);
+    const file = await open(temporaryOf(path), 'w', WRITING_MODE);
+    const writer = new ArchiveWriter(dataDir, path, file);
+    writer.#line({ format: FORMAT, version: VERSION, prefix, createdAt: createdAt.toISOString() });
+    return writer;
+  }
+
+  /** Takes a key; {@link flush} writes what was taken. */
+  add({ key, dump, isPlaintext = false }: ArchivedKey): void {
+    this.#line({ key, dump: dump.toString('base64') });
+    this.keys++;
+    if (isPlaintext) this.#plaintextRecords++;
+  }
+
+  async flush(): Promise<void> {
+    await this.#file.writeFile(this.#lines);
+    this.#lines = '';
+  }
+
+  /**
+   * Completes the file, syncs it and reads it back.
+   * @returns its path; `undefined` when no key was written, and there is no file
+   * @throws {MigrationError} when it does not read back
+   */
+  async finish(): Promise<string | undefined> {
+    if (this.keys === 0) {
+      await this.abort();
+      return undefined;
+    }
+    const sha256 = this.#hash.copy().digest('hex');
+    const end: ArchiveEnd = { keys: this.keys, plaintextRecords: this.#plaintextRecords, sha256 };
+    this.#lines += `${JSON.stringify({ end })}\n`;
+    await this.flush();
+    await this.#file.chmod(ARCHIVE_MODE);
+    await this.#file.sync();
+    await this.#file.close();
+    await checkArchive(temporaryOf(this.#path));
+    await rename(temporaryOf(this.#path), this.#path);
+    await syncFolder(this.#dataDir);
+    return this.#path;
+  }
+
+  async abort(): Promise<void> {
+    await this.#file.close().catch(() => undefined);
+    await rm(temporaryOf(this.#path), { force: true });
+  }
+
+  #line(content: object): void {
+    const line = `${JSON.stringify(content)}\n`;
+    this.#hash.update(line);
+    this.#lines += line;
+  }
+}
+
+/**
+ * Reads an archive to its end before anybody uses it.
+ * @returns prefix and number of keys
+ * @throws {MigrationError} when it is no archive, or not a whole and unaltered one
+ */
+export async function checkArchive(path: string): Promise<{ prefix: string; keys: number }> {
+  const hash = createHash('sha256');
+  let prefix: string | undefined;
+  let keys = 0;
+  for await (const { text, line } of linesOf(path)) {
+    if (prefix === undefined) {
+      if (line.format !== FORMAT || line.version !== VERSION) break;
+      prefix = line.prefix ?? '';
+    }
+    const { end } = line;
+    if (end !== undefined) {
+      if (end.keys !== keys || end.sha256 !== hash.digest('hex')) break;
+      return { prefix, keys };
+    }
+    hash.update(`${text}\n`);
+    if (line.key !== undefined) keys++;
+  }
+  throw new MigrationError(`${path} is not a whole and unaltered archive of a database`);
+}
+
+/** Longer than any last line is. */
+const END_LINE_BYTES = 1024;
+
+/** How many records an archive holds in plaintext, by its last line; `undefined` where that cannot be read. */
+export async function plaintextRecordsIn(path: string): Promise<number | undefined> {
+  let file: FileHandle | undefined;
+  try {
+    file = await open(path, 'r');
+    const { size } = await file.stat();
+    const length = Math.min(size, END_LINE_BYTES);
+    const tail = Buffer.alloc(length);
+    await file.read(tail, 0, length, size - length);
+    const [last = ''] = tail.toString().trimEnd().split('\n').slice(-1);
+    return (JSON.parse(last) as ArchiveLine).end?.plaintextRecords;
+  } catch {
+    return undefined;
+  } finally {
+    await file?.close();
+  }
+}
+
+/** What {@link ArchiveWriter} leaves behind when its process is killed. */
+const UNFINISHED = /^archived-database_.*\.jsonl\.tmp$/;
+
+/** Removes files of archives that were never finished; only the holder of the lock knows that nobody writes one. */
+export async function removeUnfinishedArchives(dataDir: string): Promise<void> {
+  const names = await readdir(dataDir);
+  await removeFiles(
+    dataDir,
+    names.filter((name) => UNFINISHED.test(name)),
+  );
+}
+
+/** All keys of an archive that was checked, in the order in which they were written. */
+export async function* readArchive(path: string): AsyncGenerator<ArchivedKey> {
+  for await (const { line } of linesOf(path)) {
+    const { key, dump = '' } = line;
+    if (key !== undefined) yield { key, dump: Buffer.from(dump, 'base64') };
+  }
+}
+
+async function* linesOf(path: string): AsyncGenerator<{ text: string; line: ArchiveLine }> {
+  for await (const text of createInterface({
+    input: createReadStream(path),
+    crlfDelay: Infinity,
+  })) {
+    let line: unknown;
+    try {
+      line = JSON.parse(text);
+    } catch {
+      line = undefined;
+    }
+    yield { text, line: typeof line === 'object' && line !== null ? line : {} };
+  }
+}
+
+function temporaryOf(path: string): string {
+  return `${path}.tmp`;
+}
+
+/** `archived-database_20261122T070000Z.jsonl`, or with `_1`, `_2`, … where that is taken. */
+async function freePath(dataDir: string, createdAt: Date): Promise<string> {
+  const stamp = createdAt.toISOString().replaceAll(/[-:]|\.\d+/g, '');
+  for (let n = 0; ; n++) {
+    const path = join(dataDir, `archived-database_${stamp}${n === 0 ? '' : `_${n}`}.jsonl`);
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- the first free one
+      await access(path);
+    } catch (error) {
+      if (isMissingFile(error)) return path;
+      throw error;
+    }
+  }
+}

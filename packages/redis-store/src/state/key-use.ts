@@ -1,0 +1,68 @@
+/** How old the active key is and how often it encrypted, by all processes together. */
+import type { KeyId } from '@vault/crypto';
+import type { CustodyReport } from '../keys/custody.js';
+import type { RedisLink } from '../redis/redis-link.js';
+import type { SealContent } from './seal.js';
+import type { SealKeeper } from './seal-keeper.js';
+
+/** Encryptions are added up in Redis so often: a crash forgets at most those of this time. */
+const ADD_EVERY_MS = 30_000;
+
+/** What says whether a key should be replaced. */
+export interface KeyUse {
+  readonly keyId: KeyId;
+  /** ms since the epoch; `null` for a key whose beginning nobody wrote down. */
+  readonly activeSinceMs: number | null;
+  /** Encryptions under it, as far as the processes have added them up. */
+  readonly encryptions: number;
+  /** Whether a half of it is of a secret in whose place an operator gave a newer one: it is to be replaced. */
+  readonly isSuperseded: boolean;
+}
+
+/** @returns `undefined` where no key is active, the database is plaintext */
+export async function keyUseOf(
+  link: RedisLink,
+  { keyId, activeSinceMs }: SealContent,
+  { supersededIds }: Pick<CustodyReport, 'supersededIds'>,
+): Promise<KeyUse | undefined> {
+  if (keyId === null) return undefined;
+  const stored = Number(await link.get(link.names.encryptions(keyId)));
+  const encryptions = Number.isFinite(stored) ? stored : 0;
+  return { keyId, activeSinceMs, encryptions, isSuperseded: supersededIds.includes(keyId) };
+}
+
+/** Adds up in Redis what this process encrypts. */
+export class EncryptionCount {
+  readonly #link: RedisLink;
+  readonly #keeper: SealKeeper;
+  readonly #added = new Map<KeyId, number>();
+  readonly #timer: NodeJS.Timeout;
+
+  constructor(link: RedisLink, keeper: SealKeeper) {
+    this.#link = link;
+    this.#keeper = keeper;
+    this.#timer = setInterval(() => {
+      this.add().catch(() => undefined);
+    }, ADD_EVERY_MS).unref();
+  }
+
+  /** Adds what was not added yet. */
+  async add(): Promise<void> {
+    const { content, ring } = this.#keeper;
+    const inUse = [content.keyId, content.previousKeyId].filter((id) => id !== null);
+    await Promise.all(
+      inUse.map(async (id) => {
+        const now = ring.byId(id)?.encryptions ?? 0;
+        const fresh = now - (this.#added.get(id) ?? 0);
+        this.#added.set(id, now);
+        if (fresh > 0) await this.#link.command('INCRBY', this.#link.names.encryptions(id), fresh);
+      }),
+    );
+  }
+
+  /** Adds the last ones. */
+  async stop(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.add().catch(() => undefined);
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * Loads the halves, and admits those without a key id that the state of this database names: a half that an
+ * operator put back without its label. Every other one is another system's and stays out of the ring.
+ */
+import type { KeyId } from '@vault/crypto';
+import type { CustodyReport, KeyCustody, KeyRing } from '../keys/custody.js';
+import type { RedisLink } from '../redis/redis-link.js';
+import { isAuthenticSeal, isTombstone, parseSeal } from './seal.js';
+import type { Witness, WitnessContent } from './witness.js';
+
+export interface LoadKeysOptions {
+  readonly custody: KeyCustody;
+  readonly link: RedisLink;
+  readonly witness: Witness;
+}
+
+/** Reads both halves; Redis and the witness are asked only where there is something to admit. */
+export async function loadKeys(options: LoadKeysOptions): Promise<CustodyReport> {
+  const { custody } = options;
+  const report = await custody.load();
+  if (report.unlabelled.ids.length === 0) return report;
+  const named = await namedIds(report, options);
+  const admitted = report.unlabelled.ids.filter((id) => named.has(id));
+  if (admitted.length === 0) return report;
+  custody.admit(admitted);
+  return custody.load();
+}
+
+/** Keys that witness or seal name: the witness is a file of ours, the seal counts only where it is authentic. */
+async function namedIds(
+  { ring, unlabelled }: CustodyReport,
+  { link, witness }: LoadKeysOptions,
+): Promise<ReadonlySet<KeyId>> {
+  const read = await witness.read();
+  const bytes = (await link.get(link.names.seal))?.toString();
+  // A seal says by its MAC that whoever wrote it had the key, so the key may be one that is not admitted yet.
+  const all: KeyRing = {
+    ids: [...ring.ids, ...unlabelled.ids],
+    byId: (id) => ring.byId(id) ?? unlabelled.byId(id),
+  };
+  return new Set([
+    ...(typeof read === 'object' ? idsOfWitness(read) : []),
+    ...idsOfSeal(bytes, link.names.prefix, all),
+  ]);
+}
+
+function idsOfWitness({ keyId, next, removing = [] }: WitnessContent): readonly KeyId[] {
+  return [keyId, next?.keyId, ...removing].filter((id) => id != null);
+}
+
+function idsOfSeal(bytes: string | undefined, prefix: string, all: KeyRing): readonly KeyId[] {
+  const seal = bytes === undefined ? undefined : parseSeal(bytes);
+  if (typeof seal !== 'object') return [];
+  const { keyId, previousKeyId, pendingKeyId, inactiveKeyIds, retired, databaseId } = seal.content;
+  if (isAuthenticSeal(seal, prefix, all)) {
+    return [keyId, previousKeyId, pendingKeyId, ...inactiveKeyIds].filter((id) => id !== null);
+  }
+  // A plaintext seal is anybody's, but for what the last key signed.
+  const isSigned = retired !== null && isTombstone(retired, prefix, databaseId, all);
+  return keyId === null && isSigned ? retired.keyIds : [];
+}

@@ -1,0 +1,398 @@
+/**
+ * Keeper of the seal in one process: the view that collections work from, and the only way in which
+ * the seal changes: witness before, compare-and-set together with the lock, witness after, fences.
+ */
+import type { KeyId, VaultKey } from '@vault/crypto';
+import type { CollectionDefinitions } from '../records/collection-definition.js';
+import type { CustodyReport, KeyCustody, KeyRing } from '../keys/custody.js';
+import type { DatabaseView, ViewSource } from './database-state.js';
+import { viewOf } from './database-view.js';
+import { ACCEPT_ADVICE, DegradedError, StateStaleError, StoreError } from '../errors.js';
+import { fenceBytes } from './fence.js';
+import { loadKeys } from './load-keys.js';
+import { MigrationLock } from './lock.js';
+import { namedIn, withHeld } from './known-keys.js';
+import type { Partition } from '../partitions/partition.js';
+import type { ProcessIdentity } from './process-identity.js';
+import type { RedisLink } from '../redis/redis-link.js';
+import { isAuthenticSeal, parseSeal, sealBytes } from './seal.js';
+import type { ReadSeal, SealContent } from './seal.js';
+import {
+  allPartitions,
+  filedCollections,
+  parseCanonicalDefinitions,
+} from '../partitions/sealed-definitions.js';
+import type { FiledCollection } from '../partitions/sealed-definitions.js';
+import type { StoreLogger } from '../store-logger.js';
+import { witnessObjection } from './witness.js';
+import type { Witness, WitnessContent, WitnessedState } from './witness.js';
+
+export interface SealKeeperOptions {
+  readonly link: RedisLink;
+  readonly witness: Witness;
+  readonly custody: KeyCustody;
+  readonly identity: ProcessIdentity;
+  readonly definitions: CollectionDefinitions;
+  readonly logger: StoreLogger;
+}
+
+/** How long a process that met a foreign fence waits for whoever is changing the state. */
+const HEAL_ATTEMPTS = 30;
+const HEAL_PAUSE_MS = 100;
+const SEAL_GONE = 'the seal is gone: Redis was emptied or replaced';
+const SEAL_CHANGED = 'another process changed the seal';
+
+export class SealKeeper implements ViewSource {
+  readonly #options: SealKeeperOptions;
+  #report: CustodyReport;
+  #seal: ReadSeal | undefined;
+  #view: DatabaseView | undefined;
+  #reloading: Promise<DatabaseView> | undefined;
+  #refusal: StoreError | undefined;
+  #changing: Promise<void> = Promise.resolve();
+  /** Decides whether a state that another process brought about may be served here. */
+  serves: (content: SealContent) => DegradedError | undefined = () => undefined;
+  /** Told when keys were read anew. */
+  onRing: (ring: KeyRing) => Promise<void> = () => Promise.resolve();
+  /** Told once, when a database that was served can be served no more. */
+  onDegraded: (error: DegradedError) => void = () => undefined;
+
+  constructor(options: SealKeeperOptions, report: CustodyReport) {
+    this.#options = options;
+    this.#report = report;
+  }
+
+  get ring(): KeyRing {
+    return this.#report.ring;
+  }
+  get custodyReport(): CustodyReport {
+    return this.#report;
+  }
+  /** The seal that is in force. @throws TypeError before there is one */
+  get content(): SealContent {
+    if (this.#seal === undefined) throw new TypeError('there is no seal yet');
+    return this.#seal.content;
+  }
+
+  /** Reads the halves again; a key in use stays in the ring, though its halves be gone. @returns what is there, without such keys */
+  async reloadKeys(): Promise<CustodyReport> {
+    const report = await loadKeys(this.#options);
+    this.#report = { ...report, ring: withHeld(report.ring, this.keysInUse()) };
+    await this.onRing(this.ring);
+    return report;
+  }
+
+  /** The keys that records are under now; none in plaintext, nor before there is a seal. */
+  keysInUse(): readonly VaultKey[] {
+    const { activeKey, previousKey } = this.#view ?? {};
+    return [activeKey, previousKey].filter((key) => key !== undefined);
+  }
+
+  /** Keys that seal or witness name: a line of any other is somebody else's. */
+  async namedKeyIds(): Promise<ReadonlySet<KeyId>> {
+    return namedIn(this.#seal?.content, await this.#options.witness.read());
+  }
+
+  /** @throws {StoreError} once the database is closed or degraded */
+  current(): DatabaseView {
+    if (this.#refusal !== undefined) throw this.#refusal;
+    if (this.#view === undefined) throw new TypeError('there is no seal yet');
+    return this.#view;
+  }
+
+  /** Refuses everything from now on. */
+  refuse(error: StoreError): void {
+    this.#refusal ??= error;
+  }
+
+  /** Takes over a seal that was read and is believed. */
+  adopt(seal: ReadSeal): void {
+    this.#seal = seal;
+    this.#view = viewOf(seal.content, this.ring);
+  }
+
+  /** Collections as the seal says that they are filed now; while a refiling runs, as they will be. */
+  filed(): FiledCollection[] {
+    return this.#collectionsOf(this.content.definitions);
+  }
+
+  /** Collections as records may still be filed, while a refiling runs. */
+  filedBefore(): FiledCollection[] | undefined {
+    const { previousDefinitions } = this.content;
+    return previousDefinitions === null ? undefined : this.#collectionsOf(previousDefinitions);
+  }
+
+  /**
+   * Changes the seal, as the holder of the lock, and raises every fence.
+   * @param changes what differs; the epoch goes up by itself
+   * @throws {StoreError} `DATABASE_LOCKED` when the lock is lost, `STATE_STALE` when the seal is not the one we know
+   */
+  async change(lock: MigrationLock, changes: Partial<SealContent>): Promise<void> {
+    const { content } = this;
+    const next = { ...content, ...changes, epoch: content.epoch + 1 };
+    this.#changing = this.#put(lock, next, this.#seal?.bytes);
+    await this.#changing;
+  }
+
+  /** Writes the first seal, or a new one where the one in Redis is lost. */
+  async create(
+    lock: MigrationLock,
+    content: SealContent,
+    bytesInRedis: string | undefined,
+  ): Promise<void> {
+    await this.#put(lock, content, bytesInRedis);
+  }
+
+  async #put(lock: MigrationLock, next: SealContent, expected: string | undefined): Promise<void> {
+    const { link, witness } = this.#options;
+    lock.check();
+    const bytes = sealBytes(next, link.names.prefix, this.#key(next.keyId));
+    await witness.prepare(this.#seal?.content ?? (await this.#witnessed()), next);
+    const reply = await link.script(
+      'vaultSwapSeal',
+      [link.names.seal, link.names.lock],
+      [lock.token, expected === undefined ? 0 : 1, expected ?? '', bytes],
+    );
+    switch (String(reply)) {
+      case 'done':
+        break;
+      case 'unlocked':
+        await this.#isSealOurs(); // a Redis that was rolled back forgot the lock too
+        throw new StoreError('DATABASE_LOCKED', 'the migration lock was lost');
+      case 'changed':
+        await this.#isSealOurs();
+        throw new StateStaleError(SEAL_CHANGED);
+      default:
+        throw new StoreError('STATE_STALE', 'the key of the seal holds another type');
+    }
+    await witness.commit(next);
+    const parsed = parseSeal(bytes);
+    if (typeof parsed !== 'object') throw new TypeError('wrote a seal that cannot be read');
+    this.adopt(parsed);
+    await this.raiseFences();
+  }
+
+  async #witnessed(): Promise<WitnessedState | undefined> {
+    const read = await this.#options.witness.read();
+    return typeof read === 'object' ? read : undefined;
+  }
+
+  /** Notes locally, where Redis has no say, that lines of keys are being removed. */
+  async noteRemoval(keyIds: readonly KeyId[]): Promise<void> {
+    await this.#options.witness.noteRemoval(this.content, keyIds);
+  }
+
+  /** Keys whose removal a crash cut short. */
+  async notedRemoval(): Promise<readonly KeyId[]> {
+    const read = await this.#options.witness.read();
+    return typeof read === 'object' ? (read.removing ?? []) : [];
+  }
+
+  /**
+   * Puts the fence of the view in every partition.
+   * @returns names of the partitions where another stood
+   * @throws {StateStaleError} when another process changed the seal meanwhile: its fences are the newer ones
+   * @throws {DegradedError} when Redis was rolled back meanwhile: nothing is written under a fence of ours there
+   */
+  async raiseFences(): Promise<string[]> {
+    const raised = await Promise.all(
+      this.#fenced().map(async (partition) =>
+        (await this.#raise(partition)) ? [partition.name] : [],
+      ),
+    );
+    const names = raised.flat();
+    // A fence that was on its way when Redis came back older stands now where our seal does not.
+    if (names.length > 0 && !(await this.#isSealOurs())) throw new StateStaleError(SEAL_CHANGED);
+    return names;
+  }
+
+  async #raise(partition: Partition): Promise<boolean> {
+    const fence = this.#fence(partition);
+    for (;;) {
+      // oxlint-disable no-await-in-loop -- another process may raise it between reading and writing
+      const stands = await partition.readFence();
+      if (stands === fence) return false;
+      // After the fence, not before: whoever changes the seal raises the fences then, and the swap fails.
+      if (!(await this.#isSealOurs())) throw new StateStaleError(SEAL_CHANGED);
+      if (await partition.swapFence(stands, fence)) return true;
+      // oxlint-enable no-await-in-loop
+    }
+  }
+
+  /** Partitions whose fence is not that of the view. */
+  async strayFences(): Promise<string[]> {
+    const stray = await Promise.all(
+      this.#fenced().map(async (partition) =>
+        (await partition.readFence()) === this.#fence(partition) ? [] : [partition.name],
+      ),
+    );
+    return stray.flat();
+  }
+
+  /**
+   * Looks whether Redis is as this process left it: where something does not add up, and before
+   * something goes that Redis is to hold by now.
+   * @throws {DegradedError} `foreignDatabase` when it was rolled back, emptied or replaced
+   * @throws {StateStaleError} when another process changed the seal, or a part of Redis stands under another fence
+   */
+  async checkStands(): Promise<void> {
+    if (!(await this.#isSealOurs())) throw new StateStaleError(SEAL_CHANGED);
+    const stray = await this.strayFences();
+    if (stray.length === 0) return;
+    throw new StateStaleError(
+      `another fence stands in the partitions ${stray.join(', ')}: that part of Redis was rolled back, or somebody wrote there`,
+    );
+  }
+
+  /** The fence bytes of a partition in force now. */
+  fenceOf(partition: Partition): string {
+    return this.#fence(partition);
+  }
+
+  /** As {@link reload}, for the holder of the lock: nobody else changes anything now. */
+  async refresh(reason: string): Promise<void> {
+    this.current();
+    const { link } = this.#options;
+    const bytes = (await link.get(link.names.seal))?.toString();
+    if (bytes !== this.#seal?.bytes) await this.#adoptChanged(bytes, reason);
+    await this.raiseFences();
+  }
+
+  /**
+   * Looks whether another process changed the seal, and takes it over; one `GET` where none did. A
+   * pending key is looked for each time until it is there: the rotation waits for our proof.
+   */
+  async watch(): Promise<void> {
+    await this.#changing.catch(() => undefined);
+    this.current();
+    const bytes = (await this.#options.link.get(this.#options.link.names.seal))?.toString();
+    if (bytes !== this.#seal?.bytes) await this.reload(SEAL_CHANGED);
+    const { pendingKeyId } = this.content;
+    if (pendingKeyId !== null && this.ring.byId(pendingKeyId) === undefined)
+      await this.reloadKeys();
+  }
+
+  reload(reason: string): Promise<DatabaseView> {
+    this.#reloading ??= this.#reload(reason).finally(() => {
+      this.#reloading = undefined;
+    });
+    return this.#reloading;
+  }
+
+  async #reload(reason: string): Promise<DatabaseView> {
+    // A change that this process makes itself raises the fences in a moment.
+    await this.#changing.catch(() => undefined);
+    this.current();
+    const { link } = this.#options;
+    for (let attempt = 0; attempt < HEAL_ATTEMPTS; attempt++) {
+      // oxlint-disable no-await-in-loop -- another process is given time to end its change
+      const bytes = (await link.get(link.names.seal))?.toString();
+      if (bytes !== this.#seal?.bytes) return this.#adoptChanged(bytes, reason);
+      const stray = await this.strayFences();
+      if (stray.length === 0 || (await this.#heal(stray))) return this.current();
+      await new Promise((resolve) => {
+        setTimeout(resolve, HEAL_PAUSE_MS);
+      });
+      // oxlint-enable no-await-in-loop
+    }
+    throw new StateStaleError();
+  }
+
+  async #adoptChanged(bytes: string | undefined, reason: string): Promise<DatabaseView> {
+    const { witness, logger } = this.#options;
+    const seal = await this.#believe(bytes);
+    const { content } = seal;
+    const refusal = this.serves(content);
+    if (refusal !== undefined) throw this.#giveUp(refusal);
+    await witness.commit(content);
+    this.adopt(seal);
+    logger.info('The database changed state', {
+      reason,
+      state: content.state,
+      epoch: content.epoch,
+    });
+    return this.current();
+  }
+
+  /** @throws {DegradedError} when the one that stands there is none that may come after ours */
+  async #isSealOurs(): Promise<boolean> {
+    const { link } = this.#options;
+    const bytes = (await link.get(link.names.seal))?.toString();
+    if (bytes === this.#seal?.bytes) return true;
+    await this.#believe(bytes);
+    return false;
+  }
+
+  /** A seal that is not the one we know. @throws {DegradedError} when it is none that may come after ours */
+  async #believe(bytes: string | undefined): Promise<ReadSeal> {
+    const { link, witness } = this.#options;
+    const parsed = bytes === undefined ? undefined : parseSeal(bytes);
+    if (typeof parsed !== 'object') {
+      throw this.#degrade(bytes === undefined ? SEAL_GONE : 'the seal is damaged');
+    }
+    const { content } = parsed;
+    const needed = [content.keyId, content.previousKeyId].filter((id) => id !== null);
+    if (needed.some((id) => this.ring.byId(id) === undefined)) await this.reloadKeys();
+    if (content.keyId !== null && !isAuthenticSeal(parsed, link.names.prefix, this.ring)) {
+      throw this.#degrade(`the seal is not one made under a key that we have (${content.keyId})`);
+    }
+    const read = await witness.read();
+    // Where the file was lost meanwhile, what this process knows is the floor.
+    const known: WitnessContent =
+      typeof read === 'object' ? read : { ...this.content, v: 1, next: null };
+    const objection = witnessObjection(known, content, link.names.prefix, this.ring);
+    if (objection !== undefined) throw this.#degrade(objection);
+    return parsed;
+  }
+
+  /**
+   * An authentic seal whose fences stand otherwise: a change was cut short, or somebody wrote there.
+   * @returns `false` where a living process holds the lock: it is changing the state
+   */
+  async #heal(stray: readonly string[]): Promise<boolean> {
+    const { link, identity, logger } = this.#options;
+    let lock: MigrationLock;
+    try {
+      lock = await MigrationLock.acquire(link, identity, { waitMs: 0 });
+    } catch (error) {
+      if (error instanceof StoreError && error.code === 'DATABASE_LOCKED') return false;
+      throw error;
+    }
+    try {
+      const bytes = (await link.get(link.names.seal))?.toString();
+      if (bytes !== this.#seal?.bytes) return false;
+      await this.raiseFences();
+      logger.error('Partitions stood under a foreign fence; it was set right', {
+        partitions: stray,
+      });
+      return true;
+    } finally {
+      await lock.release();
+    }
+  }
+
+  #degrade(cause: string): DegradedError {
+    return this.#giveUp(new DegradedError('foreignDatabase', { cause, advice: ACCEPT_ADVICE }));
+  }
+  #giveUp(error: DegradedError): DegradedError {
+    const isFirst = this.#refusal === undefined;
+    this.#refusal ??= error;
+    if (isFirst) this.onDegraded(error);
+    return error;
+  }
+
+  #fence(partition: Partition): string {
+    if (this.#view === undefined) throw new TypeError('there is no seal yet');
+    return fenceBytes(this.#view, this.#options.link.names.prefix, partition.name);
+  }
+  #fenced(): Partition[] {
+    return allPartitions(this.filed(), this.filedBefore() ?? []);
+  }
+  #collectionsOf(canonical: string): FiledCollection[] {
+    const { link, definitions } = this.#options;
+    return filedCollections(link, parseCanonicalDefinitions(canonical, definitions));
+  }
+  #key(id: KeyId | null): VaultKey | undefined {
+    return id === null ? undefined : this.ring.byId(id);
+  }
+}
