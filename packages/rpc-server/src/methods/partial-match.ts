@@ -3,50 +3,63 @@
  * and matches; types count (`"42"` is not `42`); an array matches when each of its items is found in
  * the other, in any order.
  *
- * Plain items of arrays are counted, in one pass; only objects and arrays in arrays are compared each
- * with each, and how often is limited: patterns and records may be long, and everybody waits meanwhile.
+ * A pattern is taken apart once, however many objects it is compared with. Plain items of arrays are
+ * counted, in one pass; only objects and arrays in arrays are compared each with each. How often is
+ * limited: patterns and records may be long, and everybody waits meanwhile.
  */
-import { invalidParameters } from '../rpc/api-error.js';
+import { ComparisonBudget } from './comparison-budget.js';
 
-/** Values looked at for one object: at most about 0.1 s of the processor. One object looked for among all that a record of 1 MiB can hold takes less. */
-export const STEPS_MAX = 400_000;
+/** @throws {ApiError} INVALID_PARAMETERS when it takes more than the {@link ComparisonBudget} */
+export type PartialMatch = (value: unknown) => boolean;
 
-interface Budget {
-  steps: number;
+/** To compare one pattern with many objects. */
+export function partialMatch(pattern: unknown): PartialMatch {
+  const budget = new ComparisonBudget();
+  const matches = prepared(pattern, budget);
+  return (value) => {
+    budget.nextObject();
+    return matches(value);
+  };
 }
 
-/** @throws {ApiError} INVALID_PARAMETERS when it takes more than {@link STEPS_MAX} */
-export function matchesPartially(value: unknown, pattern: unknown): boolean {
-  return matches(value, pattern, { steps: STEPS_MAX });
+function prepared(pattern: unknown, budget: ComparisonBudget): PartialMatch {
+  if (pattern === undefined) return () => true;
+  if (Array.isArray(pattern)) return preparedArray(pattern as unknown[], budget);
+  if (isComposite(pattern)) return preparedObject(pattern, budget);
+  return (value) => {
+    budget.spend(1);
+    return Object.is(value, pattern);
+  };
 }
 
-function matches(value: unknown, pattern: unknown, budget: Budget): boolean {
-  spend(budget, 1);
-  if (pattern === undefined) return true;
-  if (Array.isArray(pattern)) {
-    return Array.isArray(value) && holdsItems(value as unknown[], pattern as unknown[], budget);
-  }
-  if (!isComposite(pattern)) return Object.is(value, pattern);
-  if (!isComposite(value) || Array.isArray(value)) return false;
-  return Object.entries(pattern).every(
-    ([name, wanted]) =>
-      Object.hasOwn(value, name) &&
-      matches((value as Record<string, unknown>)[name], wanted, budget),
+function preparedObject(pattern: object, budget: ComparisonBudget): PartialMatch {
+  const members = Object.entries(pattern).map(
+    ([name, wanted]) => [name, prepared(wanted, budget)] as const,
   );
+  return (value) => {
+    budget.spend(1);
+    if (!isComposite(value) || Array.isArray(value)) return false;
+    return members.every(
+      ([name, matches]) =>
+        Object.hasOwn(value, name) && matches((value as Record<string, unknown>)[name]),
+    );
+  };
 }
 
-function holdsItems(
-  items: readonly unknown[],
-  wanted: readonly unknown[],
-  budget: Budget,
-): boolean {
-  if (wanted.length > items.length) return false;
-  spend(budget, items.length + wanted.length);
+function preparedArray(pattern: readonly unknown[], budget: ComparisonBudget): PartialMatch {
   const isPlain = (item: unknown) => !isComposite(item);
-  return (
-    holdsPlain(items.filter(isPlain), wanted.filter(isPlain)) &&
-    holdsComposite(items.filter(isComposite), wanted.filter(isComposite), budget)
-  );
+  const plain = pattern.filter(isPlain);
+  const composite = pattern.filter(isComposite).map((item) => prepared(item, budget));
+  return (value) => {
+    budget.spend(1);
+    if (!Array.isArray(value) || pattern.length > value.length) return false;
+    const items = value as readonly unknown[];
+    budget.spend(items.length + pattern.length);
+    return (
+      holdsPlain(items.filter(isPlain), plain) &&
+      holdsComposite(items.filter(isComposite), composite, budget)
+    );
+  };
 }
 
 /** Each as often as it is wanted, at least. */
@@ -63,16 +76,14 @@ function holdsPlain(items: readonly unknown[], wanted: readonly unknown[]): bool
 /** Each wanted one takes the first that it matches, and that no other took. */
 function holdsComposite(
   items: readonly object[],
-  wanted: readonly object[],
-  budget: Budget,
+  wanted: readonly PartialMatch[],
+  budget: ComparisonBudget,
 ): boolean {
   const taken = new Set<number>();
-  return wanted.every((pattern) => {
-    const at = items.findIndex(
-      (item, index) => !taken.has(index) && matches(item, pattern, budget),
-    );
+  return wanted.every((matches) => {
+    const at = items.findIndex((item, index) => !taken.has(index) && matches(item));
     // Those that were taken are passed over each time.
-    spend(budget, taken.size);
+    budget.spend(taken.size);
     taken.add(at);
     return at >= 0;
   });
@@ -80,13 +91,4 @@ function holdsComposite(
 
 function isComposite(value: unknown): value is object {
   return typeof value === 'object' && value !== null;
-}
-
-function spend(budget: Budget, steps: number): void {
-  budget.steps -= steps;
-  if (budget.steps >= 0) return;
-  throw invalidParameters(
-    [],
-    'the filter takes too many comparisons: look for fewer objects in arrays',
-  );
 }

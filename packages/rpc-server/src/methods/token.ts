@@ -1,10 +1,11 @@
 /** `token.*`: bearer tokens for programs. Ids are those of the records; the bearer is shown once. */
-import { matchesPartially } from './partial-match.js';
+import { partialMatch } from './partial-match.js';
 import type { JsonObject } from '../protocol.js';
 import { invalidParameters, noSuchObject, unauthorized } from '../rpc/api-error.js';
 import type { CallContext, Services } from '../rpc/call-context.js';
 import { method } from '../rpc/method.js';
 import type { Method } from '../rpc/method.js';
+import { filterInSlices, WorkSlice } from '../rpc/work-slice.js';
 import { parseDurationMs } from '../session/duration.js';
 import { tokenInfo } from '../session/tokens.js';
 import type { Token } from '../session/tokens.js';
@@ -112,10 +113,8 @@ function selection(tokens: readonly string[] | undefined, pattern: JsonObject | 
       { instancePath: '', message: 'must have exactly one of the properties tokens and pattern' },
     ]);
   }
-  return {
-    ids: tokens ?? [],
-    matches: (token: Token) => matchesPartially(tokenInfo(token), pattern),
-  };
+  const matches = partialMatch(pattern);
+  return { ids: tokens ?? [], matches: (token: Token) => matches(tokenInfo(token)) };
 }
 
 export const TOKEN_METHODS: readonly Method[] = [
@@ -192,8 +191,10 @@ export const TOKEN_METHODS: readonly Method[] = [
         return;
       }
       const found: Token[] = [];
+      const slice = new WorkSlice();
       for await (const token of context.services.tokens.all()) {
         if (matches(token)) found.push(token);
+        await slice.usedUp();
       }
       await removeAll(context, found);
     },
@@ -212,7 +213,7 @@ export const TOKEN_METHODS: readonly Method[] = [
       const own =
         pattern === undefined
           ? await named(context, ids, (token) => token.userId === userId)
-          : (await context.services.tokens.ofUser(userId)).filter(matches);
+          : await filterInSlices(await context.services.tokens.ofUser(userId), matches);
       await removeAll(context, own);
     },
   }),

@@ -13,6 +13,7 @@ import { typedObject } from './collection-methods.js';
 import { parseFilter } from './object-filter.js';
 import type { ObjectFilter } from './object-filter.js';
 import { recordPages } from '../rpc/record-pages.js';
+import { WorkSlice } from '../rpc/work-slice.js';
 
 /** More objects than clients show: who wants all takes the stream. */
 const OBJECTS_MAX = 200_000;
@@ -27,6 +28,7 @@ async function* objects(
   // Who may read nothing has no objects, as in Xen Orchestra.
   if (!hasPermission(caller, 'read')) return;
   let left = limit;
+  const slice = new WorkSlice();
   const hidden: readonly string[] = SERVER_COLLECTIONS;
   const isSeen = (name: string): boolean =>
     !hidden.includes(name) && hasCollection(caller.scope, name);
@@ -36,7 +38,10 @@ async function* objects(
     for await (const page of recordPages(collection, {})) {
       for (const stored of page) {
         const object = typedObject(name, collection.definition, stored);
-        if (!filter(object)) continue;
+        const isWanted = filter(object);
+        // oxlint-disable-next-line no-await-in-loop -- gives way to others when it has worked for long
+        await slice.usedUp();
+        if (!isWanted) continue;
         if (left === 0) return;
         left -= 1;
         yield { ...object, id: stored.id };

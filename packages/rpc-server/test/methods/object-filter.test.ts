@@ -45,3 +45,28 @@ test('a filter has at most a hundred words', () => {
   expect(parseFilter('type:server '.repeat(100))(OBJECT)).toBe(true);
   expect(() => parseFilter('a '.repeat(101))).toThrow('invalid parameters');
 });
+
+test.each([
+  [`${'a.'.repeat(40)}a:x`, 'names in a property'],
+  [`a:${'x'.repeat(201)}`, 'a word of more than 200 characters'],
+  [`"${'x'.repeat(201)}"`, 'a word of more than 200 characters'],
+  [`${'a.'.repeat(16_000)}a:x`, 'more than 4096 characters'],
+  [' '.repeat(5000), 'more than 4096 characters'],
+])('refuses what is too long at once: %#', (filter, message) => {
+  const problem = expect.objectContaining({ message: expect.stringContaining(message) });
+  const wanted = expect.objectContaining({ data: { errors: [problem] } });
+  expect(() => parseFilter(filter)).toThrow(wanted);
+});
+
+test('a text that takes too long to search in all objects is refused', () => {
+  const matches = parseFilter('"aaab" "aaac" "aaad"');
+  const object = { id: '1', text: 'a'.repeat(1_000_000) };
+  expect(() => {
+    for (let i = 0; i < 100; i++) matches({ ...object });
+  }).toThrow('too many comparisons');
+});
+
+test('small objects are searched however many there are', () => {
+  const matches = parseFilter('prod east "red" !west label:prod');
+  for (let i = 0; i < 20_000; i++) expect(matches({ ...OBJECT })).toBe(true);
+});

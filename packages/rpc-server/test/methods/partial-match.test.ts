@@ -1,5 +1,10 @@
 import { expect, test } from '@jest/globals';
-import { matchesPartially, STEPS_MAX } from '../../src/methods/partial-match.js';
+import { STEPS_MAX, STEPS_PER_OBJECT } from '../../src/methods/comparison-budget.js';
+import { partialMatch } from '../../src/methods/partial-match.js';
+
+function matchesPartially(value: unknown, pattern: unknown): boolean {
+  return partialMatch(pattern)(value);
+}
 
 test.each<[unknown, unknown, boolean]>([
   [{ a: 1, b: 2 }, { a: 1 }, true],
@@ -53,4 +58,34 @@ test.each<[string, (n: number) => unknown]>([
 test('refuses it also where all that is compared was taken before', () => {
   const items = many(5000, () => ({}));
   expect(() => matchesPartially({ items }, { items })).toThrow('too many comparisons');
+});
+
+test('takes a pattern apart once, however many objects it is compared with', () => {
+  let reads = 0;
+  const pattern = new Proxy(
+    { name: 'x' },
+    {
+      ownKeys: (target) => {
+        reads += 1;
+        return Reflect.ownKeys(target);
+      },
+    },
+  );
+  const matches = partialMatch(pattern);
+  expect(many(1000, (n) => ({ name: `${n}` })).some((object) => matches(object))).toBe(false);
+  expect(reads).toBe(1);
+});
+
+test('each object adds to what a call may take: a long list of small ones is never refused', () => {
+  const matches = partialMatch({ tags: [{ name: 'x' }] });
+  const object = { tags: many(STEPS_PER_OBJECT / 4, (n) => ({ name: `${n}` })) };
+  for (let i = 0; i < (3 * STEPS_MAX) / STEPS_PER_OBJECT; i++) expect(matches(object)).toBe(false);
+});
+
+test('what one object may take is not taken by many', () => {
+  const matches = partialMatch({ tags: [{ name: 'x' }] });
+  const object = { tags: many(10_000, (n) => ({ name: `${n}` })) };
+  expect(() => {
+    for (let i = 0; i < 100; i++) matches(object);
+  }).toThrow('too many comparisons');
 });
