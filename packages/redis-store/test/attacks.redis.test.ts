@@ -2,7 +2,10 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { contents, DatabaseFixture, fill } from './database-fixture.js';
+import { acceptDatabase } from '../src/recover/accept.js';
+import { ACCEPT_ADVICE as ACCEPT } from '../src/errors.js';
+import { contents, DatabaseFixture, fill, USER } from './database-fixture.js';
+import { SERVER } from './store-fixture.js';
 
 const SEAL = 'vault:{meta}:seal';
 const FENCE = 'vault:{server}:meta';
@@ -143,6 +146,50 @@ describe('a plaintext seal that somebody put there', () => {
     expect(error.details.cause).toMatch(/says plaintext, but the key vault:.* is encrypted/);
     expect(await fixture.client.get('vault:{user}:r:mallory')).toBe(ADMIN);
   });
+
+  it.each([
+    ['epoch just below the last integer', { epoch: Number.MAX_SAFE_INTEGER - 2 }],
+    ['time beyond the calendar', { activeSinceMs: 9e15 }],
+    ['definitions that nobody can read', { definitions: '[["server",1,5]]' }],
+    ['definitions that are no JSON', { definitions: 'x', previousDefinitions: 'x' }],
+  ])('with an %s is refused, and accept-database begins a new one', async (_, changes) => {
+    const records = await fixture.using({ encrypt: false }, contents);
+    const witness = fixture.readFile('vault-state');
+    await forge(changes);
+    for (const setting of [true, false]) {
+      // oxlint-disable-next-line no-await-in-loop -- one start after the other
+      const error = await fixture.openDegraded({ encrypt: setting });
+      expect(error).toMatchObject({ reason: 'foreignDatabase', details: { advice: ACCEPT } });
+    }
+    expect(fixture.readFile('vault-state')).toBe(witness);
+    await acceptDatabase({
+      redis: { socketPath: fixture.redis.socketPath ?? '' },
+      collections: { server: SERVER, user: USER },
+      custody: fixture.custody,
+      dataDir: fixture.dataDir,
+    });
+    expect(await fixture.using({}, contents)).toEqual(records);
+    expect(await fixture.using({}, contents)).toEqual(records);
+  });
+
+  it('with such an epoch degrades a server that runs', async () => {
+    await fixture.using({ encrypt: false }, async (database) => {
+      await forge({ epoch: Number.MAX_SAFE_INTEGER - 2 });
+      await expect(database.status()).rejects.toMatchObject({ reason: 'foreignDatabase' });
+    });
+  });
+
+  it.each(['[["server",5]]', '[5]', '[["server",[["host"]]]]', '{}', '"', '5'])(
+    'with the fields %s stops no start, in plaintext or encrypted',
+    async (fields) => {
+      const records = await fixture.using({ encrypt: false }, contents);
+      await forge({ fields });
+      expect(await fixture.using({ encrypt: false }, contents)).toEqual(records);
+      await forge({ fields });
+      expect(await fixture.using({}, contents)).toEqual(records);
+      expect(await fixture.using({}, contents)).toEqual(records);
+    },
+  );
 
   it('does not have the server delete a file that is not of a migration', async () => {
     await forge({ files: ['vault-encryption-key'] });

@@ -104,6 +104,15 @@ describe('a seal', () => {
     ['a spool that is a folder', { importing: { spool: '..', host: 'h' } }],
     ['a missing field', { bootstrapped: undefined }],
     ['an unknown origin', { origin: 'found' as 'switched-on' }],
+    ['a time beyond the calendar', { activeSinceMs: 9e15 }],
+    ['definitions that are no JSON', { definitions: 'x' }],
+    ['definitions of another form', { definitions: '[["server",1,5]]' }],
+    ['a field that is no name', { definitions: '[["s",1,[["i","exact",[["f"]],"text",null]]]]' }],
+    [
+      'a normalisation that there is not',
+      { definitions: '[["s",1,[["i","exact",["f"],"x",null]]]]' },
+    ],
+    ['more partitions than there may be', { previousDefinitions: '[["server",99999,[]]]' }],
     ['a pin in plaintext', { ...PLAIN, pinned: true }],
   ])('is malformed with %s', (_, changes) => {
     const json = JSON.stringify({ ...content(), ...(changes as object) });
@@ -162,6 +171,7 @@ describe('what the witness says to a seal', () => {
     ['the same', {}],
     ['a newer one under a key', { epoch: 9 }],
     ['a newer plaintext one with a tombstone', { ...PLAIN, epoch: 6, retired }],
+    ['one under a key that is far ahead', { epoch: 2 ** 52 }],
     ['one that carries on an accepted tombstone', { ...PLAIN, epoch: 8, retired }],
   ])('is nothing to %s', (_, changes) => {
     expect(objection(changes)).toBeUndefined();
@@ -172,6 +182,15 @@ describe('what the witness says to a seal', () => {
     ['an older one', { epoch: 4 }, 'rolled back'],
     ['one of another database', { databaseId: OTHER_ID, epoch: 9 }, 'this server knows database'],
     ['another state at the same epoch', { state: 'scrubbing' }, 'the seal says scrubbing'],
+    [
+      'a plaintext one that is far ahead, with a tombstone',
+      {
+        ...PLAIN,
+        epoch: 2 ** 20 + 6,
+        retired: makeTombstone(key, 'vault', { databaseId: ID, keyIds: [key.id], epoch: 6 }),
+      },
+      'no database reaches by itself',
+    ],
     ['plaintext without a tombstone', { ...PLAIN, epoch: 6 }, 'no such key signed'],
     [
       'plaintext with a tombstone of an earlier time',
@@ -190,6 +209,13 @@ describe('what the witness says to a seal', () => {
     const next = { ...witness, epoch: 6, state: 'plaintext', keyId: null } as const;
     expect(objection({ ...PLAIN, epoch: 6 }, { ...witness, next })).toBeUndefined();
     expect(objection({ ...PLAIN, epoch: 7 }, { ...witness, next })).toContain('no such key signed');
+  });
+
+  it('is an objection to an epoch that leaves no room, where nothing is known', () => {
+    const far = read(sealBytes(content({ ...PLAIN, epoch: 2 ** 40 + 1 }), 'vault', undefined));
+    expect(witnessObjection(undefined, far.content, 'vault', ring)).toContain('reaches by itself');
+    const near = { ...far.content, epoch: 2 ** 40 };
+    expect(witnessObjection(undefined, near, 'vault', ring)).toBeUndefined();
   });
 
   it('is nothing where no seal was ever written for certain', () => {

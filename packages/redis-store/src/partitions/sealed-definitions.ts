@@ -1,6 +1,7 @@
 /** Back from the definitions that a seal keeps to collections: what records in Redis are filed under now, whatever the configuration says. */
 import { createHash } from 'node:crypto';
-import { checkDefinitions } from '../records/collection-definition.js';
+import type { Normalisation } from '@vault/crypto';
+import { canonicalDefinitions, checkDefinitions } from '../records/collection-definition.js';
 import type {
   CollectionDefinition,
   CollectionDefinitions,
@@ -34,12 +35,26 @@ export function parseCanonicalDefinitions(
     definitions = Object.fromEntries(
       rows.map((row) => [row[0], collectionOf(row, configured[row[0]])]),
     );
+    checkDefinitions(definitions);
+    // Whatever reads them otherwise than they stand there, such as a name that is a list.
+    if (canonicalDefinitions(definitions) !== canonical) throw new RangeError('not canonical');
   } catch {
     throw new RangeError('the definitions in the seal cannot be read');
   }
-  checkDefinitions(definitions);
   return definitions;
 }
+
+/** Whether a text can be read as definitions: a plaintext seal is anybody's, and may say anything. */
+export function areCanonicalDefinitions(text: string): boolean {
+  try {
+    parseCanonicalDefinitions(text, {});
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const NORMALISATIONS: ReadonlySet<Normalisation> = new Set<Normalisation>(['text', 'none']);
 
 type CanonicalCollection = readonly [
   name: string,
@@ -60,7 +75,11 @@ function collectionOf(
   const fields: Record<string, FieldDefinition> = {};
   const indexes: Record<string, IndexDefinition> = {};
   for (const [index, kind, names, normalisation, transform] of rows) {
-    for (const name of names) fields[name] = { type: 'string' };
+    if (!NORMALISATIONS.has(normalisation)) throw new RangeError('no such normalisation');
+    for (const name of names) {
+      if (typeof name !== 'string') throw new RangeError('a field is named by a text');
+      fields[name] = { type: 'string' };
+    }
     indexes[index] = {
       kind,
       fields: names,

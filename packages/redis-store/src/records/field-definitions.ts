@@ -60,10 +60,24 @@ function rowsOf(canonical: string): Map<string, readonly CanonicalField[]> {
 /** @returns `undefined` where they are not known: a plaintext seal is anybody's, and may say anything */
 function sealedRows(sealed: string | null): Map<string, readonly CanonicalField[]> | undefined {
   try {
-    return sealed === null ? undefined : rowsOf(sealed);
+    const rows: unknown = sealed === null ? undefined : JSON.parse(sealed);
+    return areRows(rows) ? new Map(rows) : undefined;
   } catch {
     return undefined;
   }
+}
+
+function areRows(value: unknown): value is readonly CanonicalRow[] {
+  return (
+    Array.isArray(value) &&
+    value.every(
+      (row) =>
+        Array.isArray(row) &&
+        typeof row[0] === 'string' &&
+        Array.isArray(row[1]) &&
+        row[1].every((field) => Array.isArray(field) && typeof field[0] === 'string'),
+    )
+  );
 }
 
 /** These take any value. */

@@ -28,7 +28,7 @@ import { allPartitions, filedCollections } from '../partitions/sealed-definition
 import { encryptedBesidePlaintext, encryptedWithoutSeal } from '../startup/observe.js';
 import type { ObserveOptions } from '../startup/observe.js';
 import { SILENT_LOGGER } from '../store-logger.js';
-import { Witness } from '../state/witness.js';
+import { epochObjection, Witness } from '../state/witness.js';
 import type { WitnessContent, WitnessedState } from '../state/witness.js';
 
 export type AcceptOptions = Pick<
@@ -122,14 +122,15 @@ async function putSealAside(
   return path;
 }
 
-/** @returns `undefined` when there is none, or it is damaged */
+/** @returns `undefined` when there is none, it is damaged, or it is none that can come about */
 async function readSeal(link: RedisLink): Promise<ReadSeal | undefined> {
   const bytes = await link.get(link.names.seal);
   const parsed = bytes === undefined ? undefined : parseSeal(bytes.toString());
   if (parsed === 'newer-layout') {
     throw new OperationRefusedError('the database was written by a newer version');
   }
-  return parsed === 'malformed' ? undefined : parsed;
+  if (typeof parsed !== 'object') return undefined;
+  return epochObjection(parsed.content, 0) === undefined ? parsed : undefined;
 }
 
 /** @returns `undefined` when there is none, or it is not right: the fences may still tell */

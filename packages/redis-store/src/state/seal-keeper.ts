@@ -147,6 +147,9 @@ export class SealKeeper implements ViewSource {
     const { link, witness } = this.#options;
     lock.check();
     const bytes = sealBytes(next, link.names.prefix, this.#key(next.keyId));
+    // Before anything is written, the witness neither: nobody could ever open it again.
+    const parsed = parseSeal(bytes);
+    if (typeof parsed !== 'object') throw new TypeError('expected a seal that can be read back');
     await witness.prepare(this.#seal?.content ?? (await this.#witnessed()), next);
     const reply = await link.script(
       'vaultSwapSeal',
@@ -166,8 +169,6 @@ export class SealKeeper implements ViewSource {
         throw new StoreError('STATE_STALE', 'the key of the seal holds another type');
     }
     await witness.commit(next);
-    const parsed = parseSeal(bytes);
-    if (typeof parsed !== 'object') throw new TypeError('wrote a seal that cannot be read');
     this.adopt(parsed);
     await this.raiseFences();
   }

@@ -15,6 +15,7 @@ import type { KeyId, VaultKey } from '@vault/crypto';
 import { DATABASE_ORIGINS, DATABASE_STATES } from './database-state.js';
 import type { DatabaseOrigin, DatabaseState } from './database-state.js';
 import type { KeyRing } from '../keys/custody.js';
+import { areCanonicalDefinitions } from '../partitions/sealed-definitions.js';
 
 /** Layout of seal, fences and records. A higher one is another program's: degraded. */
 export const SEAL_LAYOUT = 1;
@@ -120,8 +121,14 @@ export interface ReadSeal {
 }
 export type ParsedSeal = ReadSeal | 'newer-layout' | 'malformed';
 
+/** The last one that a `Date` writes with four digits of the year, and any sum with a time span still is one. */
+const TIME_MAX_MS = Date.UTC(9999, 11, 31);
+
 const isText = (value: unknown): boolean => typeof value === 'string';
 const isCount = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 0;
+const isTime = (value: unknown): boolean => isCount(value) && (value as number) <= TIME_MAX_MS;
+const isDefinitions = (value: unknown): boolean =>
+  typeof value === 'string' && areCanonicalDefinitions(value);
 const orNull =
   (check: (value: unknown) => boolean) =>
   (value: unknown): boolean =>
@@ -155,9 +162,9 @@ const SEAL_SHAPE = {
   previousKeyId: orNull(isKeyId),
   pendingKeyId: orNull(isKeyId),
   inactiveKeyIds: listOf(isKeyId),
-  activeSinceMs: orNull(isCount),
-  definitions: isText,
-  previousDefinitions: orNull(isText),
+  activeSinceMs: orNull(isTime),
+  definitions: isDefinitions,
+  previousDefinitions: orNull(isDefinitions),
   fields: orNull(isText),
   migration: orNull(
     shapeOf({

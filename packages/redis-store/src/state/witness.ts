@@ -164,6 +164,25 @@ export function sealOfWitness(known: WitnessedState, fresh: SealContent): SealCo
   return { ...fresh, ...state, ...keys, epoch: epoch + 1, origin, pinned };
 }
 
+/** More changes than any database makes while one of its servers is away: 1 a second takes 12 days. */
+const EPOCHS_AHEAD_MAX = 2 ** 20;
+/** Room below for 2³³ jumps of that length. */
+const EPOCH_UNKNOWN_MAX = 2 ** 40;
+
+/**
+ * Nobody signs the epoch of a plaintext seal, and every later one is higher: near the last integer
+ * that there is, the database could never be changed again.
+ * @param knownEpoch 0: none is known
+ */
+export function epochObjection(
+  { keyId, epoch }: Pick<SealContent, 'keyId' | 'epoch'>,
+  knownEpoch: number,
+): string | undefined {
+  const max = knownEpoch === 0 ? EPOCH_UNKNOWN_MAX : knownEpoch + EPOCHS_AHEAD_MAX;
+  if (keyId !== null || epoch <= max) return undefined;
+  return `the seal says plaintext at epoch ${epoch}, which no database reaches by itself: somebody put it there`;
+}
+
 /** How a seal stands to the witness: `undefined` when nothing speaks against it, else one sentence. */
 export function witnessObjection(
   witness: WitnessContent | undefined,
@@ -171,6 +190,10 @@ export function witnessObjection(
   prefix: string,
   ring: KeyRing,
 ): string | undefined {
+  if (seal !== undefined) {
+    const objection = epochObjection(seal, witness?.epoch ?? 0);
+    if (objection !== undefined) return objection;
+  }
   if (witness === undefined) return undefined;
   if (seal === undefined) {
     return witness.epoch === 0

@@ -6,6 +6,7 @@
 import type { CredentialDatabase, KeyUse, StoreLogger } from '@vault/redis-store';
 import { apiErrorOf } from '../rpc/error-answer.js';
 import { rotationStatus } from './rotation-due.js';
+import type { RotationStatus } from './rotation-due.js';
 
 export interface KeyAgeWatchOptions {
   readonly database: Pick<CredentialDatabase, 'keyUse' | 'rotateKey'>;
@@ -61,18 +62,20 @@ export class KeyAgeWatch {
   async check(): Promise<void> {
     const { database, rotateAfterMs, isAutomatic, logger } = this.#options;
     let use: KeyUse | undefined;
+    let status: RotationStatus | undefined;
     try {
       use = await database.keyUse();
+      status = use && rotationStatus(use, rotateAfterMs, this.#now());
     } catch (error) {
       logger.warn('The age of the encryption key could not be checked', { cause: error });
       return;
     }
-    if (use === undefined) return;
+    if (use === undefined || status === undefined) return;
     if (use.isSuperseded) {
       await this.#takeSupplied(use);
       return;
     }
-    const { isDue, reason, dueAt } = rotationStatus(use, rotateAfterMs, this.#now());
+    const { isDue, reason, dueAt } = status;
     if (!isDue) return;
     if (isAutomatic) await this.#rotate(use, reason);
     else this.#say(use, { reason, dueAt });

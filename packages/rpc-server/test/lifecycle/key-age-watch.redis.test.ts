@@ -59,6 +59,13 @@ describe('a key that is due', () => {
     });
   });
 
+  test('is no reason to end where its time cannot be told', async () => {
+    await watch({ rotateAfterMs: 8.64e15 }).check();
+    expect(logger.lines).toMatchObject([
+      { level: 'warn', message: 'The age of the encryption key could not be checked' },
+    ]);
+  });
+
   test('is rotated once by two watches that look at the same moment', async () => {
     const before = await activeKey();
     nowMs += 91 * DAY_MS;
