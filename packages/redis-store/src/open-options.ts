@@ -40,6 +40,11 @@ export interface OpenOptions {
   readonly encrypt?: boolean | undefined;
   /** `server` (default) migrates as the setting says; `tool` never generates keys and never migrates. */
   readonly role?: 'server' | 'tool';
+  /**
+   * A new database begins here, in a place that was just emptied: a record that stands there all the same was
+   * planted, and is refused before anything is encrypted. Default `false`: what is there is taken over.
+   */
+  readonly mustBeEmpty?: boolean;
   /** Default: says nothing. */
   readonly logger?: StoreLogger;
   /** Called in every long operation, after each batch. */

@@ -28,6 +28,7 @@ import type { ManifestEntry } from '../audit/manifest.js';
 import type { BackupProtection } from '../open-options.js';
 import type { MigrationContext } from './migration-context.js';
 import { listNames, MigrationError } from '../migration-error.js';
+import { notEmptyError } from './must-be-empty.js';
 import { countRecords, readRecords } from '../partitions/record-stream.js';
 import type { RecordBatch } from '../partitions/record-stream.js';
 
@@ -109,6 +110,8 @@ async function writeRecords(
     batch.ids.forEach((id, i) => {
       const stored = batch.values[i];
       if (stored === undefined) return;
+      // Before it is in the manifest, and so before it is encrypted.
+      if (context.mustBeEmpty) throw notEmptyError([`${batch.collection.name} ${id}`]);
       records++;
       const classified = classify(batch, key, from, id, stored);
       if (classified === 'planted') {
@@ -128,6 +131,7 @@ async function writeRecords(
   const unlisted = await unlistedRecords(context.link, collections, records);
   if (unlisted.length > 0) {
     const names = unlisted.map(({ collection, id }) => `${collection} ${id}`);
+    if (context.mustBeEmpty) throw notEmptyError(names);
     throw new MigrationError(
       `records stand outside the lists of ids, run vault-server verify: ${listNames(names)}`,
     );

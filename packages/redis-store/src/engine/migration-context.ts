@@ -19,6 +19,8 @@ export interface MigrationContext {
   /** Redis is run by us: its files and slow log are ours to clean. */
   readonly isOwnRedis: boolean;
   readonly protection: BackupProtection | undefined;
+  /** A record that stands there was planted. */
+  readonly mustBeEmpty: boolean;
   /** How long a condemned line stays. */
   readonly deletionGraceMs: number;
   progress(phase: string, done: number, total: number): void;
@@ -49,6 +51,7 @@ export function makeContext(parts: {
     logger,
     isOwnRedis: options.ownRedis ?? false,
     protection: options.backupProtection,
+    mustBeEmpty: options.mustBeEmpty ?? false,
     deletionGraceMs: options.deletionGraceMs ?? DELETION_GRACE_MS,
     progress: (phase, done, total) => options.onProgress?.({ phase, done, total }),
     step: async (name) => {

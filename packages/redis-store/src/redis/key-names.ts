@@ -19,6 +19,14 @@ export type ParsedKey =
 
 const PREFIX = /^[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$/;
 
+/** What processes leave that were killed before there was a seal: lock, heartbeats, counters. */
+const FLEETING = /^(?:lock|processes|process:.*|encryptions:.*)$/;
+
+/** Whether a key says nothing of a database. */
+export function isFleeting(key: ParsedKey): boolean {
+  return key.kind === 'meta' && FLEETING.test(key.name);
+}
+
 export class KeyNames {
   readonly prefix: string;
 

@@ -5,6 +5,7 @@
  * Only names are read, by SCAN, which an ACL user who may touch nothing but the prefix can do, too.
  */
 import { ACCEPT_ADVICE, DegradedError } from '../errors.js';
+import { isFleeting } from '../redis/key-names.js';
 import type { KeyNames } from '../redis/key-names.js';
 import type { RedisLink } from '../redis/redis-link.js';
 import type { Witness } from '../state/witness.js';
@@ -14,8 +15,6 @@ const XEN_ORCHESTRA_SIGN = 'xo::namespaces';
 const XEN_ORCHESTRA_PATTERN = 'xo:*';
 /** Counted up to here: whoever reads the message needs to know that there are many, not how many. */
 const COUNTED_MAX = 10_000;
-/** What processes leave that were killed before there was a seal: lock, heartbeats, counters. */
-const FLEETING = /^(?:lock|processes|process:.*|encryptions:.*)$/;
 
 /** What speaks for the database beside the seal. */
 export type Expectation =
@@ -52,7 +51,7 @@ function kindOf(names: KeyNames, key: string): 'ours' | 'fleeting' | 'another' {
   const parsed = names.parse(key);
   if (parsed === undefined) return 'another';
   if (parsed.kind !== 'meta') return 'ours';
-  return FLEETING.test(parsed.name) ? 'fleeting' : 'another';
+  return isFleeting(parsed) ? 'fleeting' : 'another';
 }
 
 /** Names of keys of every master; a name that SCAN gives twice counts once. */

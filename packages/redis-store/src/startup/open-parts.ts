@@ -8,6 +8,7 @@ import { messageOf } from '../error-message.js';
 import { KeyNames } from '../redis/key-names.js';
 import { loadKeys } from '../state/load-keys.js';
 import { removeAbandonedBackups } from '../engine/abandoned-backups.js';
+import { refuseStandingKeys, refuseStandingRecords } from '../engine/must-be-empty.js';
 import { CHECK_HALVES_EVERY_MS } from '../open-options.js';
 import type { OpenOptions } from '../open-options.js';
 import { currentIdentity } from '../state/process-identity.js';
@@ -49,10 +50,11 @@ export async function openParts(options: OpenOptions): Promise<DatabaseParts> {
   }
 }
 
-/** Before anything is written: another system's Redis stays as it is. @throws {DegradedError} */
-async function checkOurs(link: RedisLink, { dataDir }: OpenOptions): Promise<void> {
+/** Before anything is written: another system's Redis, or what was planted, stays as it is. @throws {DegradedError} */
+async function checkOurs(link: RedisLink, { dataDir, mustBeEmpty }: OpenOptions): Promise<void> {
   try {
     await refuseForeignRedis(link, expectationOf(await new Witness(dataDir).read()));
+    if (mustBeEmpty === true) await refuseStandingKeys(link);
   } catch (error) {
     throw asDegraded(error);
   }
@@ -77,6 +79,7 @@ async function openOn(link: RedisLink, options: OpenOptions): Promise<DatabasePa
     // Before the seal is read: whoever changes keys and then lists the processes misses none.
     await heartbeat.start();
     await start.run();
+    if (options.mustBeEmpty === true) await refuseStandingRecords(link);
     if (role === 'server') {
       await witness.commit(keeper.content);
       await removeAbandonedFiles(options.dataDir);

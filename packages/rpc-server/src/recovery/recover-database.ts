@@ -3,16 +3,18 @@
  *
  * 1. take the whole backup, authenticate it, and check every record: until here nothing is changed;
  * 2. put the old database aside, in a file; note that a recovery is under way;
- * 3. append a new pair of halves (what is there stays), open the empty database under it, import;
+ * 3. append a new pair of halves (what is there stays), open the empty database under it (what was planted there
+ *    since is refused), import;
  * 4. forget the note.
  *
  * After a crash in 2 or 3 the server stays degraded, and the next recovery begins at 1.
  */
 import { readdir } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { archiveDatabase, CredentialDatabase } from '@vault/redis-store';
+import { archiveDatabase } from '@vault/redis-store';
 import type {
   CollectionDefinitions,
+  CredentialDatabase,
   DegradedError,
   OpenOptions,
   Progress,
@@ -29,6 +31,7 @@ import type { ServerConfig } from '../config/load-config.js';
 import type { LocalRedis } from '../local-redis.js';
 import { openOptions } from '../open-database.js';
 import { forbiddenOperation } from '../rpc/api-error.js';
+import { openEmptied } from './open-emptied.js';
 import { RecoveryMarker } from './recovery-marker.js';
 import type { RecoveryUnderWay } from './recovery-marker.js';
 import { StagedUpload } from './staged-upload.js';
@@ -54,7 +57,8 @@ export interface Recovered {
 
 /**
  * @throws {BackupError} when the backup cannot be taken; {ApiError} FORBIDDEN_OPERATION when no key can be written;
- *   {OperationRefusedError} when another process uses the database: nothing was changed
+ *   {OperationRefusedError} when another process uses the database: nothing was changed;
+ *   or when somebody put something into the emptied place
  */
 export async function recoverDatabase(
   parts: RecoveryParts,
@@ -181,7 +185,7 @@ async function openAnew(
     }
   }
   await onStep?.('recovery-key-noted');
-  return CredentialDatabase.open(options);
+  return openEmptied(options);
 }
 
 /** Backups of migrations that the old database did not end: its seal named them, and nobody deletes them now. */

@@ -14,7 +14,7 @@ export interface RecoveryUnderWay {
   readonly archives: readonly string[];
   /** The new key, from before its halves are written: the next attempt uses it where they are there, and writes no further pair. */
   readonly keyId: string | null;
-  /** SHA-256 of the migration backup that is being put back into the emptied place; `null` for a recovery, and before it is empty. */
+  /** SHA-256 of the migration backup that is being put back into the new database; `null` for a recovery, and before there is one that was proven empty. */
   readonly restoring: string | null;
   readonly kind: RecoveryKind;
 }

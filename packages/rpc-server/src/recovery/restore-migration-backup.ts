@@ -3,17 +3,19 @@
  *
  * 1. read the whole backup, open and check every record: until here nothing is changed;
  * 2. put what Redis holds aside, in a file; note that this is under way;
- * 3. open the empty place as a first start does, in the form that the setting asks for, import, verify;
+ * 3. open the empty place as a first start does, in the form that the setting asks for (what was planted there since is
+ *    refused), note that too, import, verify;
  * 4. forget the note.
  *
- * After a crash in 2 or 3 the server stays degraded, and the same command goes on: once the place is
- * empty, nothing is put aside any more.
+ * After a crash in 2 or 3 the server stays degraded, and the same command goes on: once the new database stands,
+ * nothing is put aside any more.
  */
 import { createHash } from 'node:crypto';
 import {
   archiveDatabase,
   compareWithBackup,
   CredentialDatabase,
+  DegradedError,
   OperationRefusedError,
   restorableRecords,
 } from '@vault/redis-store';
@@ -24,7 +26,9 @@ import type {
   OpenOptions,
   UnrestorableRecord,
 } from '@vault/redis-store';
+import { openEmptied } from './open-emptied.js';
 import { RecoveryMarker } from './recovery-marker.js';
+import type { RecoveryUnderWay } from './recovery-marker.js';
 import { checkNewKeyPossible, keepAdministrators } from './recover-database.js';
 
 /** What is put back, and where. */
@@ -45,7 +49,7 @@ export interface RestorePlan {
   readonly comparison: BackupComparison;
   /** SHA-256 of the document, which says whether it is the one that was begun with. */
   readonly digest: string;
-  /** An earlier run emptied the place for this very backup: it is gone on with. */
+  /** An earlier run made the new database for this very backup: it is gone on with. */
   readonly isUnderWay: boolean;
 }
 
@@ -108,7 +112,8 @@ async function* hashing(
 
 /**
  * Does it.
- * @throws {OperationRefusedError} while another process uses the database: nothing was changed
+ * @throws {OperationRefusedError} while another process uses the database: nothing was changed; or when somebody put
+ *   something into the emptied place
  */
 export async function restoreMigrationBackup(
   parts: RestoreParts,
@@ -116,12 +121,15 @@ export async function restoreMigrationBackup(
 ): Promise<Restored> {
   const { options } = parts;
   const marker = new RecoveryMarker(options.dataDir);
-  const archives = plan.isUnderWay
-    ? ((await marker.read())?.archives ?? [])
-    : await putAside(options, marker, plan);
-  const { ring } = await options.custody.load();
-  const database = await CredentialDatabase.open(options);
+  const begun = plan.isUnderWay ? await openBegun(options) : undefined;
+  const archives =
+    begun === undefined ? await putAside(options, marker) : ((await marker.read())?.archives ?? []);
+  const database = begun ?? (await openEmptied(options));
   try {
+    // Only now: whatever an earlier run left before this is put aside again.
+    if (begun === undefined) await marker.write(markOf(archives, plan.digest));
+    await options.onStep?.('restore-noted');
+    const { ring } = await options.custody.load();
     const leftOut: UnrestorableRecord[] = [];
     const spool = await database.openImport();
     try {
@@ -152,25 +160,32 @@ export async function restoreMigrationBackup(
   }
 }
 
-async function putAside(
-  options: OpenOptions,
-  marker: RecoveryMarker,
-  { digest }: RestorePlan,
-): Promise<readonly string[]> {
+/** The new database of an earlier run; `undefined` where it does not stand any more as that run left it. */
+async function openBegun(options: OpenOptions): Promise<CredentialDatabase | undefined> {
+  try {
+    return await CredentialDatabase.open(options);
+  } catch (error) {
+    if (error instanceof DegradedError && error.reason === 'foreignDatabase') return undefined;
+    throw error;
+  }
+}
+
+async function putAside(options: OpenOptions, marker: RecoveryMarker): Promise<readonly string[]> {
   const earlier = await marker.read();
   const archives = [...(earlier?.archives ?? [])];
-  const mark = { archives, keyId: null, kind: 'restore-migration-backup' } as const;
   await archiveDatabase({
     ...options,
     onArchived: async (path) => {
       if (path !== undefined) archives.push(path);
-      await marker.write({ ...mark, restoring: null });
+      await marker.write(markOf(archives, null));
     },
   });
   await options.onStep?.('restore-emptied');
-  await marker.write({ ...mark, restoring: digest });
-  await options.onStep?.('restore-noted');
   return archives;
+}
+
+function markOf(archives: readonly string[], restoring: string | null): RecoveryUnderWay {
+  return { archives, keyId: null, restoring, kind: 'restore-migration-backup' };
 }
 
 async function checkAll(database: CredentialDatabase): Promise<void> {

@@ -4,6 +4,7 @@ import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
+import { plaintextRecordsIn } from '@vault/redis-store';
 import type { CredentialDatabase } from '@vault/redis-store';
 import { RedisServer } from '../../../../test/harness/redis.js';
 import { Resources } from '../../../../test/harness/resources.js';
@@ -20,6 +21,7 @@ import { RecordingLogger } from '../api-fixture.js';
 
 const PASSPHRASE = 'correct horse battery';
 const ADA = { email: 'ada', permission: 'admin', pwHash: '$argon2id$x' };
+const EVE = { email: 'eve', permission: 'admin', pwHash: '$argon2id$e' };
 const SECRET = 'MARKER-SECRET';
 
 const OPEN = { allowUnprotected: true };
@@ -111,6 +113,21 @@ async function recover(
   const recovered = await recoverDatabase({ ...parts, ...changes }, Readable.from([bytes]), params);
   resources.defer(() => recovered.database.close());
   return recovered;
+}
+
+/** Writes a user as somebody does who can write to Redis, and has no key. */
+async function plant(id: string, record: object): Promise<void> {
+  const client = redis.client();
+  await client.set(`vault:{user}:r:${id}`, JSON.stringify(record));
+  await client.zadd('vault:{user}:ids', 0, id);
+  client.disconnect();
+}
+
+async function storedAs(id: string): Promise<string> {
+  const client = redis.client();
+  const stored = await client.get(`vault:{user}:r:${id}`);
+  client.disconnect();
+  return stored ?? '';
 }
 
 async function everyKey(): Promise<string[]> {
@@ -206,6 +223,46 @@ describe('recovering a database', () => {
       code: 'FORBIDDEN_OPERATION',
     });
     expect([await everyKey(), files()]).toEqual(before);
+  });
+
+  it.each(['archive-removed', 'recovery-key-noted', 'begin', 'state-set', 'backup-sealed'])(
+    'makes no administrator of a record that is planted at %s',
+    async (at) => {
+      const onStep = async (step: string): Promise<void> => {
+        if (step === at) await plant('eve', EVE);
+      };
+      await expect(recover({ onStep })).rejects.toMatchObject({ code: expect.any(String) });
+      await expect(open()).rejects.toMatchObject({ reason: 'startFailed' });
+      expect(await storedAs('eve')).toContain('$argon2id$e');
+
+      const recovered = await recover();
+      await expectRecovered(recovered);
+      expect(await recovered.database.collection('user').get('eve')).toBeUndefined();
+      const [, second = ''] = recovered.archives;
+      expect(await plaintextRecordsIn(second)).toBe(1);
+    },
+  );
+
+  it('says what stands in the emptied place, and what to do', async () => {
+    const onStep = async (step: string): Promise<void> => {
+      if (step === 'recovery-key-noted') await plant('eve', EVE);
+    };
+    await expect(recover({ onStep })).rejects.toMatchObject({
+      code: 'OPERATION_REFUSED',
+      message: expect.stringMatching(
+        /emptied for a new database.*vault:\{user\}:.*shut them out; then do it again/,
+      ),
+    });
+  });
+
+  it('in plaintext, too, takes nothing over that stands there when it begins', async () => {
+    configure(false);
+    const onStep = async (step: string): Promise<void> => {
+      if (step === 'archive-removed') await plant('eve', EVE);
+    };
+    await expect(recover({ onStep })).rejects.toMatchObject({ code: 'OPERATION_REFUSED' });
+    const { database } = await recover();
+    expect(await database.collection('user').count()).toBe(1);
   });
 
   it.each([

@@ -467,6 +467,46 @@ describe('the backup of a failed decryption', () => {
   });
 });
 
+describe('somebody who writes to Redis while it is put back', () => {
+  const EVE = JSON.stringify({ email: 'eve', permission: 'admin', pwHash: '$argon2id$e' });
+
+  it.each([
+    ['archive-removed', true],
+    ['restore-emptied', true],
+    ['state-set', true],
+    ['backup-sealed', true],
+    ['restore-emptied', false],
+  ])('at %s (encrypted: %s) plants nobody', async (at, encrypt) => {
+    await fill(false);
+    await failMigration(true, 'encrypt-batch');
+    removeHalves();
+    const onStep = async (step: string): Promise<void> => {
+      if (step !== at) return;
+      const client = redis.client();
+      await client.set('vault:{user}:r:eve', EVE);
+      await client.zadd('vault:{user}:ids', 0, 'eve');
+      client.disconnect();
+    };
+    await expect(restore(encrypt, { onStep })).rejects.toMatchObject({ code: expect.any(String) });
+    await expect(open(encrypt)).rejects.toMatchObject({ reason: 'startFailed' });
+    expect(await isInRedis('$argon2id$e')).toBe(true);
+    await restore(encrypt);
+    await expectServed(encrypt);
+  });
+
+  it('and takes the seal of the new database away: the next run begins anew', async () => {
+    await fill(false);
+    await failMigration(true, 'encrypt-batch');
+    removeHalves();
+    await expect(restore(true, { onStep: stopAt('restore-verified') })).rejects.toThrow('stopped');
+    const client = redis.client();
+    await client.del('vault:{meta}:seal', 'vault:{user}:meta');
+    client.disconnect();
+    await restore(true);
+    await expectServed(true);
+  });
+});
+
 describe('stopped in the middle', () => {
   const NAMES_COMMAND = { advice: expect.stringContaining('restore-migration-backup') };
   const UNDER_WAY = { reason: 'startFailed', details: NAMES_COMMAND };
