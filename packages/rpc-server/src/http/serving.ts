@@ -90,6 +90,7 @@ export class Serving {
         if (current === undefined || !hasPermission(current, permission)) {
           throw unauthorized(permission);
         }
+        return current;
       },
     };
     this.rights = new RightsWatch({

@@ -25,7 +25,12 @@ const PASSPHRASE = {
 /** A transfer is used later: by then its user may have lost the right. */
 function stillAdministrator({ services, identity }: CallContext): TransferOwner {
   const offered = identity();
-  return { userId: offered.userId, check: () => services.assertStill(offered, 'admin') };
+  return {
+    userId: offered.userId,
+    check: async () => {
+      await services.assertStill(offered, 'admin');
+    },
+  };
 }
 
 /** Of an import or export that does not even begin, the log says why, as it does of one that fails. */

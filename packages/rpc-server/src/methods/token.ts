@@ -144,7 +144,8 @@ export const TOKEN_METHODS: readonly Method[] = [
     result: 'the bearer token: shown once, stored nowhere',
     async handler({ client, description, expiresIn, scope }, context) {
       const { services, methods, address } = context;
-      const { userId, sessionGeneration, tokenId, expiresAtMs, ...parent } = context.identity();
+      const caller = context.identity();
+      const { userId, sessionGeneration, tokenId, expiresAtMs } = caller;
       if (scope !== undefined) checkScope(scope, methods.names, services.database.collections);
       const wanted = expiresIn as string | number | undefined;
       const leftMs = (expiresAtMs ?? Infinity) - services.now();
@@ -154,9 +155,12 @@ export const TOKEN_METHODS: readonly Method[] = [
         validityMs: validityMs(wanted, services, leftMs),
         description,
         clientId: client?.id,
-        scope: tokenId === undefined ? scope : narrowed(parent.scope, scope),
+        scope: tokenId === undefined ? scope : narrowed(caller.scope, scope),
         createdBy: tokenId,
         latestMs: expiresAtMs,
+        assertStill: async () => {
+          await services.assertStill(caller, 'none');
+        },
       });
       services.audit.record({ action: 'token.create', userId, address });
       return bearer;

@@ -53,6 +53,20 @@ async function changed(context: CallContext, action: string, id: string): Promis
   await services.recheckRights();
 }
 
+/**
+ * Who calls, as of the moment that it is asked: the session may have gone on under another generation.
+ * @returns how to ask, before something is written, whether they still may
+ */
+function stillMay(context: CallContext, permission: 'none' | 'admin'): () => Promise<void> {
+  const { services, session, identity } = context;
+  const began = identity();
+  return async () => {
+    const { identity: now } = session;
+    const isSame = now?.userId === began.userId && now.tokenId === began.tokenId;
+    await services.assertStill(isSame ? now : began, permission);
+  };
+}
+
 /** @throws {ApiError} INVALID_CREDENTIALS when it is not the caller's */
 async function confirmOwnPassword(context: CallContext, password: string): Promise<void> {
   const { services, session, address } = context;
@@ -79,7 +93,8 @@ export const USER_METHODS: readonly Method[] = [
     result: 'id of the new user',
     async handler(user, context) {
       assertMayGrant(context.identity(), 'user.create');
-      const id = await context.services.users.create(user);
+      const assertStill = stillMay(context, 'admin');
+      const id = await context.services.users.create(user, { assertStill });
       await changed(context, 'user.create', id);
       return id;
     },
@@ -125,8 +140,9 @@ export const USER_METHODS: readonly Method[] = [
       }
       const otp = otpSecret === undefined ? {} : { otpSecret: secret ?? null };
       const changes: UserChanges = { ...rest, ...otp };
+      const assertStill = stillMay(context, needsAdministrator ? 'admin' : 'none');
       if (rest.password === undefined && otpSecret === undefined) {
-        await context.services.users.set(id, changes);
+        await context.services.users.set(id, changes, { assertStill });
       } else {
         if (isOwn && currentPassword === undefined) {
           throw invalidParameter(
@@ -135,7 +151,7 @@ export const USER_METHODS: readonly Method[] = [
           );
         }
         if (isOwn) await confirmOwnPassword(context, currentPassword ?? '');
-        await changeSecrets(context, id, changes);
+        await changeSecrets(context, id, changes, assertStill);
       }
       await changed(context, 'user.set', id);
     },
@@ -151,8 +167,9 @@ export const USER_METHODS: readonly Method[] = [
     result: 'true',
     async handler({ oldPassword, newPassword }, context) {
       const caller = context.identity();
+      const assertStill = stillMay(context, 'none');
       await confirmOwnPassword(context, oldPassword);
-      await changeSecrets(context, caller.userId, { password: newPassword });
+      await changeSecrets(context, caller.userId, { password: newPassword }, assertStill);
       await changed(context, 'user.changePassword', caller.userId);
     },
   }),
@@ -168,7 +185,7 @@ export const USER_METHODS: readonly Method[] = [
       if (id === context.identity().userId) {
         throw forbiddenOperation('user.delete', 'nobody deletes their own user');
       }
-      await services.users.remove(id);
+      await services.users.remove(id, { assertStill: stillMay(context, 'admin') });
       await services.tokens.removeOfUser(id);
       await changed(context, 'user.delete', id);
     },

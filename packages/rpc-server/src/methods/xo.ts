@@ -65,7 +65,9 @@ function offerLines(context: CallContext, filter: ObjectFilter, limit: number) {
     },
     {
       userId: offered.userId,
-      check: () => services.assertStill(offered, offered.permission === 'none' ? 'none' : 'read'),
+      check: async () => {
+        await services.assertStill(offered, offered.permission === 'none' ? 'none' : 'read');
+      },
     },
   );
 }

@@ -33,8 +33,12 @@ export interface Services {
   readonly now: () => number;
   /** Compares all live sessions with the database at once, after rights were changed. */
   readonly recheckRights: () => Promise<void>;
-  /** Whether somebody who was signed in when an offer was made still has the permission. @throws {ApiError} UNAUTHORIZED */
-  readonly assertStill: (identity: Identity, permission: Permission) => Promise<void>;
+  /**
+   * Whether somebody who was signed in when something began still has the permission.
+   * @returns who they are now
+   * @throws {ApiError} UNAUTHORIZED
+   */
+  readonly assertStill: (identity: Identity, permission: Permission) => Promise<Identity>;
 }
 
 export interface CallContext {

@@ -17,7 +17,7 @@ import { ERROR_CODES } from '../protocol.js';
 import type { Notifications } from '../protocol.js';
 import { hasPermission } from '../session/session.js';
 import { assertInScope } from '../session/token-scope.js';
-import type { Session } from '../session/session.js';
+import type { Identity, Session } from '../session/session.js';
 import { ApiError, forbiddenOperation, unauthorized } from './api-error.js';
 import type { CallContext, Services } from './call-context.js';
 import { apiErrorOf, answerOf } from './error-answer.js';
@@ -26,7 +26,7 @@ import { boundedError } from './bounded-error.js';
 import { constantText } from './constant-result.js';
 import { isInexact, MessageIds, withExactId } from './exact-id.js';
 import { scanMessage } from './message-scan.js';
-import type { MethodResult } from './method.js';
+import type { Method, MethodResult } from './method.js';
 import type { MethodTable, TableEntry } from './method-table.js';
 import { OneAtATime } from './one-at-a-time.js';
 import type { RecoveryFace } from './recovery-face.js';
@@ -115,6 +115,16 @@ function writtenWithin(write: () => string, maxBytes: number): string | undefine
   // UTF-8 has at most three bytes a UTF-16 unit, so most answers need no counting.
   const isWithin = written.length * 3 <= maxBytes || Buffer.byteLength(written) <= maxBytes;
   return isWithin ? written : undefined;
+}
+
+/** @throws {ApiError} UNAUTHORIZED */
+function assertAllowed(method: Method, identity: Identity | undefined): void {
+  const { permission } = method;
+  if (permission === null) return;
+  if (identity === undefined || !hasPermission(identity, permission)) {
+    throw unauthorized(permission);
+  }
+  assertInScope(identity, method);
 }
 
 export class Dispatcher {
@@ -292,29 +302,45 @@ export class Dispatcher {
     services: Services,
     caller: Caller,
   ): Outcome {
-    const { permission } = method;
-    if (permission !== null) {
-      const { identity } = caller.session;
-      if (identity === undefined || !hasPermission(identity, permission)) {
-        throw unauthorized(permission);
-      }
-      assertInScope(identity, method);
-    }
+    // Whose call it is does not change while it runs, whoever signs in or out meanwhile.
+    const { identity } = caller.session;
+    assertAllowed(method, identity);
     const params = readParameters(sent);
-    const context = this.#context(method.name, services, caller);
-    const { userId } = caller.session.identity ?? {};
     const { atOncePerUser } = method;
-    if (atOncePerUser === undefined || userId === undefined) return method.handle(params, context);
+    const handle = (who: Identity | undefined): Outcome =>
+      method.handle(params, this.#context(method.name, services, caller, who));
+    if (atOncePerUser === undefined || identity === undefined) return handle(identity);
     // In so many lines for each user; they are joined in turns.
     this.#turn = (this.#turn + 1) % Number.MAX_SAFE_INTEGER;
-    const line = `${atOncePerUser} ${this.#turn % atOncePerUser} ${userId}`;
-    return this.#oneAtATime.run(line, () => method.handle(params, context));
+    const line = `${atOncePerUser} ${this.#turn % atOncePerUser} ${identity.userId}`;
+    return this.#oneAtATime.run(line, async () => {
+      const current = await this.#afterWait(identity, method, services, caller.session);
+      assertAllowed(method, current);
+      return handle(current);
+    });
   }
 
-  #context(operation: string, services: Services, caller: Caller): CallContext {
-    const { session, address } = caller;
-    // Whose call it is does not change while it runs, whoever signs in or out meanwhile.
+  /** Who calls, as of now: what was judged before a wait may not hold any more. @throws {ApiError} UNAUTHORIZED */
+  async #afterWait(
+    began: Identity,
+    { permission }: Method,
+    services: Services,
+    session: Session,
+  ): Promise<Identity> {
+    await this.#options.ensureFresh(session);
     const { identity } = session;
+    // A recheck of the session puts another one in its place; a sign-in as another token or user does not count.
+    const isSame = identity?.userId === began.userId && identity.tokenId === began.tokenId;
+    return isSame ? identity : services.assertStill(began, permission ?? 'none');
+  }
+
+  #context(
+    operation: string,
+    services: Services,
+    caller: Caller,
+    identity: Identity | undefined,
+  ): CallContext {
+    const { session, address } = caller;
     return {
       services,
       methods: this.#options.methods,

@@ -198,15 +198,12 @@ export class Authenticator {
     if (otpTrace === undefined) return undefined;
     const isOutdated = passwords.isOutdated(user.passwordHash);
     const trace: Trace = { ...otpTrace, ...(isOutdated ? { rehash: password } : {}) };
-    const isAccepted = await users
-      .acceptSignIn(user, { address, nowMs: now(), ...trace })
-      .catch((error: unknown) => {
-        // A Redis that takes no writes keeps nobody out who must write nothing.
-        if (Object.keys(otpTrace).length > 0) throw error;
-        audit.record({ action: 'address of a sign-in not kept', userId: user.id, address });
-        return true;
-      });
-    return isAccepted ? user : undefined;
+    return users.acceptSignIn(user, { address, nowMs: now(), ...trace }).catch((error: unknown) => {
+      // A Redis that takes no writes keeps nobody out who must write nothing.
+      if (Object.keys(otpTrace).length > 0) throw error;
+      audit.record({ action: 'address of a sign-in not kept', userId: user.id, address });
+      return users.unchanged(user);
+    });
   }
 
   /** @returns the step to be used up, none where the user has no secret; `undefined` when the code is not right */

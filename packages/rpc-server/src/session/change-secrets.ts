@@ -5,6 +5,9 @@
  * The generation of the user changes with the secret, in one write: from then on nothing that was
  * begun under the old one is let in, and each server's next recheck closes what is open. That the
  * dead tokens are removed afterwards is only tidiness, so a crash in between leaves nobody in.
+ *
+ * A change that began before somebody else ended its session changes nothing: an administrator who
+ * resets the password of a thief's victim has the last word.
  */
 import { randomUUID } from 'node:crypto';
 import type { CallContext } from '../rpc/call-context.js';
@@ -14,12 +17,13 @@ export async function changeSecrets(
   context: CallContext,
   userId: string,
   changes: UserChanges,
+  assertStill: () => Promise<void>,
 ): Promise<void> {
   const { services, session, address } = context;
   const { users, tokens, now } = services;
   const caller = context.identity();
   if (caller.userId !== userId) {
-    await users.set(userId, changes);
+    await users.set(userId, changes, { assertStill });
     await tokens.removeOfUser(userId);
     return;
   }
@@ -31,7 +35,9 @@ export async function changeSecrets(
     if (tokenId !== undefined) {
       await tokens.setGenerations(tokenId, [caller.sessionGeneration, sessionGeneration]);
     }
-    await users.set(userId, changes, { sessionGeneration, address, nowMs: now() });
+    const under = caller.sessionGeneration;
+    const own = { under, sessionGeneration, address, nowMs: now() };
+    await users.set(userId, changes, { assertStill, own });
     const current = session.identity;
     const isSame = current?.userId === userId && current.tokenId === tokenId;
     if (isSame) session.signIn({ ...current, sessionGeneration }, now());

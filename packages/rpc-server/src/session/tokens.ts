@@ -46,6 +46,12 @@ export interface NewToken {
   readonly createdBy?: string | undefined;
   /** When that one ends, ms since the epoch: this one does, too. */
   readonly latestMs?: number | undefined;
+  /**
+   * Whether who creates it still may. Asked once the token is there, which nobody knows yet: what took
+   * the right away before found no token to remove, and what does so later finds it.
+   * @throws {ApiError} UNAUTHORIZED
+   */
+  readonly assertStill: () => Promise<void>;
 }
 
 function hashOf(bearer: string): string {
@@ -118,7 +124,7 @@ export class Tokens {
 
   /**
    * @returns the bearer token, which is nowhere else
-   * @throws {ApiError} FORBIDDEN_OPERATION when the user has too many
+   * @throws {ApiError} FORBIDDEN_OPERATION when the user has too many; what `assertStill` throws
    */
   async create({
     userId,
@@ -129,6 +135,7 @@ export class Tokens {
     scope,
     createdBy,
     latestMs = Infinity,
+    assertStill,
   }: NewToken): Promise<string> {
     const bearer = randomBytes(TOKEN_BYTES).toString('base64url');
     const nowMs = this.#now();
@@ -139,7 +146,7 @@ export class Tokens {
         `a user has at most ${this.#perUserMax} tokens: delete some with token.deleteOwn`,
       );
     }
-    await this.#collection.add({
+    const id = await this.#collection.add({
       userId,
       hash: hashOf(bearer),
       sessionGenerations: [sessionGeneration],
@@ -150,6 +157,12 @@ export class Tokens {
       ...(scope === undefined ? {} : { scope: { ...scope } }),
       ...(createdBy === undefined ? {} : { createdBy }),
     });
+    try {
+      await assertStill();
+    } catch (error) {
+      await this.#collection.remove(id);
+      throw error;
+    }
     return bearer;
   }
 

@@ -2,7 +2,12 @@
 import { RecordUnreadableError } from '@vault/redis-store';
 import { randomUUID } from 'node:crypto';
 import type { RecordCollection, RecordFields, StoredRecord } from '../rpc/database-port.js';
-import { forbiddenOperation, invalidParameter, noSuchObject } from '../rpc/api-error.js';
+import {
+  forbiddenOperation,
+  invalidParameter,
+  noSuchObject,
+  unauthorized,
+} from '../rpc/api-error.js';
 import { recordPages } from '../rpc/record-pages.js';
 import { PERMISSIONS } from '../protocol.js';
 import type { JsonObject, Permission } from '../protocol.js';
@@ -62,11 +67,25 @@ export interface UserChanges {
 
 /** Who changes password or one-time password secret, where it is the user. */
 export interface OwnChange {
+  /** The generation of the session that confirmed the old password: under another one nothing is written. */
+  readonly under: string;
   /** The generation that their session goes on under. */
   readonly sessionGeneration: string;
   /** Stays known. */
   readonly address: string;
   readonly nowMs: number;
+}
+
+/** On whose word something is changed. */
+export interface ChangedBy {
+  /**
+   * Asked last of all before the write: a change waits, for its hash and for other changes, and
+   * whoever asked for it may have lost the right meanwhile. Default: nobody who could lose it.
+   * @throws {ApiError} UNAUTHORIZED
+   */
+  readonly assertStill?: (() => Promise<void>) | undefined;
+  /** Where the user changes their own secrets: that session goes on. */
+  readonly own?: OwnChange | undefined;
 }
 
 /**
@@ -143,6 +162,12 @@ export class Users {
     );
   }
 
+  /** The user as of now; `undefined` where it is gone, or its password or one-time password secret another one. */
+  async unchanged(user: User): Promise<User | undefined> {
+    const current = await this.byId(user.id);
+    return current !== undefined && hasSameSecrets(current, user) ? current : undefined;
+  }
+
   /** By name, which ignores case. */
   async byEmail(email: string): Promise<User | undefined> {
     const [stored] = await this.#collection.find({ email: email.trim() }, { limit: 1 });
@@ -158,56 +183,66 @@ export class Users {
   }
 
   /** @returns id of the new user */
-  async create(user: UserChanges & { readonly email: string }): Promise<string> {
+  async create(
+    user: UserChanges & { readonly email: string },
+    { assertStill }: Pick<ChangedBy, 'assertStill'> = {},
+  ): Promise<string> {
     const share = { key: 'new users', isKnown: true };
-    return this.#collection.add(await this.#fields({ permission: 'none', ...user }, share));
+    const fields = await this.#fields({ permission: 'none', ...user }, share);
+    return this.#exclusive(async () => {
+      await assertStill?.();
+      return this.#collection.add(fields);
+    });
   }
 
   /**
    * A new password or one-time password secret ends all sessions and tokens of the user.
-   * @param own where the user changes them: that session goes on
-   * @throws {ApiError} NO_SUCH_OBJECT; FORBIDDEN_OPERATION when no administrator would be left
+   * @throws {ApiError} NO_SUCH_OBJECT; FORBIDDEN_OPERATION when no administrator would be left;
+   *   UNAUTHORIZED when who changes it lost the right while it waited: nothing was changed
    */
-  set(id: string, changes: UserChanges, own?: OwnChange): Promise<void> {
-    return this.#exclusive(async () => {
+  async set(id: string, changes: UserChanges, { assertStill, own }: ChangedBy = {}): Promise<void> {
+    const share = { key: `user ${id}`, isKnown: true };
+    // Before its turn: a hash takes its time, and what is asked below must hold when it is written.
+    const fields = await this.#fields(changes, share);
+    await this.#exclusive(async () => {
       const user = await this.byId(id);
       if (user === undefined) throw noSuchObject(id, 'user');
       if (changes.permission !== undefined && changes.permission !== 'admin') {
         await this.#keepOneAdministrator(user, 'user.set');
       }
-      const share = { key: `user ${id}`, isKnown: true };
-      const fields = await this.#fields(changes, share);
-      await this.#collection.set(id, { ...fields, ...ended(user, changes, own) });
+      await assertStill?.();
+      await this.#collection.update(id, (record) => {
+        const current = userOf({ id, record });
+        // Compared and set as one, on whatever server somebody else changes them.
+        if (own !== undefined && own.under !== current.sessionGeneration)
+          throw unauthorized('none');
+        return { ...record, ...fields, ...ended(current, changes, own) };
+      });
     });
   }
 
   /**
    * Writes what a sign-in leaves, as one compare-and-set: of two sign-ins with one step, on whatever
    * servers, one is refused; and so is one whose password was changed meanwhile.
-   * @returns whether the sign-in stands
+   * @param user as the password was compared with
+   * @returns the user as of now; `undefined` where the sign-in does not stand
    */
-  async acceptSignIn(user: User, { address, nowMs, otpStep, rehash }: SignInTrace) {
+  async acceptSignIn(
+    user: User,
+    { address, nowMs, otpStep, rehash }: SignInTrace,
+  ): Promise<User | undefined> {
     const lastMs = user.signInAddresses[address] ?? -Infinity;
     const isNoted = nowMs - lastMs < ADDRESS_RESOLUTION_MS;
-    if (isNoted && otpStep === undefined && rehash === undefined) return true;
+    if (isNoted && otpStep === undefined && rehash === undefined) return this.unchanged(user);
     const share = { key: `user ${user.id}`, isKnown: true };
     const pwHash =
       rehash === undefined ? {} : { pwHash: await this.#passwords.hash(rehash, share) };
     let isAccepted = false;
-    await this.#collection.update(user.id, (record) => {
-      const {
-        passwordHash,
-        otpSecret,
-        otpLastStep = -1,
-        signInAddresses,
-      } = userOf({
-        id: user.id,
-        record,
-      });
+    const stored = await this.#collection.update(user.id, (record) => {
+      const current = userOf({ id: user.id, record });
+      const { otpLastStep = -1, signInAddresses } = current;
       isAccepted =
-        passwordHash === user.passwordHash &&
-        otpSecret === user.otpSecret &&
-        (otpStep === undefined || otpStep > otpLastStep);
+        hasSameSecrets(current, user) && (otpStep === undefined || otpStep > otpLastStep);
       if (!isAccepted) return undefined;
       return {
         ...record,
@@ -216,14 +251,14 @@ export class Users {
         signInAddresses: latest({ ...signInAddresses, [address]: nowMs }),
       };
     });
-    return isAccepted;
+    return isAccepted ? userOf(stored) : undefined;
   }
 
   /**
    * Also a user whose record cannot be read: somebody changed it in Redis.
    * @throws {ApiError} NO_SUCH_OBJECT; FORBIDDEN_OPERATION when no administrator would be left
    */
-  remove(id: string): Promise<void> {
+  remove(id: string, { assertStill }: Pick<ChangedBy, 'assertStill'> = {}): Promise<void> {
     return this.#exclusive(async () => {
       const [user] = await this.#collection.getMany([id]);
       if (user === undefined) throw noSuchObject(id, 'user');
@@ -233,6 +268,7 @@ export class Users {
         user instanceof Error ? { id, permission: 'admin' } : userOf(user),
         'user.delete',
       );
+      await assertStill?.();
       await this.#collection.remove(id);
     });
   }
@@ -269,6 +305,14 @@ export class Users {
     this.#lastChange = result.catch(() => undefined);
     return result;
   }
+}
+
+function hasSameSecrets(a: User, b: User): boolean {
+  return (
+    a.passwordHash === b.passwordHash &&
+    a.otpSecret === b.otpSecret &&
+    a.sessionGeneration === b.sessionGeneration
+  );
 }
 
 function latest(times: Readonly<Record<string, number>>): Record<string, number> {
