@@ -1,37 +1,23 @@
 /** What still needs a key: asked before its lines are removed, which nothing can undo. */
 import type { KeyId } from '@vault/crypto';
 import { ENVELOPE_VERSION, envelopeKeyId } from '@vault/crypto';
-import { durabilityObjection, runOf } from '../redis/redis-files.js';
+import { Durability } from '../redis/durability.js';
 import type { RedisLink } from '../redis/redis-link.js';
 
 /** Bytes of an envelope that name its version and key. */
 const HEAD_LAST_BYTE = 8;
 
 /**
- * Proves that nothing needs the keys any more, and that this state of Redis is on its disks.
- *
- * The proof holds for one run of each server only: one that was killed in the middle comes back as
- * of its last snapshot, where the records may be under the keys again, and says that its last
- * snapshot went well.
+ * Proves that nothing needs the keys any more, and that this state of Redis is on the disks of all its servers: else one
+ * may come back as of a time when records were under the keys.
  * @returns one sentence that says why the keys must stay, or `undefined`
  */
 export async function removalObjection(
   context: { readonly link: RedisLink },
   keyIds: readonly KeyId[],
 ): Promise<string | undefined> {
-  const { link } = context;
-  const runs = await runsOf(link);
-  const objection = (await envelopeObjection(context, keyIds)) ?? (await durabilityObjection(link));
-  if (objection !== undefined) return objection;
-  return (await runsOf(link)) === runs
-    ? undefined
-    : 'Redis was restarted or replaced while it was asked';
-}
-
-/** Which run of which server is each master. */
-async function runsOf(link: RedisLink): Promise<string> {
-  const nodes = await link.masters();
-  return (await Promise.all(nodes.map(runOf))).toSorted().join();
+  const durability = await Durability.begin(context.link);
+  return (await envelopeObjection(context, keyIds)) ?? (await durability.gap('final'))?.why;
 }
 
 /**

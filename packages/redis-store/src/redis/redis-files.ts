@@ -1,4 +1,4 @@
-/** What Redis keeps on its disk: made to be rewritten after *encrypt*, and proven to be written before a key is destroyed. */
+/** What Redis keeps on its disk: how it does, and made to be rewritten after *encrypt*. */
 import { basename, dirname, join } from 'node:path';
 import { removeFiles } from '../files/durable-file.js';
 import { RedisRefusedError } from '../errors.js';
@@ -23,7 +23,6 @@ const POLL_MS = 50;
 /** A rewrite copies the whole data set; one that takes longer than this hangs. */
 const REWRITE_LIMIT_MS = 30 * 60_000;
 const REWRITE_ATTEMPTS = 5;
-const WAIT_MS = 10_000;
 
 async function setting(node: RedisNode, name: string): Promise<string | undefined> {
   try {
@@ -79,7 +78,7 @@ export function persistenceWarnings(servers: readonly Persistence[]): string[] {
   });
 }
 
-type Rewrite = 'BGREWRITEAOF' | 'BGSAVE';
+export type Rewrite = 'BGREWRITEAOF' | 'BGSAVE';
 const REWRITE_FIELDS = {
   BGREWRITEAOF: {
     busy: ['aof_rewrite_in_progress', 'aof_rewrite_scheduled'],
@@ -89,7 +88,7 @@ const REWRITE_FIELDS = {
 } as const satisfies Record<Rewrite, { busy: readonly string[]; status: string }>;
 
 /** Waits until no rewrite of any kind is under way. */
-async function waitUntilIdle(node: RedisNode): Promise<ReadonlyMap<string, string>> {
+export async function waitUntilIdle(node: RedisNode): Promise<ReadonlyMap<string, string>> {
   const fields = [...REWRITE_FIELDS.BGREWRITEAOF.busy, ...REWRITE_FIELDS.BGSAVE.busy];
   const endsMs = Date.now() + REWRITE_LIMIT_MS;
   for (;;) {
@@ -105,7 +104,7 @@ async function waitUntilIdle(node: RedisNode): Promise<ReadonlyMap<string, strin
 }
 
 /** Which run of the server this is: another one after each start. */
-export async function runOf(node: RedisNode): Promise<string> {
+async function runOf(node: RedisNode): Promise<string> {
   return (await node.info('server')).get('run_id') ?? '';
 }
 
@@ -113,7 +112,7 @@ export async function runOf(node: RedisNode): Promise<string> {
  * Rewrites a file of Redis from what is in memory after this call began, and waits for the end.
  * @throws {RedisRefusedError} when we may not, or Redis says that it failed
  */
-async function rewrite(node: RedisNode, command: Rewrite): Promise<void> {
+export async function rewrite(node: RedisNode, command: Rewrite): Promise<void> {
   for (let attempt = 0; attempt < REWRITE_ATTEMPTS; attempt++) {
     // oxlint-disable no-await-in-loop -- once more only where Redis was restarted meanwhile
     const run = await runOf(node);
@@ -178,78 +177,4 @@ export async function scrubRedisFiles(link: RedisLink, isOwnRedis: boolean): Pro
     );
   }
   return advice;
-}
-
-/**
- * Proves that all that was written before is on the disk of every master (and reached its replicas).
- * @returns `undefined` when it is proven, else one sentence that says why it is not
- */
-export async function durabilityObjection(link: RedisLink): Promise<string | undefined> {
-  for (const node of await link.masters()) {
-    // oxlint-disable-next-line no-await-in-loop -- one server after the other
-    const objection = await nodeObjection(link, node);
-    if (objection !== undefined) return objection;
-  }
-  return undefined;
-}
-
-async function nodeObjection(link: RedisLink, node: RedisNode): Promise<string | undefined> {
-  const persistence = await persistenceOf(node);
-  const { isAppending, isSnapshotting, replicas } = persistence;
-  const where = `Redis ${node.address}`;
-  try {
-    if (!isAppending && isSnapshotting !== true) return `${where} keeps nothing on disk`;
-    // A file that is being begun holds nothing yet.
-    await waitUntilIdle(node);
-    if (!isAppending) await rewrite(node, 'BGSAVE');
-    else if (!(await isAppended(link, node, persistence))) await rewrite(node, 'BGREWRITEAOF');
-    if (replicas === 0) return undefined;
-    await writeMarker(link, node);
-    const reached = Number(await node.command('WAIT', replicas, WAIT_MS));
-    return reached >= replicas
-      ? undefined
-      : `${replicas - reached} replicas of ${where} lag behind`;
-  } catch (error) {
-    if (error instanceof RedisRefusedError) return `${where} cannot be asked (${error.reply})`;
-    throw error;
-  }
-}
-
-/** Whether the AOF provably holds all that was written before. With `always`, Redis answers a write only after it is synced. */
-async function isAppended(
-  link: RedisLink,
-  node: RedisNode,
-  { appendfsync }: Persistence,
-): Promise<boolean> {
-  if (appendfsync === 'always') return true;
-  // What Redis leaves to the operating system it cannot wait for.
-  if (appendfsync !== 'everysec') return false;
-  try {
-    // Without a write to wait for, the answer would prove nothing.
-    if (!(await writeMarker(link, node))) return false;
-    const reply = await node.command('WAITAOF', 1, 0, WAIT_MS);
-    return Array.isArray(reply) && Number(reply[0]) === 1;
-  } catch (error) {
-    // Before 7.2 there is no such command, and an ACL may lack it.
-    if (error instanceof RedisRefusedError) return false;
-    throw error;
-  }
-}
-
-/** `WAIT` and `WAITAOF` speak of the writes of their own connection, so one is made on it. @returns whether one was */
-async function writeMarker(link: RedisLink, node: RedisNode): Promise<boolean> {
-  const key = await markerKey(link, node);
-  if (key === undefined) return false;
-  await node.command('SET', key, 1, 'PX', WAIT_MS);
-  return true;
-}
-
-/** A key of ours that lives on this server; `undefined` where it has none of ours. */
-async function markerKey(link: RedisLink, node: RedisNode): Promise<string | undefined> {
-  const { head, pattern } = link.names;
-  if (!link.isCluster) return `${head}meta}:marker`;
-  for await (const [key] of node.scan(pattern)) {
-    if (key !== undefined) return `${key.slice(0, key.indexOf('}'))}}:marker`;
-  }
-  return undefined;
 }

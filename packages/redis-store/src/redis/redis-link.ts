@@ -3,6 +3,7 @@
  * defined and every failure translated. A reply error of the client library carries the arguments
  * of its command, that is, stored values: it never becomes a cause.
  */
+import type { Socket } from 'node:net';
 import { Cluster, Redis } from 'ioredis';
 import { RedisRefusedError, RedisUnavailableError, StoreError } from '../errors.js';
 import type { KeyNames } from './key-names.js';
@@ -42,6 +43,17 @@ const REPLY_ADVICE: Readonly<Record<string, string>> = {
   NOSCRIPT: 'it forgot a script; try again',
 };
 
+/** Options of a connection that is made once, and of commands that are sent once. */
+const ONCE = {
+  lazyConnect: true,
+  disconnectTimeout: 100,
+  maxRetriesPerRequest: 0,
+  autoResendUnfulfilledCommands: false,
+  retryStrategy: () => null,
+  sentinelRetryStrategy: () => null,
+  reconnectOnError: () => false,
+} as const;
+
 type Client = Redis | Cluster;
 type ScriptCall = (numberOfKeys: number, ...args: Argument[]) => Promise<Reply>;
 
@@ -49,11 +61,14 @@ export class RedisLink {
   readonly names: KeyNames;
   readonly isCluster: boolean;
   readonly #client: Client;
+  readonly #options: RedisOptions;
   /** Why the last connection failed; the command that waited for it is only told that it is closed. */
   #lastFailure: unknown;
 
-  private constructor(client: Client, names: KeyNames) {
+  private constructor(options: RedisOptions, names: KeyNames) {
+    const client = makeClient(options);
     this.#client = client;
+    this.#options = options;
     this.names = names;
     this.isCluster = client instanceof Cluster;
     defineScripts(client);
@@ -69,7 +84,7 @@ export class RedisLink {
    */
   static async connect(options: RedisOptions, names: KeyNames): Promise<RedisLink> {
     checkRedisOptions(options);
-    const link = new RedisLink(makeClient(options), names);
+    const link = new RedisLink(options, names);
     try {
       await link.#client.connect();
       await link.#client.ping();
@@ -129,6 +144,39 @@ export class RedisLink {
     return masters;
   }
 
+  /**
+   * Asks the first sentinel that answers something of the master that it watches (`SENTINEL <question> <name>`).
+   * @returns `undefined` where there are no sentinels
+   * @throws {RedisUnavailableError} when none of them answers
+   */
+  async askSentinel(question: string): Promise<Reply> {
+    const { sentinels, sentinelName = '', sentinelPassword: password, tls } = this.#options;
+    if (sentinels === undefined) return undefined;
+    let failure: unknown;
+    for (const sentinel of sentinels) {
+      const client = new Redis({
+        ...parseHostPort(sentinel),
+        ...ONCE,
+        connectTimeout: this.#options.connectTimeoutMs ?? DEFAULT_CONNECT_TIMEOUT_MS,
+        commandTimeout: this.#options.commandTimeoutMs ?? DEFAULT_COMMAND_TIMEOUT_MS,
+        ...(password === undefined ? {} : { password }),
+        ...(tls === undefined ? {} : { tls: { ...tls } }),
+      });
+      client.on('error', () => undefined);
+      try {
+        // oxlint-disable no-await-in-loop -- the next one only where this one is away
+        await client.connect();
+        return (await client.callBuffer('SENTINEL', question, sentinelName)) as Reply;
+        // oxlint-enable no-await-in-loop
+      } catch (error) {
+        failure = error;
+      } finally {
+        client.disconnect();
+      }
+    }
+    throw translateError(failure);
+  }
+
   /** Lets commands in flight end, then closes. */
   async close(): Promise<void> {
     try {
@@ -149,8 +197,33 @@ export class RedisNode {
 
   /** `host:port` or socket path, for messages. */
   get address(): string {
-    const { path, host, port } = this.#client.options;
+    const { path, host, port, sentinels } = this.#client.options;
+    // Which server it is, the sentinels say.
+    const { remoteAddress, remotePort } = (this.#client.stream ?? {}) as Partial<Socket>;
+    if (sentinels != null && remoteAddress !== undefined) return `${remoteAddress}:${remotePort}`;
     return path ?? `${host ?? 'localhost'}:${port ?? 6379}`;
+  }
+
+  /** How long an answer is waited for, in ms. */
+  get commandTimeoutMs(): number {
+    return this.#client.options.commandTimeout ?? DEFAULT_COMMAND_TIMEOUT_MS;
+  }
+
+  /**
+   * Uses a connection of its own to this server, which ends with its first failure: `WAIT` speaks of the writes of
+   * its connection, so one that the client sent again over a new one would be answered as if nothing were to wait for.
+   * @throws {RedisUnavailableError} when it breaks, or cannot be made
+   */
+  async onOwnConnection<T>(use: (node: RedisNode) => Promise<T>): Promise<T> {
+    const client = this.#client.duplicate(ONCE);
+    // Each command reports its own failure.
+    client.on('error', () => undefined);
+    try {
+      await translated(client.connect());
+      return await use(new RedisNode(client));
+    } finally {
+      client.disconnect();
+    }
   }
 
   command(name: string, ...args: readonly Argument[]): Promise<Reply> {
