@@ -98,7 +98,7 @@ export class CredentialDatabase {
 
   /** Whether what is written now is encrypted. */
   get isEncrypted(): boolean {
-    return this.#parts.keeper.current().activeKey !== undefined;
+    return this.#parts.keeper.current().written.key !== undefined;
   }
 
   /** Whether {@link markBootstrapped} was ever called, by any process. */
@@ -226,7 +226,7 @@ export class CredentialDatabase {
    */
   async openImport(): Promise<ImportSpool> {
     const { options, keeper } = this.#parts;
-    return ImportSpool.create(options.dataDir, options.collections, keeper.current().activeKey);
+    return ImportSpool.create(options.dataDir, options.collections, keeper.current().written.key);
   }
 
   /** Takes the records of an import, and says what it would do; nothing is written. */

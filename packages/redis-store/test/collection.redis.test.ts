@@ -1,18 +1,19 @@
 import { afterEach, describe, expect, test } from '@jest/globals';
-import { VaultKey } from '@vault/crypto';
 import { RecordUnreadableError } from '../src/errors.js';
 import type { Page } from '../src/collections/collection.js';
 import type { Stored } from '../src/collections/collection-reader.js';
 import type { JsonValue } from '../src/records/json-record.js';
-import { newKey, openStore, SERVER, viewOf } from './store-fixture.js';
+import type { VaultKey } from '@vault/crypto';
+import { formOf, newKey, openStore, SERVER, viewOf } from './store-fixture.js';
 import type { StoreFixture } from './store-fixture.js';
 
 let open: StoreFixture[] = [];
+/** @param form `plaintext`, or a key */
 async function store(
-  key: VaultKey | undefined = newKey(),
+  form: VaultKey | 'plaintext' = newKey(),
   definition = SERVER,
 ): Promise<StoreFixture> {
-  const fixture = await openStore(key, definition);
+  const fixture = await openStore(form === 'plaintext' ? undefined : form, definition);
   open.push(fixture);
   return fixture;
 }
@@ -319,35 +320,47 @@ describe('an encrypted collection', () => {
   });
 });
 
-describe('while a rekey runs', () => {
-  test('records of both keys are read and found, and writes use the new key', async () => {
-    const [oldKey, newer] = [newKey(), newKey()];
-    const made = await store(oldKey);
+describe.each([
+  ['a key gives way to another', () => [newKey(), newKey()], 'rekeying'],
+  ['plaintext is encrypted', () => [undefined, newKey()], 'encrypting'],
+  ['envelopes are decrypted', () => [newKey(), undefined], 'decrypting'],
+] as const)('while all records are rewritten and %s', (_what, makeKeys, state) => {
+  function rewriting(
+    from: VaultKey | undefined,
+    to: VaultKey | undefined,
+  ): ReturnType<typeof viewOf> {
+    const signingKey = to ?? from;
+    return viewOf(to, SERVER, { epoch: 2, state, signingKey, before: formOf(from, SERVER) });
+  }
+
+  test('records of both forms are read and found, and writes use the new one', async () => {
+    const [from, to] = makeKeys();
+    const made = await store(from ?? 'plaintext');
     const a = await made.servers.add(XCP);
-    const rekeying = viewOf(newer, SERVER, { epoch: 2, state: 'rekeying', previousKey: oldKey });
-    await made.raiseFences(rekeying);
-    made.views.next = rekeying;
+    const view = rewriting(from, to);
+    await made.raiseFences(view);
+    made.views.next = view;
     const b = await made.servers.add({ host: 'b', username: 'root' });
     expect(ids(await made.servers.find({ username: 'root' }))).toEqual([a, b].toSorted());
     await made.servers.set(a, { label: 'moved' });
     expect(ids(await made.servers.find({ host: XCP.host }))).toEqual([a]);
-    const rest = viewOf(newer, SERVER, { epoch: 3 });
+    const rest = viewOf(to, SERVER, { epoch: 3 });
     await made.raiseFences(rest);
     made.views.next = rest;
     expect(ids(await made.servers.find({ username: 'root' }))).toEqual([a, b].toSorted());
     expect((await made.servers.get(a))?.record['label']).toBe('moved');
   });
 
-  test('a search step by step looks under the old key first, from which records only go away', async () => {
-    const [oldKey, newer] = [newKey(), newKey()];
-    const made = await store(oldKey);
+  test('a search step by step looks in the form of before first, from which records only go away', async () => {
+    const [from, to] = makeKeys();
+    const made = await store(from ?? 'plaintext');
     await Promise.all(
       Array.from({ length: 300 }, (_, n) => made.servers.add({ host: `h${n}`, username: 'root' })),
     );
-    const [oldEntry] = await made.redis.client().keys('vault:{server}:i:username:*');
-    const rekeying = viewOf(newer, SERVER, { epoch: 2, state: 'rekeying', previousKey: oldKey });
-    await made.raiseFences(rekeying);
-    made.views.next = rekeying;
+    const [entryBefore] = await made.redis.client().keys('vault:{server}:i:username:*');
+    const view = rewriting(from, to);
+    await made.raiseFences(view);
+    made.views.next = view;
     await made.servers.add({ host: 'new', username: 'root' });
     const monitor = await made.redis.client().monitor();
     const scanned: string[] = [];
@@ -357,17 +370,17 @@ describe('while a rekey runs', () => {
     expect(await made.servers.find({ username: 'root' })).toHaveLength(301);
     await made.redis.client().ping();
     monitor.disconnect();
-    expect(scanned[0]).toBe(oldEntry);
+    expect(scanned[0]).toBe(entryBefore);
     expect(new Set(scanned).size).toBe(2);
   });
 
-  test('a unique value stays unique across the two keys', async () => {
-    const [oldKey, newer] = [newKey(), newKey()];
-    const made = await store(oldKey);
+  test('a unique value stays unique across the two forms', async () => {
+    const [from, to] = makeKeys();
+    const made = await store(from ?? 'plaintext');
     const a = await made.servers.add(XCP);
-    const rekeying = viewOf(newer, SERVER, { epoch: 2, state: 'rekeying', previousKey: oldKey });
-    await made.raiseFences(rekeying);
-    made.views.next = rekeying;
+    const view = rewriting(from, to);
+    await made.raiseFences(view);
+    made.views.next = view;
     await expect(made.servers.add({ ...XCP })).rejects.toMatchObject({
       code: 'UNIQUE_CONFLICT',
       holderId: a,

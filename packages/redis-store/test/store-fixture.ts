@@ -4,7 +4,7 @@ import { RedisServer } from '../../../test/harness/redis.js';
 import { Collection } from '../src/collections/collection.js';
 import { checkDefinitions, definitionsHash } from '../src/records/collection-definition.js';
 import type { CollectionDefinition } from '../src/records/collection-definition.js';
-import type { DatabaseView, ViewSource } from '../src/state/database-state.js';
+import type { DatabaseView, StoredForm, ViewSource } from '../src/state/database-state.js';
 import { fenceBytes } from '../src/state/fence.js';
 import { KeyNames } from '../src/redis/key-names.js';
 import { partitionsOf } from '../src/partitions/partition.js';
@@ -71,19 +71,24 @@ export class TestViews implements ViewSource {
   }
 }
 
+/** Records of a collection as they are under a key, or in plaintext. */
+export function formOf(key: VaultKey | undefined, definition: CollectionDefinition): StoredForm {
+  return { key, definitionsHash: definitionsHash({ server: definition }) };
+}
+
+/** At rest, unless `changes` say otherwise. */
 export function viewOf(
-  activeKey: VaultKey | undefined,
+  key: VaultKey | undefined,
   definition: CollectionDefinition,
   changes: Partial<DatabaseView> = {},
 ): DatabaseView {
   return {
     databaseId: '00000000-0000-4000-8000-000000000000',
     epoch: 1,
-    state: activeKey === undefined ? 'plaintext' : 'encrypted',
-    activeKey,
-    previousKey: undefined,
-    definitionsHash: definitionsHash({ server: definition }),
-    previousDefinitionsHash: undefined,
+    state: key === undefined ? 'plaintext' : 'encrypted',
+    signingKey: key,
+    written: formOf(key, definition),
+    before: undefined,
     ...changes,
   };
 }
@@ -103,16 +108,19 @@ export interface StoreFixture extends LinkedStore {
   readonly redis: RedisServer;
 }
 
-/** A collection on a Redis that the test has started. */
+/**
+ * A collection on a Redis that the test has started.
+ * @param key `undefined`: plaintext
+ */
 export async function linkStore(
   redis: RedisOptions,
-  activeKey: VaultKey | undefined = newKey(),
+  key: VaultKey | undefined,
   definition: CollectionDefinition = SERVER,
   prefix = 'vault',
 ): Promise<LinkedStore> {
   checkDefinitions({ server: definition });
   const link = await RedisLink.connect(redis, new KeyNames(prefix));
-  const views = new TestViews(viewOf(activeKey, definition));
+  const views = new TestViews(viewOf(key, definition));
   const logger = new RecordingLogger();
   const servers = new Collection(link, 'server', definition, views, logger);
   const raiseFences = async (view: DatabaseView): Promise<void> => {
@@ -129,12 +137,13 @@ export async function linkStore(
   return { link, views, logger, servers, definition, raiseFences, stop: () => link.close() };
 }
 
+/** @param key `undefined`: plaintext */
 export async function openStore(
-  activeKey: VaultKey | undefined,
+  key: VaultKey | undefined,
   definition: CollectionDefinition = SERVER,
 ): Promise<StoreFixture> {
   const redis = await RedisServer.start();
-  const linked = await linkStore({ socketPath: redis.socketPath ?? '' }, activeKey, definition);
+  const linked = await linkStore({ socketPath: redis.socketPath ?? '' }, key, definition);
   const stop = async (): Promise<void> => {
     await linked.stop();
     await redis.stop();

@@ -60,7 +60,7 @@ describe('one server', () => {
       cert: readFileSync(tls.clientCertFile, 'utf8'),
       key: readFileSync(tls.clientKeyFile, 'utf8'),
     };
-    const store = stopAfter(await linkStore({ url, tls: { ca, ...own } }));
+    const store = stopAfter(await linkStore({ url, tls: { ca, ...own } }, newKey()));
     await workOn(store.servers);
     const names = new KeyNames();
     const withoutCertificate = RedisLink.connect(
@@ -94,7 +94,7 @@ describe('one server', () => {
 
   test('refuses writes when it is out of memory, with advice, and has changed nothing', async () => {
     const redis = stopAfter(await RedisServer.start());
-    const store = stopAfter(await linkStore({ socketPath: redis.socketPath ?? '' }));
+    const store = stopAfter(await linkStore({ socketPath: redis.socketPath ?? '' }, newKey()));
     const id = await store.servers.add(XCP);
     await redis.client().config('SET', 'maxmemory', '1');
     await expect(store.servers.set(id, { label: 'l' })).rejects.toMatchObject({ reply: 'OOM' });
@@ -109,7 +109,7 @@ describe('one server', () => {
     async (verdict) => {
       const redis = stopAfter(await RedisServer.start());
       const proxy = stopAfter(await TcpProxy.start({ target: { path: redis.socketPath ?? '' } }));
-      const store = stopAfter(await linkStore({ url: proxy.url }));
+      const store = stopAfter(await linkStore({ url: proxy.url }, newKey()));
       const id = await store.servers.add(XCP);
       let isArmed = true;
       proxy.intercept = ({ direction, frame }) => {
@@ -130,7 +130,7 @@ describe('one server', () => {
 
   test('comes back by itself after Redis was killed and restarted', async () => {
     const redis = stopAfter(await RedisServer.start({ appendonly: true }));
-    const store = stopAfter(await linkStore({ socketPath: redis.socketPath ?? '' }));
+    const store = stopAfter(await linkStore({ socketPath: redis.socketPath ?? '' }, newKey()));
     const id = await store.servers.add(XCP);
     await redis.kill();
     const reading = store.servers.get(id);
@@ -168,7 +168,7 @@ describe('a Redis Cluster of three masters and three replicas', () => {
 
   test('keeps a unique value unique, and frees it of a record that is gone', async () => {
     const cluster = stopAfter(await RedisCluster.start());
-    const store = stopAfter(await linkStore({ cluster: cluster.addresses }));
+    const store = stopAfter(await linkStore({ cluster: cluster.addresses }, newKey()));
     const id = await store.servers.add(XCP);
     await expect(store.servers.add(XCP)).rejects.toMatchObject({ holderId: id });
     // As one that was deleted unread leaves its entry; the script asks for a key that it was not given.
@@ -182,11 +182,14 @@ describe('three sentinels', () => {
   test('a failover in the middle of writes loses no acknowledged record and needs no restart', async () => {
     const sentinel = stopAfter(await RedisSentinel.start());
     const store = stopAfter(
-      await linkStore({
-        sentinels: sentinel.addresses,
-        sentinelName: sentinel.name,
-        maxRetriesPerRequest: 20,
-      }),
+      await linkStore(
+        {
+          sentinels: sentinel.addresses,
+          sentinelName: sentinel.name,
+          maxRetriesPerRequest: 20,
+        },
+        newKey(),
+      ),
     );
     await workOn(store.servers);
     const before = await Promise.all(

@@ -1,5 +1,4 @@
 /** *verify*: everything in the database looked at, nothing changed; and *repair-indexes*, which mends what verify finds in indexes and id lists. */
-import type { VaultKey } from '@vault/crypto';
 import { audit } from './audit.js';
 import type { Problem, ProblemKind } from './audit.js';
 import { RecordUnreadableError } from '../errors.js';
@@ -63,7 +62,7 @@ async function auditAll(
     link,
     collections: keeper.filed(),
     rules: openingRules(view),
-    key: view.state === 'decrypting' ? undefined : view.activeKey,
+    key: view.written.key,
     progress: (done, total) => parts.progress('verify', done, total),
     onProblem,
   });
@@ -131,7 +130,7 @@ function refiled(
     const json = codec.open(openingRules(view), id, stored);
     const record = decodeRecord(json);
     if (record === undefined) return undefined;
-    const key: VaultKey | undefined = view.state === 'decrypting' ? undefined : view.activeKey;
+    const { key } = view.written;
     const add = codec.entries(record, key);
     const old = codec.filedIn(stored);
     const isFiled = entriesWithout(old, add).length === 0 && old.length === add.length;

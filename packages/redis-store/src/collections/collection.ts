@@ -84,7 +84,7 @@ export class Collection {
     checkRecordId(this.name, id);
     const json = encodeRecord(this.name, this.definition, record);
     const result = await this.#write(id, record, (view) => {
-      const entries = this.#codec.entries(record, view.activeKey);
+      const entries = this.#codec.entries(record, view.written.key);
       return {
         id,
         expected: null,
@@ -232,13 +232,13 @@ export class Collection {
   /** What is filed under a value, from each partition. */
   #lookUp(
     { index, kind, value }: ChosenIndex,
-    { activeKey, previousKey }: DatabaseView,
+    { written, before }: DatabaseView,
     fences: readonly string[],
   ): Promise<Found[]> {
-    // The previous first: records only go from there to the active one, so that who looks at one entry
-    // after the other misses none that is moved meanwhile.
-    const keys = previousKey === undefined ? [activeKey] : [previousKey, activeKey];
-    const tokens = new Set(keys.map((key) => this.#codec.token(index, value, key)));
+    // The form of before first: records only go from there to the one that is written, so that who looks at
+    // one entry after the other misses none that is moved meanwhile.
+    const forms = before === undefined ? [written] : [before, written];
+    const tokens = new Set(forms.map(({ key }) => this.#codec.token(index, value, key)));
     const lookup = { kind, index, tokens: [...tokens] };
     return Promise.all(this.#reader.fronts.map((front, i) => front.find(fences[i] ?? '', lookup)));
   }
@@ -286,7 +286,7 @@ export class Collection {
       const json = encodeRecord(this.name, this.definition, record);
       let value: Buffer = before.revision;
       const result = await this.#write(id, record, (view) => {
-        const entries = this.#codec.entries(record, view.activeKey);
+        const entries = this.#codec.entries(record, view.written.key);
         const filed = this.#codec.filedIn(before.revision);
         value = this.#encode(view, id, json, entries);
         return {
@@ -296,7 +296,7 @@ export class Collection {
           add: entries,
           remove: entriesWithout(filed, entries),
           // Two writers can make the same plaintext; an envelope has its own nonce.
-          onSame: view.activeKey === undefined ? 'changed' : 'done',
+          onSame: view.written.key === undefined ? 'changed' : 'done',
         };
       });
       // oxlint-enable no-await-in-loop
@@ -328,13 +328,10 @@ export class Collection {
     });
   }
 
-  /** While a rekey runs, a unique value may still be held under the old key. */
-  #claims(
-    { activeKey, previousKey }: DatabaseView,
-    record: CredentialRecord | undefined,
-  ): FiledEntry[] {
-    if (record === undefined || previousKey === undefined || previousKey === activeKey) return [];
-    return this.#codec.entries(record, previousKey).filter(({ kind }) => kind === 'unique');
+  /** While all records are rewritten, a unique value may still be held in the form of before. */
+  #claims({ written, before }: DatabaseView, record: CredentialRecord | undefined): FiledEntry[] {
+    if (record === undefined || before === undefined || before.key === written.key) return [];
+    return this.#codec.entries(record, before.key).filter(({ kind }) => kind === 'unique');
   }
 
   async #withView<T>(
@@ -359,7 +356,7 @@ export class Collection {
     json: Buffer,
     entries: Parameters<RecordCodec['encode']>[3],
   ): Buffer {
-    return this.#codec.encode(view.activeKey, id, json, entries);
+    return this.#codec.encode(view.written.key, id, json, entries);
   }
 
   #report(error: RecordUnreadableError): void {

@@ -222,7 +222,7 @@ async function drop(
   written: ReadonlySet<string>,
 ): Promise<void> {
   const { keeper } = context;
-  const { activeKey } = keeper.current();
+  const { key } = keeper.current().written;
   for await (const { batch, misfits } of looking.batches()) {
     const { codec } = batch.collection;
     // One that was added or changed since is found when all are looked at again, and gets a file of its own.
@@ -232,11 +232,11 @@ async function drop(
       const left = Object.fromEntries(
         Object.entries(record).filter(([field]) => !dropped.has(field)),
       );
-      const add = codec.entries(left, activeKey);
+      const add = codec.entries(left, key);
       return {
         id,
         expected: stored,
-        value: codec.encode(activeKey, id, Buffer.from(JSON.stringify(left)), add),
+        value: codec.encode(key, id, Buffer.from(JSON.stringify(left)), add),
         add,
         remove: entriesWithout(codec.filedIn(stored), add),
       };

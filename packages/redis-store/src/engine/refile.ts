@@ -172,14 +172,15 @@ function refiledOp(
     return isMoving ? { id, expected: null, value: stored, add: [], remove: filed } : undefined;
   }
   const record = decodeRecord(json);
-  const add = record === undefined ? [] : codec.entries(record, view.activeKey);
+  const add = record === undefined ? [] : codec.entries(record, view.written.key);
   const remove = entriesWithout(filed, add);
   // In a rotation, what was written since under the new key is filed as it should be. Other
   // definitions are in no envelope: their entries are made sure of.
-  const isUnderActive = view.activeKey !== undefined && envelopeKeyId(stored) === view.activeKey.id;
+  const { key } = view.written;
+  const isUnderActive = key !== undefined && envelopeKeyId(stored) === key.id;
   const isDone = isUnderActive && before.codec === codec && codec.isFiledUnder(stored, add);
   if (isDone && !isMoving) return undefined;
-  const value = codec.encode(view.activeKey, id, json, add);
+  const value = codec.encode(key, id, json, add);
   return { id, expected: stored, value, add, remove };
 }
 
@@ -238,7 +239,9 @@ function left({ logger }: MigrationContext, { collection, id, reason }: Problem)
 }
 
 async function verifyRefiled(context: MigrationContext): Promise<void> {
-  const { activeKey, previousKey } = context.keeper.current();
+  const { written, before } = context.keeper.current();
+  const activeKey = written.key;
+  const previousKey = before?.key;
   const wrong: Problem[] = [];
   const foreign: Problem[] = [];
   const underOtherKeys: Problem[] = [];

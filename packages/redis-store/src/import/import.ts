@@ -224,11 +224,11 @@ class Importer {
       this.#count(record, 'unchanged');
       return undefined;
     }
-    const add = codec.entries(content, view.activeKey);
+    const add = codec.entries(content, view.written.key);
     return {
       id,
       expected: current ?? null,
-      value: codec.encode(view.activeKey, id, json, add),
+      value: codec.encode(view.written.key, id, json, add),
       add,
       remove: current === undefined ? [] : entriesWithout(codec.filedIn(current), add),
     };

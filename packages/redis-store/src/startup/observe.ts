@@ -147,10 +147,9 @@ function witnessedView(
     databaseId: witness.databaseId,
     epoch: witness.epoch,
     state: witness.state,
-    activeKey: key,
-    previousKey: undefined,
-    definitionsHash: hashOfCanonical(canonicalDefinitions(definitions)),
-    previousDefinitionsHash: undefined,
+    signingKey: key,
+    written: { key, definitionsHash: hashOfCanonical(canonicalDefinitions(definitions)) },
+    before: undefined,
   };
 }
 

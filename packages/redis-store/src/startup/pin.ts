@@ -24,7 +24,7 @@ export async function confirmDecryption(
 ): Promise<void> {
   const { content } = keeper;
   checkAtRest(content);
-  const key: VaultKey | undefined = keeper.current().activeKey;
+  const key: VaultKey | undefined = keeper.current().signingKey;
   if (!content.pinned || key === undefined) {
     throw new OperationRefusedError('the database is not pinned: there is nothing to confirm');
   }

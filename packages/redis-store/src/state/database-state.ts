@@ -1,5 +1,5 @@
 /** The states of a whole database, and the view of them that one process holds. */
-import type { KeyId, VaultKey } from '@vault/crypto';
+import type { VaultKey } from '@vault/crypto';
 
 export const DATABASE_STATES = [
   'plaintext',
@@ -15,6 +15,14 @@ export type DatabaseState = (typeof DATABASE_STATES)[number];
 export const DATABASE_ORIGINS = ['made-encrypted', 'switched-on'] as const;
 export type DatabaseOrigin = (typeof DATABASE_ORIGINS)[number];
 
+/** How records are stored. */
+export interface StoredForm {
+  /** Key that they are under; `undefined`: plaintext. */
+  readonly key: VaultKey | undefined;
+  /** SHA-256 (base64url) of the canonical index definitions and partition counts that they are filed under. */
+  readonly definitionsHash: string;
+}
+
 /**
  * What this process knows of the database: made from an authentic seal. Immutable; a reload gives a
  * new one. Every write carries the fence bytes made from it.
@@ -24,14 +32,12 @@ export interface DatabaseView {
   /** Raised by whoever changes state, keys or index definitions. */
   readonly epoch: number;
   readonly state: DatabaseState;
-  /** The key that writes; `undefined` in state `plaintext`. In `decrypting` it opens, and writes are plaintext. */
-  readonly activeKey: VaultKey | undefined;
-  /** Only in state `rekeying`: opens records and answers lookups, never writes. The same key as active when only index definitions change. */
-  readonly previousKey: VaultKey | undefined;
-  /** SHA-256 (base64url) of the canonical index definitions and partition counts in force. */
-  readonly definitionsHash: string;
-  /** Definitions that `previousKey`'s records are filed under, when they differ. */
-  readonly previousDefinitionsHash: string | undefined;
+  /** Signs seal and fences; `undefined` in state `plaintext`. */
+  readonly signingKey: VaultKey | undefined;
+  /** The form in which records are written. */
+  readonly written: StoredForm;
+  /** While every record is rewritten: the form of those that were not reached yet. They are read, never written so. */
+  readonly before: StoredForm | undefined;
 }
 
 /** Gives the current view, and a fresh one when a write or read met something the view does not explain. */
@@ -39,9 +45,4 @@ export interface ViewSource {
   current(): DatabaseView;
   /** Reads seal and key ring again; concurrent callers share one reload. @throws {DegradedError} when the seal is not one we may serve */
   reload(reason: string): Promise<DatabaseView>;
-}
-
-/** Id of the key that must open what is stored now, `undefined` in plaintext. */
-export function neededKeyId(view: DatabaseView): KeyId | undefined {
-  return view.activeKey?.id;
 }

@@ -30,12 +30,12 @@ export function fenceBytes(view: DatabaseView, prefix: string, partition: string
     databaseId: view.databaseId,
     epoch: view.epoch,
     state: view.state,
-    keyId: view.activeKey?.id ?? null,
-    previousKeyId: view.previousKey?.id ?? null,
-    definitions: view.definitionsHash,
+    keyId: view.signingKey?.id ?? null,
+    previousKeyId: view.before?.key?.id ?? null,
+    definitions: view.written.definitionsHash,
   };
   const json = JSON.stringify(content);
-  const mac = view.activeKey?.mac('fence', prefix, partition, json).toString('base64url') ?? '-';
+  const mac = view.signingKey?.mac('fence', prefix, partition, json).toString('base64url') ?? '-';
   return `${json}\n${mac}`;
 }
 

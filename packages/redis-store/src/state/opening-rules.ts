@@ -1,15 +1,12 @@
 import type { DatabaseView } from './database-state.js';
 import type { OpeningRules } from '../records/record-codec.js';
 
-/** What may be read under a view: an inactive key opens only while a rekey runs. */
-export function openingRules(view: DatabaseView): OpeningRules {
-  const isMixed = view.state === 'encrypting' || view.state === 'decrypting';
+/** What may be read under a view: the form in which records are written, and while all are rewritten that of before. */
+export function openingRules({ written, before }: DatabaseView): OpeningRules {
+  const forms = before === undefined ? [written] : [written, before];
   return {
-    mayBePlaintext: isMixed || view.state === 'plaintext',
-    mayBeEnvelope: view.state !== 'plaintext',
-    byId: (id) => {
-      if (view.activeKey?.id === id) return view.activeKey;
-      return view.previousKey?.id === id ? view.previousKey : undefined;
-    },
+    mayBePlaintext: forms.some(({ key }) => key === undefined),
+    mayBeEnvelope: forms.some(({ key }) => key !== undefined),
+    byId: (id) => forms.find(({ key }) => key?.id === id)?.key,
   };
 }
