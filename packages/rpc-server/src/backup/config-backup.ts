@@ -98,7 +98,11 @@ export class DatabaseConfigBackup implements ConfigBackup {
     };
   }
 
-  async import(source: Readable, params: ImportParams): Promise<ImportResult> {
+  async import(
+    source: Readable,
+    params: ImportParams,
+    assertStill: () => Promise<void> = () => Promise.resolve(),
+  ): Promise<ImportResult> {
     const { dryRun = false } = params;
     const protection = importProtection(params);
     const administrators = new AdministratorCheck(await this.#database.administrators());
@@ -116,6 +120,7 @@ export class DatabaseConfigBackup implements ConfigBackup {
       refusal = refusalOfRecords(read.refused, params);
       if (administrators.isLost) refusal ??= new BackupError('BACKUP_NO_ADMINISTRATOR');
       if (refusal !== undefined && !dryRun) throw refusal;
+      await assertStill();
     } catch (error) {
       await begun.abort();
       throw error;

@@ -73,9 +73,14 @@ export interface ConfigBackup {
   export(params: ExportParams): PreparedExport;
   /**
    * Reads a whole backup, authenticates, validates and spools it, and only then changes the database.
+   * @param assertStill asked last of all before the database is changed: what it throws ends the import
    * @throws {BackupError} when the file cannot be taken: nothing was changed
    */
-  import(source: Readable, params: ImportParams): Promise<ImportResult>;
+  import(
+    source: Readable,
+    params: ImportParams,
+    assertStill?: () => Promise<void>,
+  ): Promise<ImportResult>;
 }
 
 /** One record on its way out of, or into, the database. */

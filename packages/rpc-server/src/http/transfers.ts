@@ -7,12 +7,14 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { Transform } from 'node:stream';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { callbackify } from 'node:util';
 import type { StoreLogger } from '@vault/redis-store';
 import { apiErrorOf, answerOf } from '../rpc/error-answer.js';
 import { ApiError } from '../rpc/api-error.js';
 import type { Limits } from '../limits.js';
 import { API_PATH } from '../protocol.js';
 import type { DownloadOffer, ErrorName, UploadOffer } from '../protocol.js';
+import { OwnerWatch } from './owner-watch.js';
 
 const SECRET_BYTES = 32;
 /** How long a refused upload may go on sending before it is cut: a client that is cut at once may not read why. */
@@ -28,22 +30,27 @@ export interface Download {
 export interface Upload {
   /**
    * Called once, when the URL is used.
+   * @param assertStill whether the owner still may: asked before what cannot be taken back
    * @returns what the client is shown: a text, or the result of a JSON-RPC answer
    */
-  receive(body: Readable): Promise<string | object>;
+  receive(body: Readable, assertStill: () => Promise<void>): Promise<string | object>;
 }
 
 /** Who asked for a transfer. */
 export interface TransferOwner {
   readonly userId: string;
-  /** Whether they may still do it. @throws {ApiError} */
+  /** Whether they may still do it: asked when it begins, while it runs, and before its end. @throws {ApiError} UNAUTHORIZED */
   readonly check: () => Promise<void>;
+  /** Told where they lost the right while it ran, and it was ended for that. */
+  readonly onLost?: () => void;
 }
+
+type Run = (request: IncomingMessage, response: ServerResponse, owner: OwnerWatch) => Promise<void>;
 
 interface Offer {
   readonly kind: 'download' | 'upload';
   readonly owner: TransferOwner;
-  readonly run: (request: IncomingMessage, response: ServerResponse) => Promise<void>;
+  readonly run: Run;
   readonly timer: NodeJS.Timeout;
 }
 
@@ -85,12 +92,13 @@ export class Transfers {
 
   /** For one too many of a user the oldest that waits is forgotten: its URL was not used. */
   offerDownload(download: Download, owner: TransferOwner): DownloadOffer {
-    return { $getFrom: this.#offer('download', owner, (_, to) => this.#send(download, to)) };
+    const run: Run = (_, to, watch) => this.#send(download, to, watch);
+    return { $getFrom: this.#offer('download', owner, run) };
   }
 
   /** As {@link offerDownload} */
   offerUpload(upload: Upload, owner: TransferOwner): UploadOffer {
-    const run = (from: IncomingMessage, to: ServerResponse) => this.#receive(upload, from, to);
+    const run: Run = (from, to, watch) => this.#receive(upload, from, to, watch);
     return { $sendTo: this.#offer('upload', owner, run) };
   }
 
@@ -140,8 +148,8 @@ export class Transfers {
   }
 
   async #run(offer: Offer, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { userId, check } = offer.owner;
-    const { transfersRunningPerUser } = this.#options.limits;
+    const { userId, check, onLost } = offer.owner;
+    const { transfersRunningPerUser, rightsRecheckMs } = this.#options.limits;
     const running = this.#running.get(userId) ?? 0;
     if (running >= transfersRunningPerUser) {
       throw new ApiError(
@@ -151,10 +159,16 @@ export class Transfers {
       );
     }
     this.#running.set(userId, running + 1);
+    const watch = new OwnerWatch(check, rightsRecheckMs);
     try {
-      await check();
-      await offer.run(request, response);
+      await watch.assertStill();
+      await offer.run(request, response, watch);
+    } catch (error) {
+      if (watch.lost === undefined) throw error;
+      onLost?.();
+      throw watch.lost;
     } finally {
+      watch.stop();
       const left = (this.#running.get(userId) ?? 1) - 1;
       if (left === 0) this.#running.delete(userId);
       else this.#running.set(userId, left);
@@ -193,18 +207,20 @@ export class Transfers {
     }
   }
 
-  async #send(download: Download, response: ServerResponse): Promise<void> {
-    const stream = await download.open();
+  async #send(download: Download, response: ServerResponse, owner: OwnerWatch): Promise<void> {
+    const opened = Promise.resolve(download.open());
+    const stream = await owner.orLost(opened, (late) => late.destroy());
     response.setHeader('Content-Type', download.contentType);
     response.setHeader('Content-Disposition', `attachment; filename="${download.fileName}"`);
     // No Content-Length, so chunked: a stream that fails half way ends without the last chunk, and
     // the client sees that the file is not whole. No `Connection: close` either: with it, fetch of
     // Node 20 takes the end of the connection for the end of the file.
-    const watch = cutWhenUnread(response, this.#options.limits.unreadAnswerMs);
+    const unread = cutWhenUnread(response, this.#options.limits.unreadAnswerMs);
     try {
-      await pipeline(stream, response);
+      const last = passOn({ atEnd: () => owner.assertStill() });
+      await pipeline(stream, last, response, { signal: owner.signal });
     } finally {
-      clearInterval(watch);
+      clearInterval(unread);
     }
   }
 
@@ -212,10 +228,14 @@ export class Transfers {
     upload: Upload,
     request: IncomingMessage,
     response: ServerResponse,
+    owner: OwnerWatch,
   ): Promise<void> {
     const { uploadBytes, uploadDurationMs } = this.#options.limits;
     if (Number(request.headers['content-length'] ?? 0) > uploadBytes) throw tooLarge(uploadBytes);
-    const counted = countBytes(uploadBytes);
+    const assertStill = (): Promise<void> => owner.assertStill();
+    // Whoever reads it never sees the end of an upload whose owner may not any more.
+    const counted = passOn({ maxBytes: uploadBytes, atEnd: assertStill });
+    owner.signal.addEventListener('abort', () => counted.destroy(owner.lost));
     // The source is not destroyed with the counter, so that the refusal can still be read.
     request.pipe(counted);
     const cutOff = (cause?: Error) =>
@@ -226,7 +246,7 @@ export class Transfers {
     });
     const timer = setTimeout(() => counted.destroy(tooSlow(uploadDurationMs)), uploadDurationMs);
     try {
-      const shown = await upload.receive(counted);
+      const shown = await upload.receive(counted, assertStill);
       if (typeof shown === 'string') await answerText(request, response, 200, shown);
       else await answerJson(request, response, 200, { result: shown });
     } finally {
@@ -294,15 +314,22 @@ function cutWhenUnread(response: ServerResponse, unreadMs: number): NodeJS.Timeo
   return timer;
 }
 
-/** Passes bytes on, and fails once there are too many. */
-function countBytes(maxBytes: number): Transform {
+/** Passes bytes on; fails once there are too many, and where `atEnd` fails, which is waited for before the end. */
+function passOn({
+  maxBytes = Infinity,
+  atEnd,
+}: {
+  readonly maxBytes?: number;
+  readonly atEnd: () => Promise<void>;
+}): Transform {
   let bytes = 0;
   return new Transform({
-    transform(chunk: Buffer, _encoding, done) {
+    transform(chunk: Buffer | string, _encoding, done) {
       bytes += chunk.length;
       if (bytes > maxBytes) done(tooLarge(maxBytes));
       else done(null, chunk);
     },
+    flush: callbackify(atEnd),
   });
 }
 

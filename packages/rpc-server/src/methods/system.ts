@@ -22,13 +22,21 @@ const PASSPHRASE = {
   description: 'at least 12 characters; required while the database is encrypted',
 } as const;
 
-/** A transfer is used later: by then its user may have lost the right. */
-function stillAdministrator({ services, identity }: CallContext): TransferOwner {
+/** A transfer is used later, and takes its time: by then its user may have lost the right. */
+function stillAdministrator(
+  { services, identity, address }: CallContext,
+  what: 'exportConfig' | 'importConfig',
+): TransferOwner {
   const offered = identity();
+  const { userId } = offered;
   return {
-    userId: offered.userId,
+    userId,
     check: async () => {
       await services.assertStill(offered, 'admin');
+    },
+    onLost: () => {
+      const reason = 'who asked for it is no administrator any more';
+      services.audit.record({ action: `${what} ended`, userId, address, reason });
     },
   };
 }
@@ -153,7 +161,10 @@ export const SYSTEM_METHODS: readonly Method[] = [
         services.backup.export(params),
       );
       services.audit.record({ action: 'exportConfig', userId: identity().userId, address });
-      return services.transfers.offerDownload(prepared, stillAdministrator(context));
+      return services.transfers.offerDownload(
+        prepared,
+        stillAdministrator(context, 'exportConfig'),
+      );
     },
   }),
   method({
@@ -196,14 +207,14 @@ export const SYSTEM_METHODS: readonly Method[] = [
       loggingRefusal(context, 'importConfig', () => importProtection(params));
       return services.transfers.offerUpload(
         {
-          async receive(body) {
-            const imported = await services.backup.import(body, params);
+          async receive(body, assertStill) {
+            const imported = await services.backup.import(body, params, assertStill);
             if (imported.dryRun) return imported;
             services.audit.record({ action: 'importConfig', userId, address });
             return importText(imported);
           },
         },
-        stillAdministrator(context),
+        stillAdministrator(context, 'importConfig'),
       );
     },
   }),

@@ -480,6 +480,17 @@ describe('an import is refused, with nothing changed, for', () => {
     expect(target.content).toEqual({});
   });
 
+  it('a last question that is refused, once all was read', async () => {
+    const target = new MemoryDatabase({});
+    const importing = backupOf(target).import(
+      Readable.from([encrypted]),
+      { passphrase: PASSPHRASE },
+      () => Promise.reject(new Error('no administrator any more')),
+    );
+    await expect(importing).rejects.toThrow('no administrator any more');
+    expect(target.content).toEqual({});
+  });
+
   it('no reason, when the same passphrase and the whole file are given, armored or not', async () => {
     const message = await openpgp.createMessage({ binary: new Uint8Array(plain) });
     const armored: string = await openpgp.encrypt({ message, passwords: [PASSPHRASE] });
