@@ -51,6 +51,7 @@ const ADVICE = {
     RECORD_EXISTS: 'choose another id, or change the record that is there',
     UNIQUE_CONFLICT: 'change the record that holds the value (`holderId`), or choose another value',
     REVISION_CONFLICT: 'read the record again, then repeat; `update()` does so by itself',
+    OUTCOME_UNKNOWN: 'read the record: is it as you wanted it, all is well; else repeat',
     RECORD_UNREADABLE: IN_OPERATIONS('Checking and mending'),
     RECORD_INVALID: 'correct the field that the message names',
     QUERY_INVALID: 'ask by fields of the definition',

@@ -41,6 +41,7 @@ export interface Walk {
 const PASSAGES_MAX = 2000;
 /** Codes that a process may give up with, whatever is done to its Redis, its files or its halves. */
 const HONEST_CODES: ReadonlySet<string> = new Set([
+  'OUTCOME_UNKNOWN',
   'REDIS_UNAVAILABLE',
   'REDIS_REFUSED',
   'OPERATION_REFUSED',

@@ -68,7 +68,7 @@ export interface Schedule {
   readonly faults: readonly Fault[];
 }
 
-const FAULT_KINDS = ['kill', 'sleep', 'lose-answer', 'lose-command'] as const;
+const FAULT_KINDS = ['kill', 'sleep', 'lose-answer', 'lose-command', 'repeat'] as const;
 /** Within the steps that a schedule takes without faults. */
 const FAULT_STEPS = 400;
 const STEPS_MAX = 20_000;

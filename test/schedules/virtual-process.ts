@@ -89,6 +89,10 @@ export function outside<T>(program: () => T): T {
 
 /** The parts of a command of ioredis that are needed here. */
 type RedisCommand = Parameters<Redis['sendCommand']>[0];
+/** As the client library makes a command ready for another answer. */
+interface Resendable {
+  initPromise(): void;
+}
 
 /**
  * From now on, timers, clocks and commands that belong to a virtual process are the world's to let go; all others are as
@@ -137,11 +141,15 @@ export function installGates(): () => void {
       const { name, args } = command;
       const isScript = name === 'evalsha' || name === 'eval';
       const keys = isScript ? args.slice(2, 2 + Number(args[1])) : args.slice(0, 1);
+      let wasSent = false;
       process.sent.push({
         text: `${name} ${keys.slice(0, 2).map(String).join(' ')}`,
         keys: keys.map(String),
         execute: () =>
           outside(async (): Promise<Answer> => {
+            // What is sent again gets an answer of its own, and not the one that was lost.
+            if (wasSent) (command as unknown as Resendable).initPromise();
+            wasSent = true;
             try {
               return { isError: false, value: await sendCommand.call(this, command) };
             } catch (error) {

@@ -26,6 +26,8 @@ const LATE_COMMANDS_MAX = 3;
 const REST_TURNS = 3;
 /** Renewed by the scripts that hold them: these keys end with virtual time, not with that of Redis. */
 const EXPIRING = /\}:(?:lock$|process:)/;
+/** Commands that may change something: to repeat another shows nothing. */
+const CHANGING = /^(?:eval|set|del|incr|z(?:add|rem)|unlink|restore)/;
 /** What a client library says when its connection was lost, and the command may have been done. */
 const LOST: Answer = { isError: true, error: new Error('Connection is closed.') };
 /** Requests to the file system and the thread pool, as Node names them. */
@@ -270,6 +272,7 @@ function takeFirst<T>(list: T[]): T {
 }
 
 function canSuffer({ sent, answers }: VirtualProcess, kind: Fault['kind']): boolean {
-  if (kind === 'lose-answer' || kind === 'repeat') return answers.length > 0;
+  if (kind === 'lose-answer') return answers.length > 0;
+  if (kind === 'repeat') return CHANGING.test(answers[0]?.to.text ?? '');
   return kind === 'lose-command' ? sent.length > 0 : true;
 }

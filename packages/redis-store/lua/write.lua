@@ -1,6 +1,8 @@
 -- Writes up to 256 records of one partition with their index entries: all of a record or nothing of it.
 -- Nothing is written before everything was checked: fence, types, old values, unique claims.
--- A record that already has its new value counts as done where acceptsNew says so: a resent command is then harmless.
+-- A command that is sent again may have been executed before. What can be told from what stands there is told: a new value
+-- that no other command can have written was written by this one, and an old value that is never written twice stands there
+-- only if it was not executed. Else nothing is written, and the answer is that it is unknown.
 --
 -- KEYS[1] fence: string, the partition's meta
 -- KEYS[2] ids: sorted set of the partition's record ids
@@ -11,12 +13,14 @@
 -- ARGV[1] fence: bytes that the caller holds
 -- ARGV[2] count: operations
 -- ARGV[3] operations: packed one after the other (an argument each would cost more than the write), numbers big-endian:
---           hasExpected (1 byte: 0 absent, 1 present), hasValue (1: 0 delete, 1 put), acceptsNew (1: 0, 1),
+--           hasExpected (1 byte: 0 absent, 1 present), hasValue (1: 0 delete, 1 put), acceptsNew (1: 1 where the new value
+--           standing there already means done), mayRepeat (1: 1 where the old value standing there means not executed yet),
 --           number of entries to add (2), number to remove (2), id (length 2, bytes), expected bytes (length 4, bytes),
 --           new bytes (length 4, bytes), and one letter an entry, adds first (length 2, letters):
 --           i exact, u unique, c unique and only checked: no other record may hold it
+-- ARGV[4] sent: one byte: 0 sent for the first time, 1 sent before and not answered
 -- Returns: array of strings: "ALL" alone where all operations are done; or one an operation: "done"; "changed" (also where
---          an operation before it writes the record); "unique <n> <id>" (the n-th added entry, from 1, is held by that
+--          an operation before it writes the record); "unknown" (sent before, and nobody can tell); "unique <n> <id>" (the n-th added entry, from 1, is held by that
 --          record). Or one string: "STALE"; "TYPE <key>" where a key holds another type
 local fence = redis.pcall('GET', KEYS[1])
 if type(fence) == 'table' then return { 'TYPE ' .. KEYS[1] } end
@@ -27,15 +31,16 @@ local EXACT, UNIQUE = ('i'):byte(), ('u'):byte()
 -- Fewer than Lua can take from a table at once.
 local KEYS_PER_COMMAND = 1000
 
+local wasSent = ARGV[4]:byte() == 1
 local ops, recordKeys, setKeys = {}, {}, {}
 local k, at = 4, 1
 for op = 1, tonumber(ARGV[2]) do
-  local hasExpected, hasValue, acceptsNew, adds, removes, id, expected, value, kinds
-  hasExpected, hasValue, acceptsNew, adds, removes, id, expected, value, kinds, at =
-    struct.unpack('>BBBHHHc0I4c0I4c0Hc0', ARGV[3], at)
+  local hasExpected, hasValue, acceptsNew, mayRepeat, adds, removes, id, expected, value, kinds
+  hasExpected, hasValue, acceptsNew, mayRepeat, adds, removes, id, expected, value, kinds, at =
+    struct.unpack('>BBBBHHHc0I4c0I4c0Hc0', ARGV[3], at)
   ops[op] = {
     id = id, expected = hasExpected == 1 and expected, value = hasValue == 1 and value,
-    acceptsNew = acceptsNew == 1, adds = adds, entries = adds + removes, kinds = kinds, keysAt = k,
+    acceptsNew = acceptsNew == 1, mayRepeat = mayRepeat == 1, adds = adds, entries = adds + removes, kinds = kinds, keysAt = k,
   }
   recordKeys[op] = KEYS[k]
   for e = 1, adds + removes do
@@ -66,9 +71,15 @@ for n, op in ipairs(ops) do
   if type(stored) == 'table' then return { 'TYPE ' .. recordKey } end
   local isNew, isExpected = stored == op.value, stored == op.expected
   local result = 'done'
-  if planned[recordKey] or (not isExpected and not (isNew and op.acceptsNew)) then
+  if planned[recordKey] then
     result = 'changed'
-  elseif isExpected then
+  elseif not isExpected and isNew and op.acceptsNew then
+    result = 'done'
+  elseif wasSent and not (isExpected and op.mayRepeat) then
+    result = 'unknown'
+  elseif not isExpected then
+    result = 'changed'
+  else
     for e = 1, op.entries do
       if op.kinds:byte(e) ~= EXACT then
         local key = KEYS[op.keysAt + e]

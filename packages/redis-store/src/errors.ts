@@ -7,6 +7,8 @@ export const STORE_ERRORS = {
   RECORD_EXISTS: 'a record with that id is there already',
   UNIQUE_CONFLICT: 'another record has that value in a unique index',
   REVISION_CONFLICT: 'the record was changed by somebody else meanwhile',
+  OUTCOME_UNKNOWN:
+    'the connection to Redis broke during a write, and whether it was done cannot be told',
   RECORD_UNREADABLE: 'one stored record cannot be read: run verify',
   RECORD_INVALID: 'the record does not fit the definition of its collection',
   QUERY_INVALID: 'the query does not fit the definition of its collection',
@@ -78,6 +80,22 @@ export class RevisionConflictError extends StoreError {
       'REVISION_CONFLICT',
       `${collection} ${id} was changed meanwhile: read it again, then repeat`,
     );
+  }
+}
+
+/** Redis may have made the change or not; nothing else was changed. */
+export class OutcomeUnknownError extends StoreError {
+  declare readonly code: 'OUTCOME_UNKNOWN';
+  readonly collection: string;
+  readonly id: string;
+  constructor(collection: string, id: string, options?: ErrorOptions) {
+    super(
+      'OUTCOME_UNKNOWN',
+      `the connection to Redis broke while ${collection} ${id} was written, and whether that was done cannot be told: read it again, then repeat`,
+      options,
+    );
+    this.collection = collection;
+    this.id = id;
   }
 }
 
@@ -193,8 +211,11 @@ export class DegradedError extends StoreError {
 
 export class RedisUnavailableError extends StoreError {
   declare readonly code: 'REDIS_UNAVAILABLE';
-  constructor(message: string, options?: ErrorOptions) {
+  /** Whether it broke after the command was sent, so that Redis may have executed it; told of writes of records alone. */
+  readonly mayBeDone: boolean;
+  constructor(message: string, options: ErrorOptions & { readonly mayBeDone?: boolean } = {}) {
     super('REDIS_UNAVAILABLE', message, options);
+    this.mayBeDone = options.mayBeDone ?? false;
   }
 }
 

@@ -59,6 +59,7 @@ export {
   RecordUnreadableError,
   RedisRefusedError,
   RedisUnavailableError,
+  OutcomeUnknownError,
   RevisionConflictError,
   STORE_ERRORS,
   StateStaleError,

@@ -164,6 +164,12 @@ describe('a Redis Cluster of three masters and three replicas', () => {
     );
     await Promise.all(ids.map((id) => store.servers.set(id, { label: 'after' })));
     expect(await store.servers.count()).toBe(100);
+    // A redirection is an answer, too: the command was not executed, and is no repetition.
+    await cluster.moveSlot(slot, to, from);
+    await Promise.all(
+      Array.from({ length: 100 }, (_, i) => store.servers.add({ host: `m${i}`, username: 'm' })),
+    );
+    expect(await store.servers.count()).toBe(200);
   });
 
   test('keeps a unique value unique, and frees it of a record that is gone', async () => {

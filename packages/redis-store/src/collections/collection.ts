@@ -3,6 +3,7 @@
  * script call; a view that turns out stale is reloaded, and the operation made anew from it.
  */
 import { randomUUID } from 'node:crypto';
+import { isEnvelope } from '@vault/crypto';
 import { QueryPlanner } from './collection-query.js';
 import type { ChosenIndex, QueryFields, RecordQuery } from './collection-query.js';
 import type { CollectionDefinition } from '../records/collection-definition.js';
@@ -25,6 +26,7 @@ import type { CredentialRecord } from '../records/json-record.js';
 import type { Found, WriteOp, WriteResult } from '../partitions/partition.js';
 import type { RecordCodec } from '../records/record-codec.js';
 import { checkRecordId } from '../records/record-id.js';
+import { onSame, writeOne } from './write-one.js';
 import type { RedisLink } from '../redis/redis-link.js';
 import type { StoreLogger } from '../store-logger.js';
 
@@ -77,7 +79,7 @@ export class Collection {
    * Adds a record.
    * @param options.id see {@link checkRecordId}; default a random UUID (version 4)
    * @returns its id
-   * @throws {RecordInvalidError} {@link RecordExistsError} {@link UniqueConflictError}
+   * @throws {RecordInvalidError} {@link RecordExistsError} {@link UniqueConflictError} {@link OutcomeUnknownError}
    */
   async add(record: CredentialRecord, options: { readonly id?: string } = {}): Promise<string> {
     const id = options.id ?? randomUUID();
@@ -91,6 +93,7 @@ export class Collection {
         value: this.#encode(view, id, json, entries),
         add: entries,
         remove: [],
+        onSame: onSame(view),
       };
     });
     if (result.status === 'changed') throw new RecordExistsError(this.name, id);
@@ -161,6 +164,7 @@ export class Collection {
         remove: this.#codec.filedIn(stored),
         // Of two that remove one record, one did: the other finds it gone.
         onSame: 'changed' as const,
+        mayRepeat: isEnvelope(stored),
       };
       // oxlint-disable-next-line no-await-in-loop
       const result = await this.#write(id, undefined, () => op);
@@ -295,8 +299,8 @@ export class Collection {
           value,
           add: entries,
           remove: entriesWithout(filed, entries),
-          // Two writers can make the same plaintext; an envelope has its own nonce.
-          onSame: view.written.key === undefined ? 'changed' : 'done',
+          onSame: onSame(view),
+          mayRepeat: isEnvelope(before.revision),
         };
       });
       // oxlint-enable no-await-in-loop
@@ -324,7 +328,7 @@ export class Collection {
     const number = this.#reader.numberOf(id);
     return this.#withView(async (view, fences) => {
       const op = { ...makeOp(view), claim: this.#claims(view, record) };
-      return this.#reader.frontOf(id).write(fences[number] ?? '', op);
+      return writeOne(this.#reader.frontOf(id), this.name, fences[number] ?? '', op);
     });
   }
 

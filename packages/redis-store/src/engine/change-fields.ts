@@ -239,6 +239,7 @@ async function drop(
         value: codec.encode(key, id, Buffer.from(JSON.stringify(left)), add),
         add,
         remove: entriesWithout(codec.filedIn(stored), add),
+        mayRepeat: true,
       };
     });
     await batch.partition.apply(keeper.fenceOf(batch.partition), ops);

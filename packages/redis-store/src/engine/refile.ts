@@ -189,7 +189,9 @@ async function checkedApply(
   partition: Partition,
   ops: readonly WriteOp[],
 ): Promise<void> {
-  const results = await partition.apply(keeper.fenceOf(partition), ops);
+  // What it makes of a record follows from the record alone: done twice it is as done once.
+  const repeatable = ops.map((op) => ({ ...op, mayRepeat: true }));
+  const results = await partition.apply(keeper.fenceOf(partition), repeatable);
   results.forEach((result, i) => {
     if (result.status !== 'unique') return;
     throw new MigrationError(

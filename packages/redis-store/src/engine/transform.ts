@@ -120,10 +120,12 @@ function planFor(
   const plain = codec.file(values, undefined);
   if (direction === 'decrypt') {
     const remove = entriesWithout(codec.filedIn(stored), plain);
-    return { id, expected: stored, value: unpadJson(json), add: plain, remove };
+    return { id, expected: stored, value: unpadJson(json), add: plain, remove, mayRepeat: true };
   }
   const add = codec.file(values, key);
-  return { id, expected: stored, value: codec.encode(key, id, json, add), add, remove: plain };
+  const value = codec.encode(key, id, json, add);
+  // Nobody writes plaintext any more.
+  return { id, expected: stored, value, add, remove: plain, mayRepeat: true };
 }
 
 function openedBy(
@@ -150,9 +152,9 @@ function checkWritten(
     if (result.status === 'done') return;
     const what = `${collection} ${ops[i]?.id}`;
     throw new MigrationError(
-      result.status === 'changed'
-        ? `${what} was changed by somebody while the migration ran`
-        : `${what} and ${result.holderId} have the same value in the unique index "${result.index}"`,
+      result.status === 'unique'
+        ? `${what} and ${result.holderId} have the same value in the unique index "${result.index}"`
+        : `${what} was changed by somebody while the migration ran`,
     );
   });
 }

@@ -84,7 +84,7 @@ export async function removeForeign(
     if (partition === undefined || entry === undefined) continue;
     // oxlint-disable no-await-in-loop -- rare
     const stored = (await partition.read(id)) ?? null;
-    const op = { id, expected: stored, value: stored, add: [], remove: [entry] };
+    const op = { id, expected: stored, value: stored, add: [], remove: [entry], mayRepeat: true };
     await partition.apply(context.keeper.fenceOf(partition), [op]);
     // oxlint-enable no-await-in-loop
   }

@@ -3,7 +3,7 @@ import type { FiledEntry } from '../records/filed-entry.js';
 import type { WriteOp } from './partition.js';
 
 /** Flags, numbers of entries, and four lengths. */
-const FIXED_BYTES = 3 + 2 * 2 + 2 + 4 + 4 + 2;
+const FIXED_BYTES = 4 + 2 * 2 + 2 + 4 + 4 + 2;
 /** UTF-8 takes at most this many bytes for a code unit of UTF-16. */
 const BYTES_PER_UNIT = 3;
 
@@ -28,11 +28,12 @@ function maxBytes({ id, expected, value, add, claim, remove }: WriteOp): number 
 
 /** @returns where the next one begins */
 function packOp(out: Buffer, start: number, op: WriteOp): number {
-  const { id, expected, value, add, claim = [], remove, onSame = 'done' } = op;
+  const { id, expected, value, add, claim = [], remove, onSame = 'done', mayRepeat = false } = op;
   let at = start;
   out[at++] = expected === null ? 0 : 1;
   out[at++] = value === null ? 0 : 1;
   out[at++] = onSame === 'done' ? 1 : 0;
+  out[at++] = mayRepeat ? 1 : 0;
   at = out.writeUInt16BE(add.length + claim.length, at);
   at = out.writeUInt16BE(remove.length, at);
   const idBytes = out.write(id, at + 2, 'utf8');

@@ -1,11 +1,12 @@
 /** One partition of a collection: one hash tag, one slot, the unit of atomicity. It knows keys and bytes, nothing of encryption. */
 import { createHash } from 'node:crypto';
 import type { CollectionDefinition } from '../records/collection-definition.js';
-import { RedisRefusedError, StateStaleError } from '../errors.js';
+import { RedisRefusedError, RedisUnavailableError, StateStaleError } from '../errors.js';
 import type { FiledEntry } from '../records/filed-entry.js';
 import { kindLetter, packOps } from './packed-ops.js';
 import { KeyNames } from '../redis/key-names.js';
 import type { Argument, RedisLink, Reply } from '../redis/redis-link.js';
+import { makeSentMark, maybeSent } from '../redis/sent-mark.js';
 
 /** One change of one record with its index entries. */
 export interface WriteOp {
@@ -24,12 +25,20 @@ export interface WriteOp {
    * sent twice. `changed`: another writer may have made the same bytes, as plaintext ones can be.
    */
   readonly onSame?: 'done' | 'changed';
+  /**
+   * What it means that the expected bytes stand there when the command is sent again because its connection broke: with
+   * `true`, that it was not executed, or that to execute it twice does no harm. So it is for bytes that are never stored
+   * twice, as an envelope's, and where nobody else writes. Default: nobody can tell.
+   */
+  readonly mayRepeat?: boolean;
 }
 
 export type WriteResult =
   | { readonly status: 'done' }
   /** the stored bytes are neither the expected nor the new ones */
   | { readonly status: 'changed' }
+  /** the command was sent again, and what stands there does not tell whether it was executed before; it was not executed now */
+  | { readonly status: 'unknown' }
   | { readonly status: 'unique'; readonly index: string; readonly holderId: string };
 
 /** A value looked up in one index: its token under each key in use. */
@@ -52,6 +61,7 @@ const ENTRIES_PER_CALL = 1000;
 
 const DONE: WriteResult = { status: 'done' };
 const CHANGED: WriteResult = { status: 'changed' };
+const UNKNOWN: WriteResult = { status: 'unknown' };
 
 export class Partition {
   readonly collection: string;
@@ -93,13 +103,15 @@ export class Partition {
       for (const entry of claim ?? []) keys.push(this.entryKey(entry));
       for (const entry of remove) keys.push(this.entryKey(entry));
     }
-    const args = [fence, ops.length, packOps(ops)];
-    const reply = texts(await this.#link.script('vaultWrite', keys, args));
+    const mark = makeSentMark();
+    const args = [fence, ops.length, packOps(ops), mark];
+    const reply = texts(await withOutcome(mark, this.#link.script('vaultWrite', keys, args)));
     if (reply[0] === 'ALL') return ops.map(() => DONE);
     this.#checkReply(reply[0]);
     return reply.map((text, i) => {
       if (text === 'done') return DONE;
       if (text === 'changed') return CHANGED;
+      if (text === 'unknown') return UNKNOWN;
       const [, number, holderId = ''] = text.split(' ');
       return { status: 'unique', index: claimedIndex(ops[i], Number(number)), holderId };
     });
@@ -252,6 +264,16 @@ export class Partition {
         `the key ${status.slice(5)} holds another type; run vault-server verify`,
       );
     }
+  }
+}
+
+/** Where Redis went after the command was sent, its error says so. */
+async function withOutcome(mark: Buffer, reply: Promise<Reply>): Promise<Reply> {
+  try {
+    return await reply;
+  } catch (error) {
+    if (!(error instanceof RedisUnavailableError) || !maybeSent(mark)) throw error;
+    throw new RedisUnavailableError(error.message, { mayBeDone: true, cause: error });
   }
 }
 

@@ -10,6 +10,7 @@ import type { KeyNames } from './key-names.js';
 import { checkRedisOptions, parseHostPort } from './redis-options.js';
 import type { RedisOptions } from './redis-options.js';
 import { loadScript, SCRIPT_FILES } from './scripts.js';
+import { keepSentMarks, noteRefusal } from './sent-mark.js';
 import type { ScriptName } from './scripts.js';
 
 /** Reply of Redis, with binary strings as buffers. */
@@ -72,6 +73,7 @@ export class RedisLink {
     this.names = names;
     this.isCluster = client instanceof Cluster;
     defineScripts(client);
+    keepSentMarks(client);
     // Without a listener the client prints lost connections itself; each command reports its own failure.
     client.on('error', (error: unknown) => (this.#lastFailure = error));
   }
@@ -278,6 +280,11 @@ function callScript(
   return translated(call.call(client, keys.length, ...keys, ...args));
 }
 
+/** An error reply, as the client library hands it over. */
+interface RefusedCommand extends Error {
+  readonly command?: { readonly args: readonly unknown[] };
+}
+
 function retryDelay(attempt: number): number {
   return Math.min(RETRY_FIRST_MS * 2 ** (attempt - 1), RETRY_MAX_MS);
 }
@@ -294,7 +301,11 @@ function makeClient(options: RedisOptions): Client {
     // The first connection fails as a whole when its attempts are used up; later ones go on for ever.
     retryStrategy: retryDelay,
     // A failover leaves us on a demoted master: connect anew, and send the command again.
-    reconnectOnError: (error: Error) => (replyWord(error.message) === 'READONLY' ? 2 : false),
+    reconnectOnError: (error: RefusedCommand) => {
+      if (replyWord(error.message) !== 'READONLY') return false;
+      noteRefusal(error.command?.args ?? []);
+      return 2 as const;
+    },
     ...(options.username === undefined ? {} : { username: options.username }),
     ...(options.password === undefined ? {} : { password: options.password }),
     ...(options.db === undefined ? {} : { db: options.db }),

@@ -55,6 +55,7 @@ export class EncryptionCount {
         const now = ring.byId(id)?.encryptions ?? 0;
         const fresh = now - (this.#added.get(id) ?? 0);
         this.#added.set(id, now);
+        // Sent again when the connection breaks, it may count twice: a key is then rotated sooner, which is the safe side.
         if (fresh > 0) await this.#link.command('INCRBY', this.#link.names.encryptions(id), fresh);
       }),
     );

@@ -52,6 +52,10 @@ const STORE_BORDER = {
   RECORD_EXISTS: { name: 'OBJECT_ALREADY_EXISTS', data: existing },
   UNIQUE_CONFLICT: { name: 'OBJECT_ALREADY_EXISTS', data: existing },
   REVISION_CONFLICT: { name: 'INCORRECT_STATE', data: () => ({ property: 'revision' }) },
+  OUTCOME_UNKNOWN: {
+    name: 'OPERATION_FAILED',
+    data: ({ id }) => ({ objectId: text(id), code: 'OUTCOME_UNKNOWN' }),
+  },
   RECORD_UNREADABLE: {
     name: 'OPERATION_FAILED',
     data: ({ id }) => ({ objectId: text(id), code: 'RECORD_UNREADABLE' }),
