@@ -29,9 +29,6 @@ function formsOf(
       const isReindexing = previousDefinitions !== null;
       return { written: plain, before: isReindexing ? form(null, previousDefinitions) : undefined };
     }
-    case 'encrypted':
-    case 'scrubbing':
-      return { written: keyed, before: undefined };
     case 'rekeying':
       return { written: keyed, before: form(previousKeyId, previousDefinitions ?? definitions) };
     case 'encrypting':
@@ -42,5 +39,9 @@ function formsOf(
       return isRewriting
         ? { written: plain, before: keyed }
         : { written: keyed, before: undefined };
+    case 'encrypted':
+    case 'scrubbing':
+    default:
+      return { written: keyed, before: undefined };
   }
 }

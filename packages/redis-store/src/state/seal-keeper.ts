@@ -85,8 +85,7 @@ export class SealKeeper implements ViewSource {
   /** The keys that records are under now; none in plaintext, nor before there is a seal. */
   keysInUse(): readonly VaultKey[] {
     const { signingKey, before } = this.#view ?? {};
-    const keys = new Set([signingKey, before?.key]);
-    return [...keys].filter((key) => key !== undefined);
+    return [...new Set([signingKey, before?.key])].filter((key) => key !== undefined);
   }
 
   /** Keys that seal or witness name: a line of any other is somebody else's. */

@@ -18,12 +18,8 @@ test('work that takes long is done in slices, all such work one slice in a round
       return workLong();
     });
   const works = [filterAll(), filterAll(), filterAll()];
-  let isDone = false;
-  const done = Promise.all(works).finally(() => {
-    isDone = true;
-  });
-  let last = steps;
-  while (!isDone) {
+  const done = Promise.all(works);
+  for (let round = 0, last = steps; round < 50; round++) {
     await nextRound();
     expect(steps - last).toBeLessThanOrEqual(1);
     last = steps;
