@@ -39,6 +39,7 @@ import { SECURITY_HEADERS } from './security-headers.js';
 import { Serving } from './serving.js';
 import { sharedByTurn } from './shared-by-turn.js';
 import { SocketEndpoint } from './socket-endpoint.js';
+import { withoutUnreadBodies } from './unread-bodies.js';
 
 export interface ApiOptions {
   readonly listen: { readonly host: string; /** 0: a free one. */ readonly port: number };
@@ -127,7 +128,7 @@ function createFaces(tls: ApiOptions['tls'], watch: (server: Server) => void): F
     logger: false,
     forceCloseConnections: true,
     serverFactory: (routes) => {
-      const handler = withoutFloods(routes);
+      const handler = withoutFloods(withoutUnreadBodies(routes));
       for (const own of [local, recovery]) {
         if (own.listenerCount('request') === 0) own.on('request', handler);
       }

@@ -5,6 +5,7 @@
  */
 import type { RequestListener } from 'node:http';
 import type { Socket } from 'node:net';
+import { endUnread } from './unread-bodies.js';
 
 /** Of one connection that are not answered yet: it is ended by one more. */
 const UNANSWERED_MAX = 16;
@@ -14,11 +15,10 @@ export function withoutFloods(handler: RequestListener): RequestListener {
   const unanswered = new WeakMap<Socket, number>();
   return (request, response) => {
     const { socket } = request;
-    // What else was in the same bytes comes although the connection is ended.
     if (socket.destroyed) return;
     const count = (unanswered.get(socket) ?? 0) + 1;
     if (count > UNANSWERED_MAX) {
-      socket.destroy();
+      endUnread(socket);
       return;
     }
     unanswered.set(socket, count);

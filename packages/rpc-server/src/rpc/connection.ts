@@ -1,5 +1,4 @@
 /** One WebSocket: its session, its limits, and the order in which it ends. */
-import { once } from 'node:events';
 import type { Duplex } from 'node:stream';
 import type { RawData, WebSocket } from 'ws';
 import type { Client } from '../admission/client-address.js';
@@ -35,6 +34,11 @@ const MEMORY_FACTOR = 4;
  * and not as many `{}` as fit.
  */
 const CHUNK_CALLS_MAX = 1500;
+
+/** Frames that one message may come in, at once: nearly all clients send one; 2 MiB in frames of 2 KiB are these. */
+const PIECES_MAX = 1000;
+/** 64 KiB in the same. */
+const PIECES_BEFORE_SIGN_IN_MAX = 50;
 
 /** Why a connection is not read from. */
 type Hold = 'calls' | 'unsent' | 'account';
@@ -88,8 +92,9 @@ export class Connection implements Caller, Registered, Holder {
     const { socket, stream, limits, traffic } = options;
     this.#share = new TrafficShare(traffic, this, this.#owner);
     this.#cork = new TurnCork(stream);
-    this.#receiver = new MessageReceiver(socket);
+    this.#receiver = new MessageReceiver(socket, { onFlood: (reason) => this.drop(reason) });
     this.#receiver.limit(limits.messageBeforeSignInBytes);
+    this.#receiver.limitPieces(PIECES_BEFORE_SIGN_IN_MAX);
     this.#signInDeadline = setTimeout(
       () => socket.close(CLOSE_POLICY, 'no sign-in'),
       limits.signInDeadlineMs,
@@ -191,6 +196,7 @@ export class Connection implements Caller, Registered, Holder {
   drop(reason: string): void {
     const { socket } = this.#options;
     this.#isDropped = true;
+    this.#receiver.stop();
     socket.close(CLOSE_TRY_AGAIN, reason);
     // The Close frame goes first where the client reads; one that does not is not waited for.
     socket.terminate();
@@ -201,7 +207,10 @@ export class Connection implements Caller, Registered, Holder {
   async close(): Promise<void> {
     const { socket } = this.#options;
     if (socket.readyState === socket.CLOSED) return;
-    const closed = once(socket, 'close');
+    // Not `once`, which rejects where the client sends nonsense meanwhile.
+    const closed = new Promise((resolve) => {
+      socket.once('close', resolve);
+    });
     socket.removeAllListeners('message');
     await this.#idle();
     socket.close(CLOSE_GOING_AWAY, 'the server stops');
@@ -332,6 +341,7 @@ export class Connection implements Caller, Registered, Holder {
     if (isSignedIn) clearTimeout(this.#signInDeadline);
     const { messageBytes, messageBeforeSignInBytes } = limits;
     this.#receiver.limit(isSignedIn ? messageBytes : messageBeforeSignInBytes);
+    this.#receiver.limitPieces(isSignedIn ? PIECES_MAX : PIECES_BEFORE_SIGN_IN_MAX);
     if (!this.#isGone) this.#share.changeOwner(this.#owner);
     onSessionChange(this);
   }

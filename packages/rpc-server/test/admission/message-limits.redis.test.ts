@@ -157,6 +157,88 @@ describe('messages in one chunk', () => {
   });
 });
 
+describe('frames that are no message', () => {
+  /** A masked frame without a payload. */
+  const empty = (head: number, count: number): Buffer =>
+    Buffer.concat(Array.from({ length: count }, () => Buffer.from([head, 0x80, 0, 0, 0, 0])));
+  const PING = 0x89;
+  const PONG = 0x8a;
+  const FIRST_PIECE = 0x01;
+  const NEXT_PIECE = 0x00;
+
+  test.each([
+    ['pongs that nobody asked for', PONG],
+    ['pings', PING],
+  ])('of 60 %s at once none ends a socket, more do', async (_, head) => {
+    const api = await start();
+    const quiet = await api.connect();
+    raw(quiet, empty(head, 60));
+    expect(await quiet.call('session.getUser')).toBeNull();
+    const loud = await api.connect();
+    const reason = reasonOf(loud);
+    raw(loud, empty(head, 1000));
+    expect(await reason).toMatch(/^1013 too many pings or pongs/);
+  });
+
+  test('nonsense that comes while the server stops does not keep it from that', async () => {
+    const api = await start();
+    const client = await api.connect();
+    const stopped = api.stop();
+    fixture = undefined;
+    raw(client, empty(PONG, 1000));
+    await stopped;
+    expect(await client.closed).toBeGreaterThan(1000);
+  });
+
+  test('pings are answered, however many come in one chunk', async () => {
+    const api = await start();
+    const user = await api.signIn();
+    const pongs: unknown[] = [];
+    const answered = new Promise((resolve) => {
+      user.socket.on('pong', (data) => {
+        if (pongs.push(data) === 20) resolve(undefined);
+      });
+    });
+    raw(user, empty(PING, 20));
+    await answered;
+    expect(await user.call('session.getUser')).not.toBeNull();
+  });
+
+  test('empty pieces of one message end the socket', async () => {
+    const api = await start();
+    const stranger = await api.connect();
+    const strangersReason = reasonOf(stranger);
+    raw(stranger, Buffer.concat([empty(FIRST_PIECE, 1), empty(NEXT_PIECE, 1000)]));
+    expect(await strangersReason).toMatch(/^1013 too many pieces of messages: at most 50 at once/);
+    const user = await api.userWith('none');
+    const reason = reasonOf(user);
+    raw(user, Buffer.concat([empty(FIRST_PIECE, 1), empty(NEXT_PIECE, 10_000)]));
+    expect(await reason).toMatch(/^1013 too many pieces of messages: at most 1000 at once/);
+  });
+
+  test('a call in some pieces is answered', async () => {
+    const api = await start();
+    const stranger = await api.connect();
+    const [first = '', ...others] =
+      '{"jsonrpc":"2.0","id":1,"method":"session.getUser"}'.match(/.{1,10}/g) ?? [];
+    stranger.socket.send(first, { fin: false });
+    for (const piece of others) stranger.socket.send(piece, { fin: false });
+    stranger.socket.send('', { fin: true });
+    expect(await stranger.frame()).toContain('"result":null');
+  });
+
+  test('what follows in the same chunk is not read once the socket is ended', async () => {
+    const api = await start();
+    const stranger = await api.connect();
+    const reason = reasonOf(stranger);
+    const payload = Buffer.from('{"jsonrpc":"2.0","id":1,"method":"rpc.discover"}');
+    const frame = Buffer.concat([Buffer.from([0x81, 0x80 | payload.length, 0, 0, 0, 0]), payload]);
+    raw(stranger, Buffer.concat([empty(PONG, 1000), ...Array.from({ length: 1000 }, () => frame)]));
+    expect(await reason).toMatch(/^1013/);
+    expect(await metric(api, 'vault_calls_total{method="rpc.discover",outcome="ok"}')).toBe(0);
+  });
+});
+
 describe('a message that is not finished', () => {
   test('ends its socket after unfinishedMessageMs; others stay', async () => {
     const api = await start({ unfinishedMessageMs: 300 });
@@ -179,10 +261,9 @@ describe('a message that is not finished', () => {
     const ended = once(socket, 'close');
     while (socket.readyState === socket.OPEN) {
       socket.send('x', { fin: false });
-      socket.ping();
-      // One that does not wait meets the limit that ws has for fragments first.
+      // One that does not wait meets the limit of pieces first.
       // oxlint-disable-next-line no-await-in-loop -- piece by piece
-      await Promise.race([once(socket, 'pong'), ended]);
+      await Promise.race([metric(api, 'vault_sockets'), ended]);
     }
     expect(await reason).toContain('limits.unfinishedMessage');
   });
