@@ -110,5 +110,6 @@ export class Serving {
     this.rights.stop();
     this.services.authenticator.stop();
     this.services.transfers.clear();
+    this.services.audit.flush();
   }
 }

@@ -109,7 +109,8 @@ export class RecoveryDesk implements RecoveryFace {
     if (typeof token === 'string') {
       const expiresAtMs = this.#tokens.expiryOf(token);
       const outcome = expiresAtMs === undefined ? ' refused' : '';
-      this.#audit.record({ action: `sign-in to recovery by token${outcome}`, address });
+      const userId = expiresAtMs === undefined ? undefined : RECOVERY_USER;
+      this.#audit.record({ action: `sign-in to recovery by token${outcome}`, userId, address });
       if (expiresAtMs === undefined) throw invalidCredentials();
       session.signIn({ ...IDENTITY, tokenId: RECOVERY_USER, expiresAtMs }, this.#now());
       return publicUser(IDENTITY);
@@ -123,7 +124,7 @@ export class RecoveryDesk implements RecoveryFace {
     const isRight = this.#options.password.isRight(password) && isRecoveryUser(name);
     settle(isRight ? 'right' : 'wrong');
     const action = isRight ? 'sign-in to recovery' : 'sign-in to recovery refused';
-    this.#audit.record({ action, address });
+    this.#audit.record({ action, userId: isRight ? RECOVERY_USER : undefined, address });
     if (!isRight) throw invalidCredentials();
     session.signIn(IDENTITY, this.#now());
     return publicUser(IDENTITY);
