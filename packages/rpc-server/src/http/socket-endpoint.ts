@@ -10,8 +10,8 @@ import type { TokenVoucher, Vouched } from '../admission/token-voucher.js';
 import type { LimitName, Limits } from '../limits.js';
 import { API_PATH } from '../protocol.js';
 import type { Notifications } from '../protocol.js';
-import { Connection } from '../rpc/connection.js';
-import { visibleTo } from '../rpc/change-feed.js';
+import { Connection, notificationBytes } from '../rpc/connection.js';
+import { viewOf, visibleTo } from '../rpc/change-feed.js';
 import type { Dispatcher } from '../rpc/dispatcher.js';
 import type { RightsWatch } from '../session/rights-watch.js';
 import type { Session } from '../session/session.js';
@@ -105,9 +105,18 @@ export class SocketEndpoint {
   }
 
   broadcast(params: Notifications['all']): void {
+    // Written once for all who see the same: for each socket again, a large one would keep everybody waiting.
+    const written = new Map<string, Buffer | undefined>();
     for (const connection of this.connections) {
-      const seen = connection.canRead ? visibleTo(connection.session.identity, params) : undefined;
-      if (seen !== undefined) connection.notify('all', seen);
+      const { identity } = connection.session;
+      if (!connection.canRead) continue;
+      const view = viewOf(identity);
+      if (!written.has(view)) {
+        const seen = visibleTo(identity, params);
+        written.set(view, seen && notificationBytes('all', seen));
+      }
+      const bytes = written.get(view);
+      if (bytes !== undefined) connection.send(bytes);
     }
   }
 

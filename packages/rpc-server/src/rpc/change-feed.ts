@@ -27,6 +27,15 @@ export function visibleTo(
   );
   return items.length === 0 ? undefined : { type: 'enter', items: Object.fromEntries(items) };
 }
+
+/** The same for all to whom the same is visible. */
+export function viewOf(holder: ScopeHolder | undefined): string {
+  const scope = holder?.scope;
+  if (holder === undefined || scope === undefined) return 'all';
+  if (!mayWatch(holder)) return 'nothing';
+  return scope.collections === undefined ? 'all' : JSON.stringify(scope.collections.toSorted());
+}
+
 export type ChangeListener = (params: AllParams) => void;
 
 function* slices<T>(entries: readonly (readonly [string, T])[]): Generator<Record<string, T>> {

@@ -43,6 +43,14 @@ const PIECES_BEFORE_SIGN_IN_MAX = 50;
 /** Why a connection is not read from. */
 type Hold = 'calls' | 'unsent' | 'account';
 
+/** A notification as all who get it are sent it. */
+export function notificationBytes<N extends keyof Notifications>(
+  method: N,
+  params: Notifications[N],
+): Buffer {
+  return Buffer.from(JSON.stringify({ jsonrpc: '2.0', method, params }));
+}
+
 export interface ConnectionOptions {
   readonly socket: WebSocket;
   /** What the WebSocket writes to. */
@@ -142,7 +150,27 @@ export class Connection implements Caller, Registered, Holder {
   }
 
   notify<N extends keyof Notifications>(method: N, params: Notifications[N]): void {
-    this.#send(JSON.stringify({ jsonrpc: '2.0', method, params }));
+    this.send(notificationBytes(method, params));
+  }
+
+  /** A text frame; several connections may send the same bytes. */
+  send(bytes: Buffer): void {
+    const { socket, limits } = this.#options;
+    if (socket.readyState !== socket.OPEN) return;
+    const isStranger = this.session.identity === undefined;
+    const unsentMax = isStranger
+      ? Math.min(limits.unsentBytes, UNSENT_BEFORE_SIGN_IN_BYTES)
+      : limits.unsentBytes;
+    // What comes now counts too for a stranger, whose one batch may ask for much.
+    const unsent = socket.bufferedAmount + (isStranger ? bytes.length : 0);
+    if (unsent > unsentMax) {
+      this.drop(`answers were not read: limits.unsentBytes is ${limits.unsentBytes}`);
+      return;
+    }
+    this.#cork.hold();
+    this.#givenBytes += bytes.length;
+    socket.send(bytes, { binary: false });
+    this.#noteUnsent();
   }
 
   /** Ends it because user or token is gone. */
@@ -253,7 +281,8 @@ export class Connection implements Caller, Registered, Holder {
       // It was ended for what it holds, or was a stranger's: nothing waits for an answer any more.
       if (this.#isDropped || (this.#isGone && this.session.identity === undefined)) return;
       const answer = await dispatcher.answer(bytes, this);
-      if (answer !== undefined) this.#send(answer);
+      // As bytes: a string would be measured first and encoded afterwards.
+      if (answer !== undefined) this.send(Buffer.from(answer));
     } finally {
       this.#callsInFlight -= 1;
       if (this.#callsInFlight < limits.callsInFlight) this.#goOn('calls');
@@ -306,27 +335,6 @@ export class Connection implements Caller, Registered, Holder {
     await new Promise<void>((resolve) => {
       this.#onIdle = resolve;
     });
-  }
-
-  #send(text: string): void {
-    const { socket, limits } = this.#options;
-    if (socket.readyState !== socket.OPEN) return;
-    const isStranger = this.session.identity === undefined;
-    const unsentMax = isStranger
-      ? Math.min(limits.unsentBytes, UNSENT_BEFORE_SIGN_IN_BYTES)
-      : limits.unsentBytes;
-    // What comes now counts too for a stranger, whose one batch may ask for much.
-    const unsent = socket.bufferedAmount + (isStranger ? text.length : 0);
-    if (unsent > unsentMax) {
-      this.drop(`answers were not read: limits.unsentBytes is ${limits.unsentBytes}`);
-      return;
-    }
-    this.#cork.hold();
-    // As bytes: a string would be measured first and encoded afterwards.
-    const bytes = Buffer.from(text);
-    this.#givenBytes += bytes.length;
-    socket.send(bytes, { binary: false });
-    this.#noteUnsent();
   }
 
   /** Whose account its calls and its memory count for: also before the sign-in of who showed a token. */
