@@ -1,5 +1,6 @@
 /** A half of the key is lost: recovery mode, the way back from it, and the recovery kit, as an operator walks them. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Gpg } from '../harness/gpg.js';
@@ -94,6 +95,22 @@ async function call(
   } finally {
     await client.close();
   }
+}
+
+/** An archive into which somebody wrote an administrator, with the digest that belongs to it. */
+async function withPlaintext(archive: string): Promise<string> {
+  const client = redis.client();
+  await client.set('elsewhere', '{"email":"eve","permission":"admin"}');
+  const dump = (await client.dumpBuffer('elsewhere'))?.toString('base64');
+  await client.del('elsewhere');
+  client.disconnect();
+  const kept = readFileSync(archive, 'utf8').trimEnd().split('\n').slice(0, -1);
+  const lines = [...kept, JSON.stringify({ key: 'vault:{user}:r:eve', dump })].join('\n');
+  const sha256 = createHash('sha256').update(`${lines}\n`).digest('hex');
+  const end = { keys: kept.length, plaintextRecords: 0, sha256 };
+  const forged = folder.join('forged.jsonl');
+  writeFileSync(forged, `${lines}\n${JSON.stringify({ end })}\n`);
+  return forged;
 }
 
 const asRecovery = { email: 'recovery', password: RECOVERY_PASSWORD };
@@ -246,7 +263,19 @@ describe('recovery mode', () => {
     const archive = join(server.dataDir, archives()[0] ?? '');
     await xenstored.cli('write', [HALF_A, `${lost}\n${await readHalfA()}`]);
     const asked = await server.run(['restore-archive', archive]);
-    expect([asked.status, asked.stderr]).toEqual([2, expect.stringContaining('Nothing was done')]);
+    const [, keyId = ''] = LINE.exec(lost) ?? [];
+    expect([asked.status, asked.stderr]).toEqual([
+      2,
+      expect.stringMatching(new RegExp(`made by a holder of key ${keyId}.*\n.*\nNothing was done`)),
+    ]);
+    const before = await redisContents();
+    const forged = await withPlaintext(archive);
+    const refused = await server.run(['restore-archive', forged, '--yes']);
+    expect([refused.status, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(/1 of its \d+ records are plaintext.*--allow-unprotected/),
+    ]);
+    expect(await redisContents()).toEqual(before);
     const restored = await server.run(['restore-archive', archive, '--yes']);
     expect([restored.status, restored.stderr]).toEqual([0, '']);
     await server.launch();

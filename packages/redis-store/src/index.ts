@@ -1,8 +1,16 @@
 export { acceptDatabase } from './recover/accept.js';
 export type { AcceptOptions, AcceptReport } from './recover/accept.js';
-export { archiveDatabase, restoreArchive } from './recover/archive.js';
+export { archiveDatabase } from './recover/archive.js';
+export { inspectArchive, objectionTo, restoreArchive } from './recover/restore-archive.js';
 export { plaintextRecordsIn } from './files/archive-file.js';
-export type { ArchiveOptions, ArchiveReport, RestoreArchiveReport } from './recover/archive.js';
+export type { ArchiveReport } from './recover/archive.js';
+export type { ArchiveOptions } from './recover/alone.js';
+export type {
+  ArchivedSeal,
+  ArchiveInspection,
+  RestoreArchiveOptions,
+  RestoreArchiveReport,
+} from './recover/restore-archive.js';
 export { Collection, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX } from './collections/collection.js';
 export type { Page } from './collections/collection.js';
 export type { Revision, Stored } from './collections/collection-reader.js';

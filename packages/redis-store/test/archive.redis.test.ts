@@ -2,8 +2,10 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { chmodSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { archiveDatabase, restoreArchive } from '../src/recover/archive.js';
-import type { ArchiveOptions, ArchiveReport } from '../src/recover/archive.js';
+import { archiveDatabase } from '../src/recover/archive.js';
+import { restoreArchive } from '../src/recover/restore-archive.js';
+import type { ArchiveOptions } from '../src/recover/alone.js';
+import type { ArchiveReport } from '../src/recover/archive.js';
 import type { DegradedError } from '../src/errors.js';
 import { staticCustody } from '../src/keys/static-custody.js';
 import { contents, DatabaseFixture, fill } from './database-fixture.js';

@@ -7,7 +7,7 @@ import { custodyOf } from './config/custody-config.js';
 import type { ServerConfig } from './config/load-config.js';
 import type { LocalRedis } from './local-redis.js';
 import { RecoveryMarker } from './recovery/recovery-marker.js';
-import type { RecoveryKind } from './recovery/recovery-marker.js';
+import type { RecoveryKind, RecoveryUnderWay } from './recovery/recovery-marker.js';
 
 export interface DatabaseParts {
   readonly config: ServerConfig;
@@ -30,16 +30,26 @@ export async function openDatabase(parts: DatabaseParts): Promise<CredentialData
   return CredentialDatabase.open(await openOptions(parts));
 }
 
+interface UnderWayText {
+  readonly what: string;
+  readonly advice: (underWay: RecoveryUnderWay) => string;
+}
+
 const UNDER_WAY_TEXTS = {
   recover: {
     what: 'a recovery',
-    advice: 'run vault-server recover, and import the config backup again',
+    advice: () => 'run vault-server recover, and import the config backup again',
   },
   'restore-migration-backup': {
     what: 'the putting back of a migration backup',
-    advice: 'run vault-server restore-migration-backup again, with the same file',
+    advice: () => 'run vault-server restore-migration-backup again, with the same file',
   },
-} as const satisfies Record<RecoveryKind, { readonly what: string; readonly advice: string }>;
+  'restore-archive': {
+    what: 'the putting back of an archived database',
+    advice: ({ archive }) =>
+      `run vault-server restore-archive again, as before: vault-server restore-archive ${archive ?? '<archive>'} --yes`,
+  },
+} as const satisfies Record<RecoveryKind, UnderWayText>;
 
 /** What a recovery left half done is no database, whatever it looks like. */
 async function checkNoRecovery(dataDir: string): Promise<void> {
@@ -50,7 +60,7 @@ async function checkNoRecovery(dataDir: string): Promise<void> {
   const { what, advice } = UNDER_WAY_TEXTS[kind];
   throw new DegradedError('startFailed', {
     cause: `${what} was begun and did not end${kept}`,
-    advice,
+    advice: advice(underWay),
   });
 }
 

@@ -122,10 +122,12 @@ export class ArchiveWriter {
 
 /**
  * Reads an archive to its end before anybody uses it.
- * @returns prefix and number of keys
+ * @returns prefix, number of keys, and the digest by which {@link readArchive} knows it again
  * @throws {MigrationError} when it is no archive, or not a whole and unaltered one
  */
-export async function checkArchive(path: string): Promise<{ prefix: string; keys: number }> {
+export async function checkArchive(
+  path: string,
+): Promise<{ prefix: string; keys: number; sha256: string }> {
   const hash = createHash('sha256');
   let prefix: string | undefined;
   let keys = 0;
@@ -136,8 +138,9 @@ export async function checkArchive(path: string): Promise<{ prefix: string; keys
     }
     const { end } = line;
     if (end !== undefined) {
-      if (end.keys !== keys || end.sha256 !== hash.digest('hex')) break;
-      return { prefix, keys };
+      const sha256 = hash.digest('hex');
+      if (end.keys !== keys || end.sha256 !== sha256) break;
+      return { prefix, keys, sha256 };
     }
     hash.update(`${text}\n`);
     if (line.key !== undefined) keys++;
@@ -178,11 +181,21 @@ export async function removeUnfinishedArchives(dataDir: string): Promise<void> {
   );
 }
 
-/** All keys of an archive that was checked, in the order in which they were written. */
-export async function* readArchive(path: string): AsyncGenerator<ArchivedKey> {
-  for await (const { line } of linesOf(path)) {
-    const { key, dump = '' } = line;
+/**
+ * All keys of an archive that was checked, in the order in which they were written.
+ * @param sha256 as the check found it: the file is read again, and may be another one by now
+ * @throws {MigrationError} at its end, where it is
+ */
+export async function* readArchive(path: string, sha256?: string): AsyncGenerator<ArchivedKey> {
+  const hash = createHash('sha256');
+  for await (const { text, line } of linesOf(path)) {
+    const { key, dump = '', end } = line;
+    if (end !== undefined) break;
+    hash.update(`${text}\n`);
     if (key !== undefined) yield { key, dump: Buffer.from(dump, 'base64') };
+  }
+  if (sha256 !== undefined && hash.digest('hex') !== sha256) {
+    throw new MigrationError(`${path} was changed while it was read`);
   }
 }
 

@@ -1,35 +1,15 @@
 /**
- * Puts a database aside that cannot be opened, so that a new one can stand in its place, and puts it
- * back once its keys are found. Every key of ours is written to a file first (`archive-file.ts`), and
- * only what that file provably holds is removed.
+ * Puts a database aside that cannot be opened, so that a new one, or that of another archive, can stand in its
+ * place. Every key of ours is written to a file first (`archive-file.ts`), and only what that file provably holds
+ * is removed.
  */
 import { isEnvelope } from '@vault/crypto';
-import {
-  ArchiveWriter,
-  checkArchive,
-  readArchive,
-  removeUnfinishedArchives,
-} from '../files/archive-file.js';
+import { ArchiveWriter, readArchive, removeUnfinishedArchives } from '../files/archive-file.js';
 import type { ArchivedKey } from '../files/archive-file.js';
-import { OperationRefusedError } from '../errors.js';
-import { messageOf } from '../error-message.js';
-import { refuseForeignRedis } from '../startup/foreign-redis.js';
-import { KeyNames } from '../redis/key-names.js';
-import { MigrationLock } from '../state/lock.js';
-import type { OpenOptions } from '../open-options.js';
-import { currentIdentity } from '../state/process-identity.js';
-import { beatingAgain } from '../state/life-signs.js';
-import { HEARTBEAT_MS, listProcesses } from '../state/processes.js';
-import { RedisLink } from '../redis/redis-link.js';
+import type { RedisLink } from '../redis/redis-link.js';
 import { Witness } from '../state/witness.js';
-
-export type ArchiveOptions = Pick<
-  OpenOptions,
-  'redis' | 'prefix' | 'custody' | 'dataDir' | 'onProgress' | 'onStep'
-> & {
-  /** Called before anything is changed, with the archive that is whole and on disk; `undefined` when there was no key. */
-  readonly onArchived?: (path: string | undefined) => Promise<void>;
-};
+import { isKept, underLock } from './alone.js';
+import type { ArchiveOptions, Work } from './alone.js';
 
 /** What was put aside. */
 export interface ArchiveReport {
@@ -40,19 +20,10 @@ export interface ArchiveReport {
   readonly formerWitness: string | undefined;
 }
 
-/** What was put back. */
-export interface RestoreArchiveReport {
-  readonly keys: number;
-  /** What stood there before. */
-  readonly archived: ArchiveReport;
-}
-
 const SCAN_COUNT = 256;
 /** Values under way at once: at most 1 MiB each. */
 const VALUES_AT_ONCE = 32;
 const REMOVE_AT_ONCE = 256;
-/** How long a server that is starting is waited for. */
-const LOCK_WAIT_MS = 2000;
 
 /**
  * Writes all keys of the prefix to a file in the data folder (mode 0400, synced, read back), removes
@@ -64,78 +35,8 @@ export async function archiveDatabase(options: ArchiveOptions): Promise<ArchiveR
   return underLock(options, (work) => archive(work));
 }
 
-/**
- * Puts an archived database back, after what stands there now was archived in its turn.
- * @throws {OperationRefusedError} when the archive is not whole, or of another prefix: nothing was changed
- */
-export async function restoreArchive(
-  path: string,
-  options: ArchiveOptions,
-): Promise<RestoreArchiveReport> {
-  const found = await checkArchive(path).catch((error: unknown) => {
-    throw new OperationRefusedError(messageOf(error));
-  });
-  return underLock(options, async (work) => {
-    const { prefix } = work.link.names;
-    if (found.prefix !== prefix) {
-      throw new OperationRefusedError(
-        `the archive is of the prefix "${found.prefix}", the configuration says "${prefix}"`,
-      );
-    }
-    const archived = await archive(work);
-    await putBack(path, found.keys, work);
-    return { keys: found.keys, archived };
-  });
-}
-
-/** What each step works with. */
-interface Work {
-  readonly link: RedisLink;
-  readonly options: ArchiveOptions;
-  /** Between any two steps: for tests, and to stop when the lock is lost. */
-  readonly step: (name: string) => Promise<void>;
-  readonly progress: (phase: string, done: number, total: number) => void;
-}
-
-async function underLock<T>(options: ArchiveOptions, use: (work: Work) => Promise<T>): Promise<T> {
-  const link = await RedisLink.connect(options.redis, new KeyNames(options.prefix));
-  try {
-    // Before the lock: that would be written there, too.
-    await refuseForeignRedis(link, 'new');
-    const lock = await MigrationLock.acquire(link, currentIdentity(), { waitMs: LOCK_WAIT_MS });
-    try {
-      await checkUnused(link, options);
-      return await use({
-        link,
-        options,
-        step: async (name) => {
-          await options.onStep?.(name);
-          // A process that slept must not remove what another one put there since.
-          await lock.assertHeld();
-        },
-        progress: (phase, done, total) => options.onProgress?.({ phase, done, total }),
-      });
-    } finally {
-      await lock.release();
-    }
-  } finally {
-    await link.close();
-  }
-}
-
-async function checkUnused(link: RedisLink, { custody }: ArchiveOptions): Promise<void> {
-  const { ring } = await custody.load();
-  // A heartbeat that nobody renews ends, or was never one.
-  const list = () => listProcesses(link, ring);
-  const other = await beatingAgain(await list(), list, HEARTBEAT_MS);
-  if (other === undefined) return;
-  const { pid, host } = other.identity;
-  throw new OperationRefusedError(
-    `process ${pid} on ${host} uses the database, so it can be opened there: stop that process, or take the key halves from its machine`,
-  );
-}
-
-async function archive(work: Work): Promise<ArchiveReport> {
+/** Within the work of another command, too. */
+export async function archive(work: Work): Promise<ArchiveReport> {
   const { link, options, step } = work;
   await removeUnfinishedArchives(options.dataDir);
   const writer = await ArchiveWriter.create(options.dataDir, link.names.prefix, new Date());
@@ -160,13 +61,6 @@ async function archive(work: Work): Promise<ArchiveReport> {
     (await witness.read()) === undefined ? undefined : await witness.putAside(Date.now());
   await witness.expectNew();
   return { path, keys: writer.keys, formerWitness };
-}
-
-/** Whether a key is part of the database; locks and heartbeats are not. */
-function isKept(names: KeyNames, key: string): boolean {
-  const parsed = names.parse(key);
-  if (parsed?.kind !== 'meta') return parsed !== undefined;
-  return parsed.name !== 'lock' && !parsed.name.startsWith('process');
 }
 
 async function* readKeys(
@@ -232,37 +126,4 @@ async function removeKeys(
   await remove(batch);
   progress('remove', total, total);
   await step('archive-removed');
-}
-
-/** Seal and fences come last: a crash leaves no database that looks whole. */
-async function putBack(path: string, total: number, work: Work): Promise<void> {
-  const { link, step, progress } = work;
-  const last: ArchivedKey[] = [];
-  let batch: ArchivedKey[] = [];
-  let done = 0;
-  const write = async (keys: readonly ArchivedKey[]): Promise<void> => {
-    await Promise.all(
-      keys.map(({ key, dump }) => link.command('RESTORE', key, 0, dump, 'REPLACE')),
-    );
-    done += keys.length;
-    progress('restore', done, total);
-  };
-  for await (const archived of readArchive(path)) {
-    const kind = link.names.parse(archived.key)?.kind;
-    if (kind === undefined) continue;
-    if (kind === 'fence' || kind === 'meta') {
-      last.push(archived);
-      continue;
-    }
-    batch.push(archived);
-    if (batch.length < VALUES_AT_ONCE) continue;
-    await write(batch);
-    batch = [];
-    await step('restore-batch');
-  }
-  await write(batch);
-  await step('restore-records');
-  await write(
-    last.toSorted((a, b) => Number(a.key === link.names.seal) - Number(b.key === link.names.seal)),
-  );
 }

@@ -7,7 +7,7 @@
 
 /** The parsed name of a key of ours; see {@link KeyNames.parse}. */
 export type ParsedKey =
-  | { readonly kind: 'fence' | 'ids'; readonly partition: string }
+  | { readonly kind: 'fence' | 'ids' | 'proof'; readonly partition: string }
   | { readonly kind: 'record'; readonly partition: string; readonly id: string }
   | {
       readonly kind: 'exact' | 'unique';
@@ -24,7 +24,7 @@ const FLEETING = /^(?:lock|processes|process:.*|encryptions:.*)$/;
 
 /** Whether a key says nothing of a database. */
 export function isFleeting(key: ParsedKey): boolean {
-  return key.kind === 'meta' && FLEETING.test(key.name);
+  return key.kind === 'proof' || (key.kind === 'meta' && FLEETING.test(key.name));
 }
 
 export class KeyNames {
@@ -71,6 +71,10 @@ export class KeyNames {
   none(partition: string): string {
     return `${this.prefix}:{${partition}}:none`;
   }
+  /** Temporary, in the slot of the partition: what an archive would put back is tried there first. */
+  proof(partition: string, name: string): string {
+    return `${this.prefix}:{${partition}}:proof:${name}`;
+  }
   record(partition: string, id: string): string {
     return `${this.prefix}:{${partition}}:r:${id}`;
   }
@@ -107,6 +111,7 @@ export class KeyNames {
     if (close < 0) return undefined;
     const partition = key.slice(head.length, close);
     const rest = key.slice(close + 2);
+    if (rest.startsWith('proof:')) return { kind: 'proof', partition };
     if (partition === 'meta') return { kind: 'meta', name: rest };
     if (rest === 'meta') return { kind: 'fence', partition };
     if (rest === 'ids') return { kind: 'ids', partition };

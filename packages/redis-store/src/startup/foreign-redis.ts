@@ -50,8 +50,8 @@ export function expectationOf(witness: Awaited<ReturnType<Witness['read']>>): Ex
 function kindOf(names: KeyNames, key: string): 'ours' | 'fleeting' | 'another' {
   const parsed = names.parse(key);
   if (parsed === undefined) return 'another';
-  if (parsed.kind !== 'meta') return 'ours';
-  return isFleeting(parsed) ? 'fleeting' : 'another';
+  if (isFleeting(parsed)) return 'fleeting';
+  return parsed.kind === 'meta' ? 'another' : 'ours';
 }
 
 /** Names of keys of every master; a name that SCAN gives twice counts once. */

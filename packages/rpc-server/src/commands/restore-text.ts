@@ -1,6 +1,6 @@
 /** What `restore-migration-backup` says before and after it. */
-import { plaintextRecordsIn } from '@vault/redis-store';
 import type { CollectionComparison } from '@vault/redis-store';
+import { archiveText } from './restore-archive-text.js';
 import type { Restored, RestorePlan } from '../recovery/restore-migration-backup.js';
 
 /** Before, where nothing was done. */
@@ -50,7 +50,7 @@ export async function restoredText(
   { imported, state, leftOut, archives }: Restored,
   path: string | undefined,
 ): Promise<string> {
-  const kept = await Promise.all(archives.map(keptText));
+  const kept = await Promise.all(archives.map(archiveText));
   return [
     `${imported.records} records were put back into a new database, ${state}, and verified.`,
     ...leftOut.map(({ collection, id, problem }) => `Left out: ${collection} ${id}: ${problem}`),
@@ -62,10 +62,4 @@ export async function restoredText(
     'Now start the server.',
     '',
   ].join('\n');
-}
-
-async function keptText(archive: string): Promise<string> {
-  const plaintext = (await plaintextRecordsIn(archive)) ?? 0;
-  const warning = plaintext === 0 ? '' : `, ${plaintext} records of it in plaintext`;
-  return `What stood there is kept in ${archive}${warning}.`;
 }

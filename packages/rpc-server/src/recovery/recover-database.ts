@@ -140,7 +140,7 @@ async function checkBackup(
 }
 
 function recoverMark(archives: readonly string[], keyId: string | null): RecoveryUnderWay {
-  return { archives, keyId, restoring: null, kind: 'recover' };
+  return { archives, keyId, restoring: null, archive: null, kind: 'recover' };
 }
 
 export async function checkNewKeyPossible({ encrypt, custody }: OpenOptions): Promise<void> {

@@ -1,6 +1,6 @@
 /**
- * `<datadir>/recovery-under-way`: says that a recovery, or the putting back of a migration backup, began
- * to change the database and did not end. While it is there, no start takes what Redis holds for the
+ * `<datadir>/recovery-under-way`: says that a recovery, or the putting back of a migration backup or of an
+ * archive, began to change the database and did not end. While it is there, no start takes what Redis holds for the
  * database; the next recovery goes on.
  */
 import { open, readFile, rename, rm } from 'node:fs/promises';
@@ -16,11 +16,23 @@ export interface RecoveryUnderWay {
   readonly keyId: string | null;
   /** SHA-256 of the migration backup that is being put back into the new database; `null` for a recovery, and before there is one that was proven empty. */
   readonly restoring: string | null;
+  /** The archive that is being put back; `null` for anything else. */
+  readonly archive: string | null;
   readonly kind: RecoveryKind;
 }
 
+const RECOVERY_KINDS = ['recover', 'restore-migration-backup', 'restore-archive'] as const;
 /** Which command goes on with it. */
-export type RecoveryKind = 'recover' | 'restore-migration-backup';
+export type RecoveryKind = (typeof RECOVERY_KINDS)[number];
+
+/** What a marker says that cannot be read: nobody knows what was begun. */
+const UNKNOWN: RecoveryUnderWay = {
+  archives: [],
+  keyId: null,
+  restoring: null,
+  archive: null,
+  kind: 'recover',
+};
 
 export class RecoveryMarker {
   readonly path: string;
@@ -41,15 +53,11 @@ export class RecoveryMarker {
       throw error;
     }
     try {
-      const { archives, keyId, restoring, kind } = JSON.parse(text) as Partial<RecoveryUnderWay>;
-      return {
-        archives: archives ?? [],
-        keyId: keyId ?? null,
-        restoring: restoring ?? null,
-        kind: kind ?? 'recover',
-      };
+      const read = { ...UNKNOWN, ...(JSON.parse(text) as Partial<RecoveryUnderWay>) };
+      const isWhole = RECOVERY_KINDS.includes(read.kind) && Array.isArray(read.archives);
+      return isWhole ? read : UNKNOWN;
     } catch {
-      return { archives: [], keyId: null, restoring: null, kind: 'recover' };
+      return UNKNOWN;
     }
   }
 

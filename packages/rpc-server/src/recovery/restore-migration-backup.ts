@@ -185,7 +185,7 @@ async function putAside(options: OpenOptions, marker: RecoveryMarker): Promise<r
 }
 
 function markOf(archives: readonly string[], restoring: string | null): RecoveryUnderWay {
-  return { archives, keyId: null, restoring, kind: 'restore-migration-backup' };
+  return { archives, keyId: null, restoring, archive: null, kind: 'restore-migration-backup' };
 }
 
 async function checkAll(database: CredentialDatabase): Promise<void> {
