@@ -14,6 +14,7 @@ export default {
       project: ['scripts/**/*.mjs', 'bench/**/*.mjs', 'test/**/*.ts'],
     },
     'packages/*': { entry: entries, project },
+    'packages/crypto': { entry: [...entries, 'src/files/index.ts!'], project },
     'packages/rpc-server': {
       entry: [...entries, 'src/protocol.ts!'],
       project,

@@ -50,7 +50,7 @@ async function check(name: string, changes: Files, base: Files = SOUND): Promise
 }
 
 describe('the checks of the repository', () => {
-  test.each(['arrows', 'layout', 'lock', 'lua', 'portable'])(
+  test.each(['arrows', 'file-writes', 'layout', 'lock', 'lua', 'portable'])(
     '%s finds nothing in sound code',
     async (name) => {
       expect(await check(name, {})).toMatchObject({ status: 0, stderr: '' });
@@ -110,6 +110,24 @@ describe('the checks of the repository', () => {
       'files that import each other',
       { 'packages/crypto/src/seal.ts': "export * from './index.js';\n" },
       /import cycle: .*index\.ts → .*seal\.ts → .*index\.ts/,
+    ],
+    [
+      'file-writes',
+      'a file that is renamed without the writer',
+      {
+        'packages/redis-store/src/store.ts':
+          "import {\n  readFile,\n  rename as move,\n} from 'node:fs/promises';\n",
+      },
+      /store\.ts: rename of node:fs/,
+    ],
+    [
+      'file-writes',
+      'a file that is opened to write',
+      {
+        'packages/redis-store/src/store.ts':
+          "import { open } from 'node:fs/promises';\nawait open(`${path}.tmp`, 'w', MODE);\n",
+      },
+      /store\.ts: opens a file to write/,
     ],
     [
       'layout',

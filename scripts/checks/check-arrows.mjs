@@ -10,9 +10,14 @@ import { listPackages, listSources, readImports, report } from './source-files.m
 /** Package → the packages of this repository that its src may import. */
 const ARROWS = {
   '@vault/crypto': [],
-  '@vault/keystore': ['@vault/crypto'],
-  '@vault/redis-store': ['@vault/crypto'],
-  '@vault/rpc-server': ['@vault/crypto', '@vault/keystore', '@vault/redis-store'],
+  '@vault/keystore': ['@vault/crypto', '@vault/crypto/files'],
+  '@vault/redis-store': ['@vault/crypto', '@vault/crypto/files'],
+  '@vault/rpc-server': [
+    '@vault/crypto',
+    '@vault/crypto/files',
+    '@vault/keystore',
+    '@vault/redis-store',
+  ],
   'vault-cli': [],
 };
 /** What may be imported as types only, beside that: the client knows the protocol, none of the server's code. */

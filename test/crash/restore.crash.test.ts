@@ -100,7 +100,7 @@ async function examine(encrypt: boolean): Promise<string[]> {
     ];
   });
   const left = readdirSync(site.server.dataDir).filter((name) =>
-    /\.tmp$|\.spool$|under-way|\.manifest$/.test(name),
+    /\.tmp-|\.spool$|under-way|\.manifest$/.test(name),
   );
   findings.push(...left.map((name) => `left over: ${name}`));
   if (!encrypt) return findings;

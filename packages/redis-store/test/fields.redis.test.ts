@@ -165,7 +165,7 @@ describe.each([
           (name) => (JSON.parse(fixture.readFile(name)) as { records: { id: string }[] }).records,
         );
       expect(new Set(kept.map(({ id }) => id)).size).toBe(WITH_NOTE);
-      expect(fixture.files()).not.toContainEqual(expect.stringMatching(/\.tmp$/));
+      expect(fixture.files()).not.toContainEqual(expect.stringMatching(/\.tmp-/));
     },
   );
 });

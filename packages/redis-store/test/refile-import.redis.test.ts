@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { PROCESS_PLACE } from '@vault/crypto/files';
 import type { CollectionDefinition } from '../src/records/collection-definition.js';
 import type { CredentialDatabase } from '../src/credential-database.js';
 import type { DegradedError } from '../src/errors.js';
@@ -271,10 +272,12 @@ describe.each([true, false])('an import, encryption %s', (encrypt) => {
   }, 120_000);
 
   it('that was killed before the seal named it leaves no spool behind after the next start', async () => {
-    const uuid = '01234567-89ab-4cde-8f01-23456789abcd';
+    const random = '0123456789abcdef';
     const dead = spawnSync('true').pid;
-    const spools = [`import-${dead}-${uuid}.spool`, `import-${process.ppid}-${uuid}.spool`];
-    const temporary = `.vault-state.${dead}-0123456789ab.tmp`;
+    const spools = [dead, process.ppid].map(
+      (pid) => `import-${PROCESS_PLACE}-${pid}-${random}.spool`,
+    );
+    const temporary = `vault-state.tmp-${PROCESS_PLACE}-${dead}-${random}`;
     for (const name of [...spools, temporary])
       writeFileSync(join(fixture.dataDir, name), 'server x SECRET\n');
     await fixture.using({ encrypt }, async (database) => {
@@ -289,7 +292,7 @@ describe.each([true, false])('an import, encryption %s', (encrypt) => {
   it('that was killed with a command on its way keeps its spool until the lock is no more its own', async () => {
     await fixture.using({ encrypt }, async () => undefined);
     const dead = spawnSync('true').pid;
-    const spool = `import-${dead}-01234567-89ab-4cde-8f01-23456789abcd.spool`;
+    const spool = `import-${PROCESS_PLACE}-${dead}-0123456789abcdef.spool`;
     writeFileSync(join(fixture.dataDir, spool), 'server x SECRET\n');
     const hold = async (pid: number): Promise<unknown> =>
       fixture.client.set(LOCK, `token ${JSON.stringify({ ...currentIdentity(), pid })}`);

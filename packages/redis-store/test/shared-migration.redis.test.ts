@@ -84,7 +84,7 @@ test('while the first wrote its backup: what it had written is deleted when it i
     },
   ];
   const head = { format: 'vault-migration-backup', version: 1, databaseId, of: 'plaintext' };
-  const cut = '.encryption-backup.json.4711-0a1b2c3d4e5f.tmp';
+  const cut = 'encryption-backup.json.tmp-00000000-4711-0a1b2c3d4e5f6071';
   const text = `${JSON.stringify(head).slice(0, -1)},"records":[\n{"collection":"server","id":"a"`;
   writeFileSync(join(fixture.dataDir, cut), text);
   await fixture.using({ dataDir: otherDir }, async (database) => {

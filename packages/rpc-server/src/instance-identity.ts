@@ -9,8 +9,9 @@
  * ```
  */
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { link, open, readFile, rename, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { createFile, replaceFile } from '@vault/crypto/files';
 
 const INSTANCE_FILE = 'instance';
 const MODE = 0o600;
@@ -54,21 +55,12 @@ export class InstanceIdentity {
     const found = await InstanceIdentity.read(dataDir);
     if (found !== undefined) return found;
     const path = join(dataDir, INSTANCE_FILE);
-    const temporary = join(dataDir, `.${INSTANCE_FILE}.${randomBytes(6).toString('hex')}.tmp`);
-    const file = await open(temporary, 'wx', MODE);
-    try {
-      await file.writeFile(`${randomBytes(SECRET_BYTES).toString('hex')}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    try {
-      await link(temporary, path);
-      await rm(temporary);
-    } catch {
-      // It is there: made by another process meanwhile, or cut short by a crash.
-      if ((await InstanceIdentity.read(dataDir)) === undefined) await rename(temporary, path);
-      else await rm(temporary);
+    const secret = `${randomBytes(SECRET_BYTES).toString('hex')}\n`;
+    // One that is there was made by another process meanwhile, or is no such file.
+    if (!(await createFile(path, secret, { mode: MODE }))) {
+      const theirs = await InstanceIdentity.read(dataDir);
+      if (theirs !== undefined) return theirs;
+      await replaceFile(path, secret, { mode: MODE });
     }
     const made = await InstanceIdentity.read(dataDir);
     if (made === undefined) throw new Error(`${path} does not read back`);

@@ -54,6 +54,7 @@ export class ConfigFile {
         await file.close();
       }
       await rename(temporary, this.path);
+      await syncFolder(folder);
     } catch (error) {
       await rm(temporary, { force: true });
       throw new ConfigUnusableError(`${this.path} cannot be written (${reasonOf(error)})`, {
@@ -107,6 +108,16 @@ export class ConfigFile {
     return new ConfigUnusableError(`${this.path} is damaged: ${problem}`, {
       advice: 'delete it and register again',
     });
+  }
+}
+
+/** Makes the rename durable. */
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r');
+  try {
+    await folder.sync();
+  } finally {
+    await folder.close();
   }
 }
 

@@ -8,8 +8,8 @@
 // oxlint-disable no-await-in-loop -- each attempt follows the failure of the one before
 import { randomBytes } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
+import { incarnationOf, isGone, isOfThisRun, machineStartedMs } from '@vault/crypto/files';
 import { errnoOf, KeystoreError } from '../errors.js';
-import { incarnationOf, isGone, isOfThisRun, machineStartedMs } from './process-place.js';
 
 /** What is done to files; `link` and `rename` never overwrite and overwrite, as in POSIX. */
 export interface LockFiles {

@@ -4,7 +4,15 @@
  */
 // oxlint-disable no-await-in-loop -- file operations whose order is their point
 import { allocateSecret } from '@vault/crypto';
-import { randomBytes } from 'node:crypto';
+import {
+  createFile,
+  isTemporaryName,
+  PROCESS_PLACE,
+  removeAbandonedTemporaries,
+  replaceFile,
+  syncFolder,
+  temporaryPath,
+} from '@vault/crypto/files';
 import { constants } from 'node:fs';
 import * as nodeFileSystem from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
@@ -12,7 +20,6 @@ import { basename, dirname, join } from 'node:path';
 import { errnoOf, KeystoreError } from '../errors.js';
 import type { RawReading, ValueCopy } from '../value-place.js';
 import { FileLock } from './file-lock.js';
-import { isGone, PROCESS_PLACE as PLACE } from './process-place.js';
 
 /** The operations that are used, so that a test can make each of them fail. */
 export type FileSystem = Pick<
@@ -58,10 +65,9 @@ export class SecretFile {
     this.#owner = owner;
     this.#fs = owner.fileSystem ?? nodeFileSystem;
     this.#maxBytes = maxBytes;
-    this.#lock = new FileLock(path, PLACE, {
-      temporaryName: (lock) => this.#temporaryName(lock),
-      create: (lock, content) =>
-        this.#guarded('locking it', () => this.#createAt(lock, content, lock)),
+    this.#lock = new FileLock(path, PROCESS_PLACE, {
+      temporaryName: temporaryPath,
+      create: (lock, content) => this.#guarded('locking it', () => this.#createAt(lock, content)),
       read: async (lock) => (await this.#readBeside(lock, LOCK_MAX_BYTES))?.toString('latin1'),
       rename: (from, to) => this.#fs.rename(from, to),
       link: (from, to) => this.#fs.link(from, to),
@@ -173,15 +179,7 @@ export class SecretFile {
   async replace(value: Uint8Array, check: () => Promise<void> = unchecked): Promise<void> {
     await this.#guarded('replacing it', async () => {
       await this.#removeLeftovers();
-      const temporary = await this.#writeTemporary(value);
-      try {
-        await check();
-        await this.#fs.rename(temporary, this.path);
-      } catch (error) {
-        await this.#unlinkQuietly(temporary);
-        throw error;
-      }
-      await this.#syncFolder();
+      await replaceFile(this.path, value, this.#writing(), check);
     });
   }
 
@@ -260,86 +258,37 @@ export class SecretFile {
     return gid === this.#owner.groupId && gid === this.#owner.userId;
   }
 
-  /** Of a lock otherwise than of a value: a writer sweeps away values of any machine, not locks that are being made. */
-  #temporaryName(base = this.path): string {
-    return `${base}.tmp-${PLACE}-${process.pid}-${randomBytes(8).toString('hex')}`;
+  /** `false` where a file is. */
+  async #createAt(path: string, value: Uint8Array): Promise<boolean> {
+    return createFile(path, value, this.#writing());
   }
 
-  async #writeTemporary(value: Uint8Array, base?: string): Promise<string> {
-    const path = this.#temporaryName(base);
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-    const handle = await this.#fs.open(path, flags, SECRET_MODE);
-    try {
-      try {
-        await handle.chmod(SECRET_MODE);
-        await handle.writeFile(value);
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-    } catch (error) {
-      await this.#unlinkQuietly(path);
-      throw error;
-    }
-    return path;
+  #writing() {
+    return { mode: SECRET_MODE, fileSystem: this.#fs };
   }
 
-  /** `link` is the one call that makes a whole file appear and fails where one is. */
-  async #createAt(path: string, value: Uint8Array, base?: string): Promise<boolean> {
-    const temporary = await this.#writeTemporary(value, base);
-    try {
-      await this.#fs.link(temporary, path);
-    } catch (error) {
-      if (errnoOf(error) === 'EEXIST') return false;
-      throw error;
-    } finally {
-      await this.#unlinkQuietly(temporary);
-    }
-    await this.#syncFolder();
-    return true;
-  }
-
-  /** What a killed process of this place left; of a writer that lives, or may live elsewhere, nothing is touched. */
+  /** Of a writer that lives, or may live elsewhere, nothing is touched. */
   async #removeAbandoned(): Promise<void> {
     const folder = dirname(this.path);
-    const base = basename(this.path);
-    const prefixes = [`${base}.tmp-${PLACE}-`, `${base}.lock.tmp-${PLACE}-`];
-    // Not by the operations that a caller may hand in: this is no part of reading, and may fail in silence.
-    try {
-      for (const name of await nodeFileSystem.readdir(folder)) {
-        const prefix = prefixes.find((each) => name.startsWith(each));
-        if (prefix === undefined) continue;
-        const pid = Number(name.slice(prefix.length).split('-')[0]);
-        if (Number.isSafeInteger(pid) && pid > 0 && isGone(pid)) {
-          await nodeFileSystem.unlink(join(folder, name));
-        }
-      }
-    } catch {
-      // Reading goes on; the next write removes them too, and says when it cannot.
-    }
+    const name = basename(this.path);
+    await removeAbandonedTemporaries(folder, name);
+    await removeAbandonedTemporaries(folder, `${name}.lock`);
   }
 
-  /** A write that was killed before its rename leaves a temporary file with secrets in it. */
+  /**
+   * A write that was killed before its rename leaves a temporary file with secrets in it. Of any machine:
+   * who writes has the lock. Of the lock itself nothing: others may be about to take it.
+   */
   async #removeLeftovers(): Promise<void> {
     const folder = dirname(this.path);
-    const prefix = `${basename(this.path)}.tmp-`;
-    for (const name of await this.#fs.readdir(folder)) {
-      if (name.startsWith(prefix)) await this.#fs.unlink(join(folder, name));
+    const name = basename(this.path);
+    for (const found of await this.#fs.readdir(folder)) {
+      if (isTemporaryName(found, name)) await this.#fs.unlink(join(folder, found));
     }
-  }
-
-  /** For a clean-up after the failure that is reported: a second failure would only hide it. */
-  async #unlinkQuietly(path: string): Promise<void> {
-    await this.#fs.unlink(path).catch(() => undefined);
   }
 
   async #syncFolder(): Promise<void> {
-    const handle = await this.#fs.open(dirname(this.path), constants.O_RDONLY);
-    try {
-      await handle.sync();
-    } finally {
-      await handle.close();
-    }
+    await syncFolder(dirname(this.path), this.#fs);
   }
 
   async #guarded<T>(what: string, operation: () => Promise<T>): Promise<T> {

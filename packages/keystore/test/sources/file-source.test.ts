@@ -220,7 +220,7 @@ describe('the half file', () => {
 
   test('loses the temporary files of a killed write with the next change', async () => {
     await source.append({ keyId: FIRST_ID, half: KeyHalf.generate() });
-    plant(`${path}.tmp-0011223344556677`, 'left over');
+    plant(`${path}.tmp-00112233-4711-0123456789abcdef`, 'left over');
     await source.remove({ keyId: FIRST_ID });
     expect(readdirSync(at.environment.dataDir)).toEqual([]);
   });

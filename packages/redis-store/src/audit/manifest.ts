@@ -18,6 +18,7 @@
 import { hash, randomUUID } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import { NewFile } from '@vault/crypto/files';
 import { EnvelopeNotOpenedError, openEnvelope, sealEnvelope, unpadJson } from '@vault/crypto';
 import type { RecordKey, VaultKey } from '@vault/crypto';
 import { compareIds } from '../partitions/record-stream.js';
@@ -64,7 +65,7 @@ function blockId(databaseId: string, id: string, number: number): string {
 }
 
 export class ManifestWriter {
-  readonly #file: FileHandle;
+  readonly #file: NewFile;
   readonly #key: RecordKey;
   readonly #databaseId: string;
   readonly #id = randomUUID();
@@ -75,14 +76,15 @@ export class ManifestWriter {
   #section = '';
   #count = 0;
 
-  private constructor(file: FileHandle, key: RecordKey, databaseId: string) {
+  private constructor(file: NewFile, key: RecordKey, databaseId: string) {
     this.#file = file;
     this.#key = key;
     this.#databaseId = databaseId;
   }
 
+  /** @param path of the manifest; it has that name once it is placed */
   static async create(path: string, key: VaultKey, databaseId: string): Promise<ManifestWriter> {
-    const file = await open(path, 'wx', MODE);
+    const file = await NewFile.create(path, { mode: MODE });
     const writer = new ManifestWriter(file, key.recordKey(KEY_NAME), databaseId);
     writer.#unwritten.push(Buffer.from(headerLine(databaseId, key.id, writer.#id)));
     return writer;
@@ -106,7 +108,7 @@ export class ManifestWriter {
     if (this.#unwritten.length === 0) return;
     const bytes = Buffer.concat(this.#unwritten);
     this.#unwritten = [];
-    await this.#file.writeFile(bytes);
+    await this.#file.write(bytes);
   }
 
   /** Completes and syncs the file. */
@@ -115,12 +117,16 @@ export class ManifestWriter {
     this.#used = this.#block.writeUInt32BE(this.#count, this.#used);
     this.#sealBlock();
     await this.flush();
-    await this.#file.sync();
-    await this.close();
+    await this.#file.finish();
   }
 
-  async close(): Promise<void> {
-    await this.#file.close();
+  /** Gives the finished file its name. */
+  async place(): Promise<void> {
+    await this.#file.place();
+  }
+
+  async discard(): Promise<void> {
+    await this.#file.discard();
   }
 
   #writePrefixed(text: string): void {

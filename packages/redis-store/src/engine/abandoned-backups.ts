@@ -8,14 +8,15 @@ import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { removeFiles } from '@vault/crypto/files';
 import { plaintextRecordsIn } from '../files/archive-file.js';
-import { removeFiles } from '../files/durable-file.js';
 import type { SealContent } from '../state/seal.js';
 import type { StoreLogger } from '../store-logger.js';
 import { manifestPathOf } from './backup.js';
 
-/** Whole ones, and those that were being written: see `temporaryPath` in `durable-file.ts`. */
-const PLAIN_BACKUP = /^(?:encryption-backup.*\.json|\.encryption-backup.*\.json\..*\.tmp)$/;
+/** Whole ones, and those that were being written. */
+const isPlainBackup = (name: string): boolean =>
+  /^encryption-backup.*\.json(?:\.tmp-[0-9a-f-]+)?$/.test(name);
 /** See `change-fields.ts`. */
 const DROPPED = /^dropped-fields.*\.json$/;
 const ARCHIVE = /^archived-database_.*\.jsonl$/;
@@ -31,7 +32,7 @@ export async function removeAbandonedBackups(
   const { state, databaseId, migration, files } = content;
   if (state !== 'encrypted' || migration !== null || files.length > 0) return;
   const names = await readdir(dataDir);
-  const backups = names.filter((name) => PLAIN_BACKUP.test(name));
+  const backups = names.filter(isPlainBackup);
   const owners = await Promise.all(backups.map((name) => plaintextOwner(join(dataDir, name))));
   const abandoned = backups.filter((_, i) => owners[i] === databaseId);
   await nameForeign(

@@ -10,17 +10,16 @@
  * ```
  */
 import { once } from 'node:events';
-import { createWriteStream } from 'node:fs';
-import { open, rename, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { isEnvelope } from '@vault/crypto';
 import type { VaultKey } from '@vault/crypto';
+import { NewFile } from '@vault/crypto/files';
 import { unlistedRecords } from '../audit/audit.js';
 import { RecordUnreadableError } from '../errors.js';
 import { decodeRecord } from '../records/json-record.js';
-import { syncFolder, temporaryPath } from '../files/durable-file.js';
 import type { SealedMigration } from '../state/seal.js';
 import { freeFileName } from '../files/free-file-name.js';
 import { manifestHash, ManifestWriter } from '../audit/manifest.js';
@@ -62,25 +61,24 @@ export async function writeBackup(
 ): Promise<void> {
   const { databaseId } = context.keeper.content;
   const path = join(context.dataDir, migration.backup);
-  const temporary = { backup: temporaryPath(path), manifest: temporaryPath(manifestPathOf(path)) };
   const { protection } = context;
   const isProtected = protection !== undefined && migration.backup.endsWith(protection.ending);
-  const manifest = await ManifestWriter.create(temporary.manifest, key, databaseId);
-  const backup = new BackupWriter(temporary.backup, isProtected ? protection : undefined);
+  const manifest = await ManifestWriter.create(manifestPathOf(path), key, databaseId);
+  let backup: BackupWriter | undefined;
   try {
+    backup = await BackupWriter.create(path, isProtected ? protection : undefined);
     await backup.write(backupHead(databaseId, migration.from));
     await writeRecords(context, key, migration.from, manifest, backup);
     await backup.write('\n]}\n');
     await backup.finish();
     await manifest.finish();
-    await rename(temporary.manifest, manifestPathOf(path));
-    await rename(temporary.backup, path);
-    await syncFolder(context.dataDir);
+    await manifest.place();
+    await backup.place();
   } catch (error) {
-    backup.abort();
-    await manifest.close().catch(() => undefined);
+    await backup?.discard();
+    await manifest.discard();
     // The renamed ones too: the migration goes back, and nobody would ever delete a backup that no seal names.
-    const written = [temporary.backup, temporary.manifest, path, manifestPathOf(path)];
+    const written = [path, manifestPathOf(path)];
     await Promise.allSettled(written.map(async (name) => rm(name, { force: true })));
     throw error;
   }
@@ -190,19 +188,27 @@ export function backupLine(collection: string, id: string, stored: Buffer): stri
 
 /** Streams text to a file, through the protection where there is one. */
 export class BackupWriter {
-  readonly #path: string;
+  readonly #file: NewFile;
   readonly #source = new PassThrough();
   readonly #written: Promise<void>;
 
-  constructor(path: string, protection: BackupProtection | undefined) {
-    this.#path = path;
+  private constructor(file: NewFile, protection: BackupProtection | undefined) {
+    this.#file = file;
     const readable = protection?.protect(this.#source) ?? this.#source;
-    this.#written = pipeline(readable, createWriteStream(path, { flags: 'wx', mode: BACKUP_MODE }));
+    this.#written = pipeline(readable, file.stream());
     this.#written.catch((error: unknown) => {
       this.#source.destroy(error instanceof Error ? error : undefined);
     });
     // Whoever writes next, or finishes, is told by `#written`.
     this.#source.on('error', () => undefined);
+  }
+
+  /** @param path of the backup; it has that name once it is placed */
+  static async create(
+    path: string,
+    protection: BackupProtection | undefined,
+  ): Promise<BackupWriter> {
+    return new BackupWriter(await NewFile.create(path, { mode: BACKUP_MODE }), protection);
   }
 
   async write(text: string): Promise<void> {
@@ -215,15 +221,17 @@ export class BackupWriter {
   async finish(): Promise<void> {
     this.#source.end();
     await this.#written;
-    const file = await open(this.#path, 'r');
-    try {
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    await this.#file.finish();
   }
 
-  abort(): void {
+  /** Gives the finished file its name. */
+  async place(): Promise<void> {
+    await this.#file.place();
+  }
+
+  async discard(): Promise<void> {
     this.#source.destroy();
+    await this.#written.catch(() => undefined);
+    await this.#file.discard();
   }
 }

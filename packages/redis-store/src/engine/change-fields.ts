@@ -5,10 +5,8 @@
  * written to a file just as it is stored; a start that was killed drops the rest.
  */
 import { createHash } from 'node:crypto';
-import { rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { CollectionDefinitions } from '../records/collection-definition.js';
-import { holdFile, releaseFile, syncFolder, temporaryPath } from '../files/durable-file.js';
 import { DegradedError, RecordUnreadableError } from '../errors.js';
 import { FIELD_CONFLICTS, fieldConflicts } from '../records/field-conflicts.js';
 import type { FieldConflict, FieldConflictKind } from '../records/field-conflicts.js';
@@ -188,9 +186,7 @@ async function backUp(context: MigrationContext, looking: MisfitSearch): Promise
   const protecting = of === 'plaintext' ? protection : undefined;
   const name = await freeFileName(dataDir, DROPPED_NAME, `.json${protecting?.ending ?? ''}`);
   const path = join(dataDir, name);
-  const temporary = temporaryPath(path);
-  holdFile(temporary);
-  const writer = new BackupWriter(temporary, protecting);
+  const writer = await BackupWriter.create(path, protecting);
   const written = new Set<string>();
   try {
     await writer.write(backupHead(databaseId, of));
@@ -203,14 +199,10 @@ async function backUp(context: MigrationContext, looking: MisfitSearch): Promise
     }
     await writer.write('\n]}\n');
     await writer.finish();
-    await rename(temporary, path);
-    await syncFolder(dataDir);
+    await writer.place();
   } catch (error) {
-    writer.abort();
-    await rm(temporary, { force: true });
+    await writer.discard();
     throw error;
-  } finally {
-    releaseFile(temporary);
   }
   return { path, written };
 }

@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KeyId, VaultKey } from '@vault/crypto';
+import { isTemporaryName, removeFiles } from '@vault/crypto/files';
 import type { DatabaseState } from '../state/database-state.js';
-import { removeFiles, TEMPORARY_ENDING } from '../files/durable-file.js';
 import { messageOf } from '../error-message.js';
 import { scrubRedisFiles } from '../redis/redis-files.js';
 import { isTombstone, makeTombstone } from '../state/seal.js';
@@ -271,7 +271,7 @@ async function transformAndVerify(
 async function leftovers(dataDir: string, files: readonly string[]): Promise<string[]> {
   const names = await readdir(dataDir);
   const temporary = names.filter(
-    (name) => name.startsWith('.encryption-backup') && name.endsWith(TEMPORARY_ENDING),
+    (name) => name.startsWith('encryption-backup') && isTemporaryName(name),
   );
   return [...files, ...temporary];
 }

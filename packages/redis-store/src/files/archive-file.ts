@@ -11,18 +11,18 @@
  */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { access, open, readdir, rename, rm } from 'node:fs/promises';
+import { access, open, readdir } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { removeFiles, syncFolder } from './durable-file.js';
+import { isTemporaryName, NewFile, removeFiles } from '@vault/crypto/files';
 import { isMissingFile } from '../error-message.js';
 import { MigrationError } from '../migration-error.js';
 
+const ARCHIVE_NAME = 'archived-database_';
 const FORMAT = 'vault-database-archive';
 const VERSION = 1;
 const ARCHIVE_MODE = 0o400;
-const WRITING_MODE = 0o600;
 
 /** One key of Redis with its value, serialized by Redis. */
 export interface ArchivedKey {
@@ -53,22 +53,17 @@ export class ArchiveWriter {
   /** Keys written. */
   keys = 0;
   #plaintextRecords = 0;
-  readonly #dataDir: string;
-  readonly #path: string;
-  readonly #file: FileHandle;
+  readonly #file: NewFile;
   readonly #hash = createHash('sha256');
   #lines = '';
 
-  private constructor(dataDir: string, path: string, file: FileHandle) {
-    this.#dataDir = dataDir;
-    this.#path = path;
+  private constructor(file: NewFile) {
     this.#file = file;
   }
 
   static async create(dataDir: string, prefix: string, createdAt: Date): Promise<ArchiveWriter> {
     const path = await freePath(dataDir, createdAt);
-    const file = await open(temporaryOf(path), 'w', WRITING_MODE);
-    const writer = new ArchiveWriter(dataDir, path, file);
+    const writer = new ArchiveWriter(await NewFile.create(path, { mode: ARCHIVE_MODE }));
     writer.#line({ format: FORMAT, version: VERSION, prefix, createdAt: createdAt.toISOString() });
     return writer;
   }
@@ -81,7 +76,7 @@ export class ArchiveWriter {
   }
 
   async flush(): Promise<void> {
-    await this.#file.writeFile(this.#lines);
+    await this.#file.write(this.#lines);
     this.#lines = '';
   }
 
@@ -99,18 +94,14 @@ export class ArchiveWriter {
     const end: ArchiveEnd = { keys: this.keys, plaintextRecords: this.#plaintextRecords, sha256 };
     this.#lines += `${JSON.stringify({ end })}\n`;
     await this.flush();
-    await this.#file.chmod(ARCHIVE_MODE);
-    await this.#file.sync();
-    await this.#file.close();
-    await checkArchive(temporaryOf(this.#path));
-    await rename(temporaryOf(this.#path), this.#path);
-    await syncFolder(this.#dataDir);
-    return this.#path;
+    await this.#file.finish();
+    await checkArchive(this.#file.temporaryPath);
+    await this.#file.place();
+    return this.#file.path;
   }
 
   async abort(): Promise<void> {
-    await this.#file.close().catch(() => undefined);
-    await rm(temporaryOf(this.#path), { force: true });
+    await this.#file.discard();
   }
 
   #line(content: object): void {
@@ -170,15 +161,13 @@ export async function plaintextRecordsIn(path: string): Promise<number | undefin
 }
 
 /** What {@link ArchiveWriter} leaves behind when its process is killed. */
-const UNFINISHED = /^archived-database_.*\.jsonl\.tmp$/;
+const isUnfinished = (name: string): boolean =>
+  name.startsWith(ARCHIVE_NAME) && isTemporaryName(name);
 
 /** Removes files of archives that were never finished; only the holder of the lock knows that nobody writes one. */
 export async function removeUnfinishedArchives(dataDir: string): Promise<void> {
   const names = await readdir(dataDir);
-  await removeFiles(
-    dataDir,
-    names.filter((name) => UNFINISHED.test(name)),
-  );
+  await removeFiles(dataDir, names.filter(isUnfinished));
 }
 
 /**
@@ -214,15 +203,11 @@ async function* linesOf(path: string): AsyncGenerator<{ text: string; line: Arch
   }
 }
 
-function temporaryOf(path: string): string {
-  return `${path}.tmp`;
-}
-
 /** `archived-database_20261122T070000Z.jsonl`, or with `_1`, `_2`, … where that is taken. */
 async function freePath(dataDir: string, createdAt: Date): Promise<string> {
   const stamp = createdAt.toISOString().replaceAll(/[-:]|\.\d+/g, '');
   for (let n = 0; ; n++) {
-    const path = join(dataDir, `archived-database_${stamp}${n === 0 ? '' : `_${n}`}.jsonl`);
+    const path = join(dataDir, `${ARCHIVE_NAME}${stamp}${n === 0 ? '' : `_${n}`}.jsonl`);
     try {
       // oxlint-disable-next-line no-await-in-loop -- the first free one
       await access(path);

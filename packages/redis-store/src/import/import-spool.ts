@@ -3,15 +3,15 @@
  * under the active key, or in a plaintext database the JSON; then `end <number of records> <SHA-256 of
  * all lines before>`.
  */
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { KeyId, VaultKey } from '@vault/crypto';
+import { holdFile, processMark, releaseFile, removeFiles, syncFolder } from '@vault/crypto/files';
 import type { CollectionDefinitions } from '../records/collection-definition.js';
-import { holdFile, releaseFile, removeFiles, syncFolder } from '../files/durable-file.js';
 import type { CredentialRecord } from '../records/json-record.js';
 import { MigrationError } from '../migration-error.js';
 import { RecordCodec } from '../records/record-codec.js';
@@ -53,7 +53,7 @@ export class ImportSpool {
     definitions: CollectionDefinitions,
     key: VaultKey | undefined,
   ): Promise<ImportSpool> {
-    const name = `import-${process.pid}-${randomUUID()}.spool`;
+    const name = `import-${processMark()}.spool`;
     const file = await open(join(dataDir, name), 'wx', SPOOL_MODE);
     holdFile(join(dataDir, name));
     return new ImportSpool(dataDir, name, definitions, key, file);

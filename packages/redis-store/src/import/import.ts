@@ -3,8 +3,8 @@
  * is written to the database, upserts by id, and a start rolls it forward after a crash.
  */
 import { join } from 'node:path';
+import { removeFiles } from '@vault/crypto/files';
 import type { CollectionDefinitions } from '../records/collection-definition.js';
-import { removeFiles } from '../files/durable-file.js';
 import { OperationRefusedError, StateStaleError } from '../errors.js';
 import { entriesWithout } from '../records/filed-entry.js';
 import type { FiledEntry } from '../records/filed-entry.js';

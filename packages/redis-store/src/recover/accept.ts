@@ -6,10 +6,10 @@
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KeyId } from '@vault/crypto';
+import { replaceFile } from '@vault/crypto/files';
 import { checkDefinitions, definitionsHash } from '../records/collection-definition.js';
 import type { KeyRing } from '../keys/custody.js';
 import type { DatabaseState } from '../state/database-state.js';
-import { replaceFile } from '../files/durable-file.js';
 import { OperationRefusedError } from '../errors.js';
 import { parseFence } from '../state/fence.js';
 import type { FenceContent } from '../state/fence.js';
@@ -117,7 +117,7 @@ async function putSealAside(
   const bytes = await link.get(link.names.seal);
   if (bytes === undefined) return undefined;
   const path = join(dataDir, `${SEAL_FILE}.replaced-${Date.now()}`);
-  await replaceFile(path, bytes.toString(), SEAL_MODE);
+  await replaceFile(path, bytes, { mode: SEAL_MODE });
   await link.command('DEL', link.names.seal);
   return path;
 }

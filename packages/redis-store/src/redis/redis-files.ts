@@ -1,6 +1,6 @@
 /** What Redis keeps on its disk: how it does, and made to be rewritten after *encrypt*. */
 import { basename, dirname, join } from 'node:path';
-import { removeFiles } from '../files/durable-file.js';
+import { removeFiles } from '@vault/crypto/files';
 import { RedisRefusedError } from '../errors.js';
 import type { RedisLink, RedisNode } from './redis-link.js';
 

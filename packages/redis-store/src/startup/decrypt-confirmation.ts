@@ -10,7 +10,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { VaultKey } from '@vault/crypto';
-import { removeFiles, replaceFile } from '../files/durable-file.js';
+import { removeFiles, replaceFile } from '@vault/crypto/files';
 import { isMissingFile } from '../error-message.js';
 import type { SealContent } from '../state/seal.js';
 
@@ -29,7 +29,7 @@ export async function writeConfirmation(
   key: VaultKey,
 ): Promise<void> {
   const mac = key.mac('seal', ...parts(prefix, content)).toString('base64url');
-  await replaceFile(join(dataDir, CONFIRMATION_FILE), `${mac}\n`, MODE);
+  await replaceFile(join(dataDir, CONFIRMATION_FILE), `${mac}\n`, { mode: MODE });
 }
 
 /** Whether there is one for this database as it is now. */

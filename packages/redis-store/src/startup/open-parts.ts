@@ -1,5 +1,5 @@
 /** The opening of a database: connected, looked at, brought into the state that the setting asks for, and followed from then on. */
-import { removeAbandonedFiles } from '../files/abandoned-files.js';
+import { removeAbandonedTemporaries } from '@vault/crypto/files';
 import { checkDefinitions } from '../records/collection-definition.js';
 import { DegradedError, StoreError } from '../errors.js';
 import { expectationOf, refuseForeignRedis } from './foreign-redis.js';
@@ -82,7 +82,7 @@ async function openOn(link: RedisLink, options: OpenOptions): Promise<DatabasePa
     if (options.mustBeEmpty === true) await refuseStandingRecords(link);
     if (role === 'server') {
       await witness.commit(keeper.content);
-      await removeAbandonedFiles(options.dataDir);
+      await removeAbandonedTemporaries(options.dataDir);
       await removeAbandonedBackups(options.dataDir, keeper.content, logger);
     }
     // Before, this process itself may have been the one that changes them.

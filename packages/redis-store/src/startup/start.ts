@@ -4,9 +4,9 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { VaultKey } from '@vault/crypto';
-import { abandonedSpools } from '../files/abandoned-files.js';
+import { removeFiles } from '@vault/crypto/files';
+import { abandonedSpools } from '../files/abandoned-spools.js';
 import { canonicalDefinitions } from '../records/collection-definition.js';
-import { removeFiles } from '../files/durable-file.js';
 import { DegradedError, StateStaleError, StoreError } from '../errors.js';
 import { rollImportForward } from '../import/import.js';
 import { canonicalFields } from '../records/field-definitions.js';

@@ -10,10 +10,10 @@ import { randomUUID } from 'node:crypto';
 import { readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isKeyId } from '@vault/crypto';
+import { replaceFile, syncFolder } from '@vault/crypto/files';
 import type { KeyId } from '@vault/crypto';
 import { DATABASE_ORIGINS, DATABASE_STATES } from './database-state.js';
 import type { DatabaseOrigin, DatabaseState } from './database-state.js';
-import { replaceFile, syncFolder } from '../files/durable-file.js';
 import { StateStaleError } from '../errors.js';
 import { isMissingFile } from '../error-message.js';
 import type { KeyRing } from '../keys/custody.js';
@@ -140,7 +140,7 @@ export class Witness {
     const begun = isOfThisDatabase ? (stands.removing ?? []) : [];
     const removing = content.removing ?? begun.filter((id) => content.inactiveKeyIds?.includes(id));
     const noted = { ...content, ...(removing.length > 0 && { removing }) };
-    await replaceFile(this.path, `${JSON.stringify(noted)}\n`, WITNESS_MODE);
+    await replaceFile(this.path, `${JSON.stringify(noted)}\n`, { mode: WITNESS_MODE });
   }
 }
 

@@ -2,8 +2,9 @@
  * `<datadir>/scheduled-export-state`: how the last scheduled export went, for status and metrics, also
  * of a server that was started since. No secret: names of files, times and counts.
  */
-import { open, readFile, rename } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replaceFile } from '@vault/crypto/files';
 import type { Settings } from '../config/settings.js';
 import type { ExportProof } from './export-proof.js';
 
@@ -47,14 +48,7 @@ export async function readExportState(dataDir: string): Promise<ExportState | un
 
 export async function writeExportState(dataDir: string, state: ExportState): Promise<void> {
   const path = join(dataDir, EXPORT_STATE_FILE);
-  const file = await open(`${path}.tmp`, 'w', MODE);
-  try {
-    await file.writeFile(`${JSON.stringify(state)}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.tmp`, path);
+  await replaceFile(path, `${JSON.stringify(state)}\n`, { mode: MODE });
 }
 
 export async function exportNote(

@@ -2,9 +2,10 @@
  * Writes a config backup to a folder again and again, encrypted for the stored recipient or
  * passphrase: an unattended backup that goes on working once the database is encrypted.
  */
-import { createHash, randomUUID } from 'node:crypto';
-import { mkdir, open, readdir, rename, rm, stat, unlink } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { NewFile, removeAbandonedTemporaries } from '@vault/crypto/files';
 import type { StoreLogger } from '@vault/redis-store';
 import { describeError } from '../log.js';
 import type { DatabaseConfigBackup } from './config-backup.js';
@@ -40,10 +41,6 @@ interface FinishedExport {
 const EXPORT_NAME = /^vault-config_\d{8}T\d{6}Z\.json\.gz(?:\.pgp)?(?:\.incomplete)?$/;
 /** Of one in which records are missing: it never pushes out a complete one. */
 const INCOMPLETE = '.incomplete';
-/** One that is being written, by this server or another one that has the same folder. */
-const UNFINISHED_NAME = /^\.[0-9a-f-]{36}\.part$/;
-/** One that is being written grows all the time; one that did not for so long was left by a crash. */
-const UNFINISHED_MAX_MS = 3_600_000;
 /** Timers of Node count at most this far, about 24 days: a longer wait is made of several. */
 const TIMER_MAX_MS = 2 ** 31 - 1;
 
@@ -62,7 +59,8 @@ export class ScheduledExport {
   async start(): Promise<void> {
     const { folder, everyMs } = this.#options;
     await mkdir(folder, { recursive: true, mode: 0o700 });
-    await this.#removeUnfinished();
+    // What a killed process left may hold everything in plaintext, and nobody looks for it.
+    await removeAbandonedTemporaries(folder);
     const exports = await this.#exports();
     this.#warnOfPlaintext(exports);
     const newest = exports.at(-1);
@@ -75,20 +73,6 @@ export class ScheduledExport {
     this.#isStopped = true;
     clearTimeout(this.#timer);
     await this.#running;
-  }
-
-  /** What a killed process left may hold everything in plaintext, and nobody looks for it. */
-  async #removeUnfinished(): Promise<void> {
-    const { folder } = this.#options;
-    const names = (await readdir(folder)).filter((name) => UNFINISHED_NAME.test(name));
-    await Promise.all(
-      names.map(async (name) => {
-        const path = join(folder, name);
-        const found = await stat(path).catch(() => undefined);
-        if (found === undefined || Date.now() - found.mtimeMs < UNFINISHED_MAX_MS) return;
-        await rm(path, { force: true });
-      }),
-    );
   }
 
   /** What was exported before the encryption stays until newer ones push it out. */
@@ -155,17 +139,19 @@ export class ScheduledExport {
       // One that cannot be read keeps the rest from nothing.
       skipUnreadable: true,
     });
-    const temporary = join(folder, `.${randomUUID()}.part`);
+    const { fileName } = prepared;
+    // Which of the two names it gets is known at its end.
+    const file = await NewFile.create(join(folder, fileName), { mode: 0o600 });
     try {
-      const sha256 = await writeNew(temporary, await prepared.open());
-      const { fileName, leftOut, leftOutNames, records } = prepared;
-      const proof = await proveExport({ path: temporary, protection, records, sha256 }, backup);
-      const file = join(folder, leftOut === 0 ? fileName : `${fileName}${INCOMPLETE}`);
-      await rename(temporary, file);
-      await syncFolder(folder);
-      return { file, records, proof, leftOut, leftOutNames };
+      const sha256 = await writeAll(file, await prepared.open());
+      const { leftOut, leftOutNames, records } = prepared;
+      const written = { path: file.temporaryPath, protection, records, sha256 };
+      const proof = await proveExport(written, backup);
+      const path = join(folder, leftOut === 0 ? fileName : `${fileName}${INCOMPLETE}`);
+      await file.place({ path });
+      return { file: path, records, proof, leftOut, leftOutNames };
     } catch (error) {
-      await rm(temporary, { force: true });
+      await file.discard();
       throw error;
     }
   }
@@ -189,29 +175,14 @@ export class ScheduledExport {
 const isIncomplete = (name: string): boolean => name.endsWith(INCOMPLETE);
 
 /** @returns SHA-256 of what was written, hex */
-async function writeNew(path: string, source: AsyncIterable<Uint8Array>): Promise<string> {
+async function writeAll(file: NewFile, source: AsyncIterable<Uint8Array>): Promise<string> {
   const hash = createHash('sha256');
-  const file = await open(path, 'wx', 0o600);
-  try {
-    for await (const piece of source) {
-      hash.update(piece);
-      // Appends each piece; unlike `write`, never in part.
-      await file.appendFile(piece);
-    }
-    await file.sync();
-  } finally {
-    await file.close();
+  for await (const piece of source) {
+    hash.update(piece);
+    await file.write(piece);
   }
+  await file.finish();
   return hash.digest('hex');
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 /** `vault-config_20261122T060500Z…` → ms since the epoch. */

@@ -1,6 +1,7 @@
 /** `vault-server init`: writes a commented configuration with encryption on. */
-import { mkdir, open, unlink } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { createFile } from '@vault/crypto/files';
 import { defaultPair } from '@vault/keystore';
 import { configTemplate } from '../config/config-template.js';
 import { ConfigError } from '../config/errors.js';
@@ -65,24 +66,16 @@ function targetFile({ environment, userId, workingFolder }: Surroundings, args: 
 
 /** Whole or not at all, and never over a file that is there. */
 async function writeNew(path: string, text: string): Promise<void> {
+  let isNew: boolean;
   try {
     await mkdir(dirname(path), { recursive: true, mode: 0o755 });
     // It may be given a password later.
-    const file = await open(path, 'wx', 0o600);
-    try {
-      await file.writeFile(text);
-      await file.sync();
-    } catch (error) {
-      await unlink(path);
-      throw error;
-    } finally {
-      await file.close();
-    }
+    isNew = await createFile(path, text, { mode: 0o600 });
   } catch (error) {
     const { code = 'unknown error' } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') {
-      throw new ConfigError('CONFIG_EXISTS', `${path} is there already: it is left as it is`);
-    }
     throw new ConfigError('CONFIG_UNREADABLE', `${path} cannot be written (${code})`);
+  }
+  if (!isNew) {
+    throw new ConfigError('CONFIG_EXISTS', `${path} is there already: it is left as it is`);
   }
 }

@@ -3,8 +3,9 @@
  * and the database of the original, and each of the two may delete what the other one needs. Nothing is
  * refused for it: a machine may be moved on purpose.
  */
-import { open, readFile, rename } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replaceFile } from '@vault/crypto/files';
 import type { StoreLogger } from '@vault/redis-store';
 import { differences, readMachineMarks } from './machine-identity.js';
 import type { MachineMarks } from './machine-identity.js';
@@ -90,14 +91,7 @@ export class MachineWatch {
     const marks = readMachineMarks(databaseId, this.#root);
     const record: MachineRecord = { v: 1, databaseId, ...marks };
     const path = join(this.#dataDir, MACHINE_FILE);
-    const file = await open(`${path}.tmp`, 'w', MODE);
-    try {
-      await file.writeFile(`${JSON.stringify(record)}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(`${path}.tmp`, path);
+    await replaceFile(path, `${JSON.stringify(record)}\n`, { mode: MODE });
   }
 }
 

@@ -7,11 +7,11 @@
  */
 /* oxlint-disable no-await-in-loop -- each look at Redis waits for the answer to the one before */
 import { spawn } from 'node:child_process';
-import { randomUUID } from 'node:crypto';
 import { closeSync, constants, openSync } from 'node:fs';
-import { chmod, lstat, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { replaceFile } from '@vault/crypto/files';
 import { ControlConnection, RedisReplyError } from './control-connection.js';
 import { OwnRedisError } from './errors.js';
 import { redisConfiguration } from './redis-configuration.js';
@@ -234,14 +234,7 @@ async function removeAll(paths: readonly string[]): Promise<void> {
 
 /** Atomically: a Redis that starts meanwhile reads the old or the new one, which say the same. */
 async function writeConfiguration(folder: string): Promise<void> {
-  const temporary = join(folder, `redis.conf.${randomUUID()}`);
-  const file = await open(temporary, 'w', 0o600);
-  try {
-    await file.writeFile(redisConfiguration(folder));
-  } finally {
-    await file.close();
-  }
-  await rename(temporary, join(folder, 'redis.conf'));
+  await replaceFile(join(folder, 'redis.conf'), redisConfiguration(folder), { mode: 0o600 });
 }
 
 /** Exit status, the name of a signal, or the error that kept it from running; `undefined` while it runs. */

@@ -1,6 +1,7 @@
 /** Recovery kits as files: written whole or not at all, never over another file, and read back. */
 import { createReadStream } from 'node:fs';
-import { open, rm } from 'node:fs/promises';
+import { lstat, open } from 'node:fs/promises';
+import { NewFile } from '@vault/crypto/files';
 import type { HalfPair } from '@vault/keystore';
 import type { BackupProtection } from '../backup/open-pgp.js';
 import { RecoveryKitError } from './errors.js';
@@ -26,27 +27,38 @@ export async function writeKitFile(
   { pair, facts, protection }: NewKit,
   prove: (kit: RecoveryKit | undefined) => Promise<void>,
 ): Promise<void> {
-  const file = await open(path, 'wx', MODE).catch((error: unknown) => {
+  await refuseTaken(path);
+  const file = await NewFile.create(path, { mode: MODE }).catch((error: unknown) => {
     throw fileError(path, error);
   });
   try {
-    try {
-      for await (const piece of writeKit(pair, facts, protection)) await file.writeFile(piece);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    if (!('passphrase' in protection)) return await prove(undefined);
-    const { passphrase } = protection;
-    const kit = await readKit(createReadStream(path), passphrase);
-    try {
-      await prove(kit);
-    } finally {
-      destroyPair(kit.pair);
-    }
+    for await (const piece of writeKit(pair, facts, protection)) await file.write(piece);
+    await file.finish();
+    await proveKit(file.temporaryPath, protection, prove);
+    if (!(await file.claim())) throw takenError(path);
   } catch (error) {
-    await rm(path, { force: true });
+    await file.discard();
     throw error;
+  }
+}
+
+/** Before a passphrase is asked for and a kit is proven. */
+async function refuseTaken(path: string): Promise<void> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found !== undefined) throw takenError(path);
+}
+
+async function proveKit(
+  path: string,
+  protection: BackupProtection,
+  prove: (kit: RecoveryKit | undefined) => Promise<void>,
+): Promise<void> {
+  if (!('passphrase' in protection)) return prove(undefined);
+  const kit = await readKit(createReadStream(path), protection.passphrase);
+  try {
+    await prove(kit);
+  } finally {
+    destroyPair(kit.pair);
   }
 }
 
@@ -71,10 +83,11 @@ export async function readKitFile(
   }
 }
 
+function takenError(path: string): RecoveryKitError {
+  return new RecoveryKitError('KIT_REFUSED', `${path} is there already`);
+}
+
 function fileError(path: string, error: unknown): RecoveryKitError {
   const { code = 'unknown error' } = error as NodeJS.ErrnoException;
-  return new RecoveryKitError(
-    'KIT_REFUSED',
-    code === 'EEXIST' ? `${path} is there already` : `${path} cannot be used (${code})`,
-  );
+  return new RecoveryKitError('KIT_REFUSED', `${path} cannot be used (${code})`);
 }

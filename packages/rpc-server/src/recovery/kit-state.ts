@@ -2,10 +2,11 @@
  * `<datadir>/recovery-kit-state`: for which key a recovery kit was made, and when it last opened the
  * database. No secret; authenticated under that key, so that nobody but a holder of it says so.
  */
-import { open, readFile, rename } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isKeyId } from '@vault/crypto';
 import type { VaultKey } from '@vault/crypto';
+import { replaceFile } from '@vault/crypto/files';
 import type { KeyRing } from '@vault/redis-store';
 
 export const KIT_STATE_FILE = 'recovery-kit-state';
@@ -74,14 +75,7 @@ export async function writeKitState(
   const json = JSON.stringify(state);
   const mac = key.mac('audit', LABEL, json).toString('base64url');
   const path = join(dataDir, KIT_STATE_FILE);
-  const file = await open(`${path}.tmp`, 'w', MODE);
-  try {
-    await file.writeFile(`${json}\n${mac}\n`);
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await rename(`${path}.tmp`, path);
+  await replaceFile(path, `${json}\n${mac}\n`, { mode: MODE });
 }
 
 /** The kit of the active key, for the status. */

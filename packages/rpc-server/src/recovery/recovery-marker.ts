@@ -3,8 +3,9 @@
  * archive, began to change the database and did not end. While it is there, no start takes what Redis holds for the
  * database; the next recovery goes on.
  */
-import { open, readFile, rename, rm } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { removeFiles, replaceFile } from '@vault/crypto/files';
 
 export const RECOVERY_MARKER_FILE = 'recovery-under-way';
 const MODE = 0o600;
@@ -63,29 +64,10 @@ export class RecoveryMarker {
 
   /** Durable when it returns. */
   async write(state: RecoveryUnderWay): Promise<void> {
-    const temporary = `${this.path}.tmp`;
-    const file = await open(temporary, 'w', MODE);
-    try {
-      await file.writeFile(`${JSON.stringify(state)}\n`);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(temporary, this.path);
-    await this.#syncFolder();
+    await replaceFile(this.path, `${JSON.stringify(state)}\n`, { mode: MODE });
   }
 
   async remove(): Promise<void> {
-    await rm(this.path, { force: true });
-    await this.#syncFolder();
-  }
-
-  async #syncFolder(): Promise<void> {
-    const folder = await open(this.#dataDir, 'r');
-    try {
-      await folder.sync();
-    } finally {
-      await folder.close();
-    }
+    await removeFiles(this.#dataDir, [RECOVERY_MARKER_FILE]);
   }
 }

@@ -4,34 +4,36 @@
  * may have been sent without any protection.
  */
 import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
-import { createReadStream, createWriteStream } from 'node:fs';
-import { rm } from 'node:fs/promises';
+import { createReadStream } from 'node:fs';
 import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { NewFile } from '@vault/crypto/files';
 
-/** One name: what a crash left behind is overwritten by the next upload; nobody can read it. */
-const STAGED_FILE = 'recovery-upload.tmp';
+/** It never gets this name: only a temporary one, of what a crash left behind the next upload takes it away. */
+const STAGED_FILE = 'recovery-upload';
 const MODE = 0o600;
 /** One key encrypts one upload, below the 64 GiB that GCM takes (NIST SP 800-38D, section 5.2.1.1). */
 const CIPHER = 'aes-256-gcm';
 
 export class StagedUpload {
-  readonly #path: string;
+  readonly #file: NewFile;
   readonly #key = randomBytes(32);
   readonly #nonce = randomBytes(12);
   #tag: Buffer | undefined;
 
-  private constructor(dataDir: string) {
-    this.#path = join(dataDir, STAGED_FILE);
+  private constructor(file: NewFile) {
+    this.#file = file;
   }
 
   /** Reads the source to its end. Its error comes through, and nothing is left. */
   static async take(source: Readable, dataDir: string): Promise<StagedUpload> {
-    const staged = new StagedUpload(dataDir);
+    const file = await NewFile.create(join(dataDir, STAGED_FILE), { mode: MODE });
+    const staged = new StagedUpload(file);
     const cipher = createCipheriv(CIPHER, staged.#key, staged.#nonce);
     try {
-      await pipeline(source, cipher, createWriteStream(staged.#path, { mode: MODE }));
+      await pipeline(source, cipher, file.stream());
+      await file.finish();
     } catch (error) {
       await staged.remove();
       throw error;
@@ -44,13 +46,13 @@ export class StagedUpload {
   open(): Readable {
     if (this.#tag === undefined) throw new TypeError('nothing was staged');
     const decipher = createDecipheriv(CIPHER, this.#key, this.#nonce).setAuthTag(this.#tag);
-    const file = createReadStream(this.#path);
+    const file = createReadStream(this.#file.temporaryPath);
     file.once('error', (error) => decipher.destroy(error));
     decipher.once('close', () => file.destroy());
     return file.pipe(decipher);
   }
 
   async remove(): Promise<void> {
-    await rm(this.#path, { force: true });
+    await this.#file.discard();
   }
 }

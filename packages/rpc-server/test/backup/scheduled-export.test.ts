@@ -71,14 +71,15 @@ async function exportOnce(
 describe('a scheduled export', () => {
   it('sweeps away what a killed process left unfinished, and nothing that is being written', async () => {
     const at = resources.use(new TemporaryFolder('vault-export'));
-    const part = (digit: string): string => `.${digit.repeat(8)}-0000-4000-8000-000000000000.part`;
-    const foreign = '.somebody-elses.part';
+    const part = (digit: string): string =>
+      `vault-config_20261122T060500Z.json.gz.tmp-${digit.repeat(8)}-4711-0123456789abcdef`;
+    const foreign = 'somebody-elses.tmp-file';
     for (const name of [part('1'), part('2'), foreign]) writeFileSync(at.join(name), 'plaintext');
     const before = new Date(Date.now() - 2 * 3_600_000);
     for (const name of [part('1'), foreign]) utimesSync(at.join(name), before, before);
     await exportOnce(at.path);
-    const left = readdirSync(at.path).filter((name) => name.endsWith('.part'));
-    expect(left.toSorted()).toEqual([part('2'), foreign]);
+    const left = readdirSync(at.path).filter((name) => name.includes('.tmp-'));
+    expect(left.toSorted()).toEqual([foreign, part('2')]);
   });
 
   it('is written at once where there is none, for its owner alone, and can be imported', async () => {

@@ -144,7 +144,7 @@ async function expectRecovered({ database }: Recovered): Promise<void> {
   ]);
   expect(database.isBootstrapped).toBe(true);
   expect(files()).not.toContain(RECOVERY_MARKER_FILE);
-  expect(files()).not.toContainEqual(expect.stringMatching(/\.(?:tmp|spool)$/));
+  expect(files()).not.toContainEqual(expect.stringMatching(/\.(?:tmp-.*|spool)$/));
 }
 
 describe('recovering a database', () => {

@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname, uptime } from 'node:os';
-import { errnoOf } from '../errors.js';
 
 /** Tells process ids of this machine and name space from those of others that share the folder. */
 export const PROCESS_PLACE = createHash('sha256')
@@ -24,7 +23,7 @@ export function isGone(pid: number): boolean {
     process.kill(pid, 0);
     return false;
   } catch (error) {
-    return errnoOf(error) === 'ESRCH';
+    return (error as NodeJS.ErrnoException).code === 'ESRCH';
   }
 }
 

@@ -1,0 +1,19 @@
+/** Files, for the packages above: `@vault/crypto/files`. What `@vault/crypto` itself exports touches none. */
+export {
+  holdFile,
+  isAbandoned,
+  isTemporaryName,
+  processMark,
+  releaseFile,
+  removeAbandonedTemporaries,
+  temporaryPath,
+} from './abandoned-file.js';
+export { createFile, NewFile, removeFiles, replaceFile, syncFolder } from './durable-file.js';
+export type { DurableFileSystem, NewFileOptions } from './durable-file.js';
+export {
+  incarnationOf,
+  isGone,
+  isOfThisRun,
+  machineStartedMs,
+  PROCESS_PLACE,
+} from './process-place.js';
