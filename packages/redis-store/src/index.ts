@@ -54,6 +54,8 @@ export type {
 } from './keys/custody.js';
 export { CredentialDatabase } from './credential-database.js';
 export type { ExportedRecord } from './collections/export-records.js';
+export { DATA_FOLDER, isOfKind, kindOf, SECRECY } from './files/data-folder.js';
+export type { DataFolderFile, DataFolderKind, Secrecy } from './files/data-folder.js';
 export { DATABASE_ORIGINS, DATABASE_STATES } from './state/database-state.js';
 export type { DatabaseOrigin, DatabaseState } from './state/database-state.js';
 export {

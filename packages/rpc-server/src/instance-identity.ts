@@ -12,8 +12,9 @@ import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createFile, replaceFile } from '@vault/crypto/files';
+import { DATA_FOLDER } from '@vault/redis-store';
 
-const INSTANCE_FILE = 'instance';
+const INSTANCE_FILE = DATA_FOLDER.instance.name;
 const MODE = 0o600;
 const SECRET_BYTES = 32;
 const ID_DIGITS = 16;

@@ -1,5 +1,6 @@
 /** The Redis of a configuration: one of the operator's, or the server's own, started where it does not run. */
 import { join } from 'node:path';
+import { DATA_FOLDER } from '@vault/redis-store';
 import type { RedisOptions } from '@vault/redis-store';
 import { redisOptionsOf } from './config/redis-config.js';
 import type { Settings } from './config/settings.js';
@@ -33,7 +34,7 @@ export async function localRedis(parts: LocalRedisParts): Promise<LocalRedis> {
     return { options: configured, isOwn: false, stop: () => Promise.resolve() };
   }
   const own = await OwnRedis.start({
-    folder: join(settings.datadir, 'redis'),
+    folder: join(settings.datadir, DATA_FOLDER.ownRedis.name),
     program: settings['redis.server'],
     startTimeoutMs: settings['redis.startTimeout'],
     searchPath,

@@ -13,13 +13,11 @@ import { plaintextRecordsIn } from '../files/archive-file.js';
 import type { SealContent } from '../state/seal.js';
 import type { StoreLogger } from '../store-logger.js';
 import { manifestPathOf } from './backup.js';
+import { isBecoming, isOfKind } from '../files/data-folder.js';
 
-/** Whole ones, and those that were being written. */
-const isPlainBackup = (name: string): boolean =>
-  /^encryption-backup.*\.json(?:\.tmp-[0-9a-f-]+)?$/.test(name);
-/** See `change-fields.ts`. */
-const DROPPED = /^dropped-fields.*\.json$/;
-const ARCHIVE = /^archived-database_.*\.jsonl$/;
+/** Whole ones, and those that were being written. What is protected, and a manifest, shows nothing. */
+const isBackup = (name: string): boolean =>
+  isOfKind('migrationBackup', name) || isBecoming('migrationBackup', name);
 /** The first line of a backup is shorter by far. */
 const HEAD_BYTES = 4096;
 
@@ -32,7 +30,7 @@ export async function removeAbandonedBackups(
   const { state, databaseId, migration, files } = content;
   if (state !== 'encrypted' || migration !== null || files.length > 0) return;
   const names = await readdir(dataDir);
-  const backups = names.filter(isPlainBackup);
+  const backups = names.filter(isBackup);
   const owners = await Promise.all(backups.map((name) => plaintextOwner(join(dataDir, name))));
   const abandoned = backups.filter((_, i) => owners[i] === databaseId);
   await nameForeign(
@@ -42,7 +40,7 @@ export async function removeAbandonedBackups(
       names,
       backups.filter((_, i) => owners[i] !== databaseId),
     ),
-    names.filter((name) => ARCHIVE.test(name)),
+    names.filter((name) => isOfKind('archive', name)),
     logger,
   );
   if (abandoned.length === 0) return;
@@ -61,7 +59,7 @@ async function kept(
   names: readonly string[],
   backups: readonly string[],
 ): Promise<readonly string[]> {
-  const files = [...backups, ...names.filter((name) => DROPPED.test(name))];
+  const files = [...backups, ...names.filter((name) => isOfKind('droppedFields', name))];
   const owners = await Promise.all(files.map((name) => plaintextOwner(join(dataDir, name))));
   return files.filter((_, i) => owners[i] !== undefined);
 }

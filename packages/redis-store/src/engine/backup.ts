@@ -30,8 +30,8 @@ import { listNames, MigrationError } from '../migration-error.js';
 import { notEmptyError } from './must-be-empty.js';
 import { countRecords, readRecords } from '../partitions/record-stream.js';
 import type { RecordBatch } from '../partitions/record-stream.js';
+import { DATA_FOLDER } from '../files/data-folder.js';
 
-const BACKUP_NAME = 'encryption-backup';
 export const BACKUP_FORMAT = 'vault-migration-backup';
 export const BACKUP_VERSION = 1;
 const BACKUP_MODE = 0o400;
@@ -43,7 +43,12 @@ export function manifestPathOf(backupPath: string): string {
 
 /** `encryption-backup.json`, or with `_1`, `_2`, … where files of an earlier migration are kept. */
 export async function freeBackupName(dataDir: string, ending: string): Promise<string> {
-  return freeFileName(dataDir, BACKUP_NAME, `.json${ending}`, manifestPathOf(''));
+  return freeFileName(
+    dataDir,
+    DATA_FOLDER.migrationBackup.name,
+    `.json${ending}`,
+    manifestPathOf(''),
+  );
 }
 
 /** The line and the manifest entry of one record, or why it may not be there. */

@@ -23,10 +23,10 @@ import type { MigrationContext } from './migration-context.js';
 import { MigrationError } from '../migration-error.js';
 import { countRecords, readRecords } from '../partitions/record-stream.js';
 import type { RecordBatch } from '../partitions/record-stream.js';
+import { DATA_FOLDER } from '../files/data-folder.js';
 
 /** Another process may write under the old fields meanwhile. */
 const ATTEMPTS_MAX = 5;
-const DROPPED_NAME = 'dropped-fields';
 
 /** A record that does not fit. */
 interface Misfit {
@@ -184,7 +184,11 @@ async function backUp(context: MigrationContext, looking: MisfitSearch): Promise
   const { databaseId, keyId } = keeper.content;
   const of = keyId === null ? 'plaintext' : 'encrypted';
   const protecting = of === 'plaintext' ? protection : undefined;
-  const name = await freeFileName(dataDir, DROPPED_NAME, `.json${protecting?.ending ?? ''}`);
+  const name = await freeFileName(
+    dataDir,
+    DATA_FOLDER.droppedFields.name,
+    `.json${protecting?.ending ?? ''}`,
+  );
   const path = join(dataDir, name);
   const writer = await BackupWriter.create(path, protecting);
   const written = new Set<string>();

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KeyId, VaultKey } from '@vault/crypto';
-import { isTemporaryName, removeFiles } from '@vault/crypto/files';
+import { removeFiles } from '@vault/crypto/files';
 import type { DatabaseState } from '../state/database-state.js';
 import { messageOf } from '../error-message.js';
 import { scrubRedisFiles } from '../redis/redis-files.js';
@@ -22,6 +22,7 @@ import { transformRecords } from './transform.js';
 import type { Direction } from './transform.js';
 import { withTrueCause } from './true-cause.js';
 import { verifyMigration } from './verify-migration.js';
+import { isBecoming } from '../files/data-folder.js';
 
 /** What the seal says when a migration goes back because its backup could not be written. */
 const STATE_BEFORE = { plaintext: 'plaintext', encrypted: 'encrypted' } as const;
@@ -270,9 +271,7 @@ async function transformAndVerify(
 /** Files of migrations that the seal names, and temporary ones that a crash left. */
 async function leftovers(dataDir: string, files: readonly string[]): Promise<string[]> {
   const names = await readdir(dataDir);
-  const temporary = names.filter(
-    (name) => name.startsWith('encryption-backup') && isTemporaryName(name),
-  );
+  const temporary = names.filter((name) => isBecoming('migrationBackup', name));
   return [...files, ...temporary];
 }
 

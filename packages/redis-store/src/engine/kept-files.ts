@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import type { KeyId } from '@vault/crypto';
 import { ENVELOPE_VERSION } from '@vault/crypto';
 import { readArchive } from '../files/archive-file.js';
+import { isOfKind } from '../files/data-folder.js';
 
 /** Each value in it is Redis' own dump, which holds the bytes of an envelope as they are. */
-const ARCHIVE = /^archived-database_.*\.jsonl$/;
-const HOLDS_ENVELOPES = /^(?:(?:encryption-backup|dropped-fields).*\.json|import-.*\.spool)$/;
+const isArchive = (name: string): boolean => isOfKind('archive', name);
+const OTHERS = ['migrationBackup', 'droppedFields', 'spool'] as const;
 
 /** How an envelope under a key begins; in base64 its 9 bytes, version and key id, are 12 characters just. */
 function beginningOf(keyId: KeyId): Buffer {
@@ -21,10 +22,10 @@ export async function backupsUnder(
   keyIds: readonly KeyId[],
 ): Promise<string | undefined> {
   const names = (await readdir(dataDir)).filter(
-    (name) => HOLDS_ENVELOPES.test(name) || ARCHIVE.test(name),
+    (name) => isArchive(name) || OTHERS.some((kind) => isOfKind(kind, name)),
   );
   for (const name of names) {
-    const find = ARCHIVE.test(name) ? firstArchived : firstFound;
+    const find = isArchive(name) ? firstArchived : firstFound;
     // oxlint-disable-next-line no-await-in-loop -- one file after the other, in bounded memory
     const keyId = await find(join(dataDir, name), keyIds);
     if (keyId !== undefined) {

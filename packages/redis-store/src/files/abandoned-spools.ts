@@ -2,9 +2,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAbandoned } from '@vault/crypto/files';
-
-/** See `import-spool.ts`. */
-const SPOOL = /^import-.*\.spool$/;
+import { isOfKind } from './data-folder.js';
 
 /**
  * Spools of processes that are gone. One of them may have been killed while its command that has the
@@ -13,7 +11,7 @@ const SPOOL = /^import-.*\.spool$/;
  * @param kept the spool that the seal names
  */
 export async function abandonedSpools(folder: string, kept: string | undefined): Promise<string[]> {
-  const names = (await readdir(folder)).filter((name) => SPOOL.test(name) && name !== kept);
+  const names = (await readdir(folder)).filter((name) => isOfKind('spool', name) && name !== kept);
   const areAbandoned = await Promise.all(
     names.map(async (name) => isAbandoned(join(folder, name))),
   );

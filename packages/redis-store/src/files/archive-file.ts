@@ -15,11 +15,11 @@ import { access, open, readdir } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { isTemporaryName, NewFile, removeFiles } from '@vault/crypto/files';
+import { NewFile, removeFiles } from '@vault/crypto/files';
 import { isMissingFile } from '../error-message.js';
 import { MigrationError } from '../migration-error.js';
+import { DATA_FOLDER, isBecoming } from './data-folder.js';
 
-const ARCHIVE_NAME = 'archived-database_';
 const FORMAT = 'vault-database-archive';
 const VERSION = 1;
 const ARCHIVE_MODE = 0o400;
@@ -161,8 +161,7 @@ export async function plaintextRecordsIn(path: string): Promise<number | undefin
 }
 
 /** What {@link ArchiveWriter} leaves behind when its process is killed. */
-const isUnfinished = (name: string): boolean =>
-  name.startsWith(ARCHIVE_NAME) && isTemporaryName(name);
+const isUnfinished = (name: string): boolean => isBecoming('archive', name);
 
 /** Removes files of archives that were never finished; only the holder of the lock knows that nobody writes one. */
 export async function removeUnfinishedArchives(dataDir: string): Promise<void> {
@@ -207,7 +206,10 @@ async function* linesOf(path: string): AsyncGenerator<{ text: string; line: Arch
 async function freePath(dataDir: string, createdAt: Date): Promise<string> {
   const stamp = createdAt.toISOString().replaceAll(/[-:]|\.\d+/g, '');
   for (let n = 0; ; n++) {
-    const path = join(dataDir, `${ARCHIVE_NAME}${stamp}${n === 0 ? '' : `_${n}`}.jsonl`);
+    const path = join(
+      dataDir,
+      `${DATA_FOLDER.archive.name}${stamp}${n === 0 ? '' : `_${n}`}.jsonl`,
+    );
     try {
       // oxlint-disable-next-line no-await-in-loop -- the first free one
       await access(path);

@@ -16,6 +16,7 @@ import type { CredentialRecord } from '../records/json-record.js';
 import { MigrationError } from '../migration-error.js';
 import { RecordCodec } from '../records/record-codec.js';
 import { checkRecord } from '../records/record-check.js';
+import { DATA_FOLDER } from '../files/data-folder.js';
 
 const SPOOL_MODE = 0o600;
 const FLUSH_LINES = 500;
@@ -53,7 +54,7 @@ export class ImportSpool {
     definitions: CollectionDefinitions,
     key: VaultKey | undefined,
   ): Promise<ImportSpool> {
-    const name = `import-${processMark()}.spool`;
+    const name = `${DATA_FOLDER.spool.name}${processMark()}.spool`;
     const file = await open(join(dataDir, name), 'wx', SPOOL_MODE);
     holdFile(join(dataDir, name));
     return new ImportSpool(dataDir, name, definitions, key, file);

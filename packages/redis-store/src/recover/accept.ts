@@ -30,6 +30,7 @@ import type { ObserveOptions } from '../startup/observe.js';
 import { SILENT_LOGGER } from '../store-logger.js';
 import { epochObjection, Witness } from '../state/witness.js';
 import type { WitnessContent, WitnessedState } from '../state/witness.js';
+import { DATA_FOLDER } from '../files/data-folder.js';
 
 export type AcceptOptions = Pick<
   OpenOptions,
@@ -52,7 +53,6 @@ export interface AcceptReport {
 /** How long a server that is starting is waited for. */
 const LOCK_WAIT_MS = 2000;
 /** A seal that was put aside; it holds no secret. */
-const SEAL_FILE = 'vault-seal';
 const SEAL_MODE = 0o600;
 
 /**
@@ -116,7 +116,7 @@ async function putSealAside(
 ): Promise<string | undefined> {
   const bytes = await link.get(link.names.seal);
   if (bytes === undefined) return undefined;
-  const path = join(dataDir, `${SEAL_FILE}.replaced-${Date.now()}`);
+  const path = join(dataDir, `${DATA_FOLDER.formerSeal.name}${Date.now()}`);
   await replaceFile(path, bytes, { mode: SEAL_MODE });
   await link.command('DEL', link.names.seal);
   return path;

@@ -13,8 +13,9 @@ import type { VaultKey } from '@vault/crypto';
 import { removeFiles, replaceFile } from '@vault/crypto/files';
 import { isMissingFile } from '../error-message.js';
 import type { SealContent } from '../state/seal.js';
+import { DATA_FOLDER } from '../files/data-folder.js';
 
-const CONFIRMATION_FILE = 'confirm-decrypt';
+const CONFIRMATION_FILE = DATA_FOLDER.confirmation.name;
 const MODE = 0o600;
 
 function parts(prefix: string, { databaseId, epoch }: SealContent): string[] {

@@ -5,9 +5,10 @@ import { DegradedError } from '../errors.js';
 import { messageOf } from '../error-message.js';
 import { backupPathOf, migrationAdvice } from '../engine/encrypt-decrypt.js';
 import type { SealContent } from '../state/seal.js';
+import { DATA_FOLDER } from '../files/data-folder.js';
 
 /** The file that a first migration names, for a message about one that did not come so far. */
-const FIRST_BACKUP = 'encryption-backup.json';
+const FIRST_BACKUP = `${DATA_FOLDER.migrationBackup.name}.json`;
 
 /** @param content of the seal, `undefined` where there is none yet */
 export function migrationFailed(

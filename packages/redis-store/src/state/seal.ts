@@ -16,6 +16,11 @@ import { DATABASE_ORIGINS, DATABASE_STATES } from './database-state.js';
 import type { DatabaseOrigin, DatabaseState } from './database-state.js';
 import type { KeyRing } from '../keys/custody.js';
 import { areCanonicalDefinitions } from '../partitions/sealed-definitions.js';
+import { isOfKind } from '../files/data-folder.js';
+import type { DataFolderKind } from '../files/data-folder.js';
+
+/** Longer than any of ours, and than any file system takes. */
+const FILE_NAME_MAX = 255;
 
 /** Layout of seal, fences and records. A higher one is another program's: degraded. */
 export const SEAL_LAYOUT = 1;
@@ -147,9 +152,10 @@ const shapeOf =
  * Names that only we give to files of the data folder. Anybody who can write to Redis makes a plaintext
  * seal, and what it names is deleted later: half B, the witness and the configuration lie in that folder too.
  */
-const isNamed = (name: RegExp) => (value: unknown) => typeof value === 'string' && name.test(value);
-const isMigrationFile = isNamed(/^encryption-backup[A-Za-z0-9._-]{0,100}$/);
-const isSpool = isNamed(/^import-[0-9a-f-]{1,100}\.spool$/);
+const isNamed = (kind: DataFolderKind) => (value: unknown) =>
+  typeof value === 'string' && value.length <= FILE_NAME_MAX && isOfKind(kind, value);
+const isMigrationFile = isNamed('migrationBackup');
+const isSpool = isNamed('spool');
 const isState = (value: unknown): boolean => DATABASE_STATES.includes(value as DatabaseState);
 const isOrigin = (value: unknown): boolean => DATABASE_ORIGINS.includes(value as DatabaseOrigin);
 

@@ -19,8 +19,8 @@ import { isMissingFile } from '../error-message.js';
 import type { KeyRing } from '../keys/custody.js';
 import { isTombstone } from './seal.js';
 import type { SealContent } from './seal.js';
+import { DATA_FOLDER } from '../files/data-folder.js';
 
-export const WITNESS_FILE = 'vault-state';
 const WITNESS_MODE = 0o600;
 
 /** One state of the database, as far as the witness keeps it. */
@@ -75,7 +75,7 @@ export class Witness {
 
   constructor(dataDir: string) {
     this.#folder = dataDir;
-    this.path = join(dataDir, WITNESS_FILE);
+    this.path = join(dataDir, DATA_FOLDER.witness.name);
   }
 
   /** @returns `undefined` when there is none, `'malformed'` when what is there cannot be read as one */
@@ -123,7 +123,7 @@ export class Witness {
 
   /** Puts the witness aside, for an operator who accepts what Redis holds now. @returns the new path */
   async putAside(nowMs: number): Promise<string> {
-    const aside = `${this.path}.replaced-${nowMs}`;
+    const aside = join(this.#folder, `${DATA_FOLDER.formerWitness.name}${nowMs}`);
     await rename(this.path, aside);
     await syncFolder(this.#folder);
     return aside;

@@ -5,10 +5,11 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '@vault/crypto/files';
+import { DATA_FOLDER } from '@vault/redis-store';
 import type { Settings } from '../config/settings.js';
 import type { ExportProof } from './export-proof.js';
 
-export const EXPORT_STATE_FILE = 'scheduled-export-state';
+export const EXPORT_STATE_FILE = DATA_FOLDER.exportState.name;
 const MODE = 0o600;
 
 export interface ExportState {

@@ -6,11 +6,12 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '@vault/crypto/files';
+import { DATA_FOLDER } from '@vault/redis-store';
 import type { StoreLogger } from '@vault/redis-store';
 import { differences, readMachineMarks } from './machine-identity.js';
 import type { MachineMarks } from './machine-identity.js';
 
-export const MACHINE_FILE = 'vault-machine';
+export const MACHINE_FILE = DATA_FOLDER.machine.name;
 const MODE = 0o600;
 
 export const COPY_ADVICE =

@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { isKeyId } from '@vault/crypto';
 import type { VaultKey } from '@vault/crypto';
 import { replaceFile } from '@vault/crypto/files';
+import { DATA_FOLDER } from '@vault/redis-store';
 import type { KeyRing } from '@vault/redis-store';
 
-export const KIT_STATE_FILE = 'recovery-kit-state';
+export const KIT_STATE_FILE = DATA_FOLDER.kitState.name;
 const MODE = 0o600;
 const LABEL = 'recovery-kit';
 

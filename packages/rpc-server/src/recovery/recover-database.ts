@@ -11,7 +11,7 @@
  */
 import { readdir } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
-import { archiveDatabase } from '@vault/redis-store';
+import { archiveDatabase, isOfKind } from '@vault/redis-store';
 import type {
   CollectionDefinitions,
   CredentialDatabase,
@@ -190,7 +190,7 @@ async function openAnew(
 
 /** Backups of migrations that the old database did not end: its seal named them, and nobody deletes them now. */
 async function nameLeftovers(dataDir: string, logger: StoreLogger): Promise<void> {
-  const files = (await readdir(dataDir)).filter((name) => name.startsWith('encryption-backup'));
+  const files = (await readdir(dataDir)).filter((name) => isOfKind('migrationBackup', name));
   if (files.length === 0) return;
   logger.warn(
     'Backups of a migration of the old database are left in the data folder and may hold plaintext: delete them once you need them no more',

@@ -1,7 +1,7 @@
 /** What an operator does about halves that do not open the database. */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { DegradedError } from '@vault/redis-store';
+import { DegradedError, isOfKind } from '@vault/redis-store';
 import type { DegradedReason } from '@vault/redis-store';
 import { readUnprovenKitState } from './kit-state.js';
 
@@ -37,7 +37,8 @@ export async function withRecoveryAdvice(
   return new DegradedError(reason, { ...details, advice }, { cause: error.cause });
 }
 
-const MIGRATION_BACKUP = /^encryption-backup.*\.json(?:\.pgp)?$/;
+const isMigrationBackup = (name: string): boolean =>
+  isOfKind('migrationBackup', name) && !name.endsWith('.manifest');
 
 interface MigrationBackup {
   readonly path: string;
@@ -49,13 +50,11 @@ interface MigrationBackup {
 async function newestMigrationBackup(dataDir: string): Promise<MigrationBackup | undefined> {
   const names = await readdir(dataDir).catch(() => []);
   const found = await Promise.all(
-    names
-      .filter((name) => MIGRATION_BACKUP.test(name))
-      .map(async (name) => {
-        const path = join(dataDir, name);
-        const { mtimeMs } = await stat(path);
-        return { path, mtimeMs };
-      }),
+    names.filter(isMigrationBackup).map(async (name) => {
+      const path = join(dataDir, name);
+      const { mtimeMs } = await stat(path);
+      return { path, mtimeMs };
+    }),
   );
   const [newest] = found.toSorted((one, other) => other.mtimeMs - one.mtimeMs);
   return newest && { path: newest.path, writtenAt: new Date(newest.mtimeMs).toISOString() };

@@ -6,8 +6,9 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { removeFiles, replaceFile } from '@vault/crypto/files';
+import { DATA_FOLDER } from '@vault/redis-store';
 
-export const RECOVERY_MARKER_FILE = 'recovery-under-way';
+export const RECOVERY_MARKER_FILE = DATA_FOLDER.recoveryMarker.name;
 const MODE = 0o600;
 
 export interface RecoveryUnderWay {

@@ -9,9 +9,10 @@ import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { NewFile } from '@vault/crypto/files';
+import { DATA_FOLDER } from '@vault/redis-store';
 
 /** It never gets this name: only a temporary one, of what a crash left behind the next upload takes it away. */
-const STAGED_FILE = 'recovery-upload';
+const STAGED_FILE = DATA_FOLDER.recoveryUpload.name;
 const MODE = 0o600;
 /** One key encrypts one upload, below the 64 GiB that GCM takes (NIST SP 800-38D, section 5.2.1.1). */
 const CIPHER = 'aes-256-gcm';
