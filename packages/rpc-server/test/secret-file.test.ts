@@ -1,10 +1,12 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, writeFileSync } from 'node:fs';
 import { afterEach, describe, expect, it } from '@jest/globals';
 import { Resources } from '../../../test/harness/resources.js';
 import { TemporaryFolder } from '../../../test/harness/temporary-folder.js';
 import { secretFromFile } from '../src/commands/secret-input.js';
-import { readSecretFile } from '../src/config/redis-config.js';
+import { readKeyFile, readSecretFile } from '../src/config/redis-config.js';
+import type { Settings } from '../src/config/settings.js';
+import { readTlsFiles } from '../src/lifecycle/reload.js';
 import { modeProblem, readSecretLine } from '../src/secret-file.js';
 
 const SECRET = 'm4rk3r of a secret';
@@ -44,6 +46,39 @@ describe.each([0o440, 0o404, 0o640, 0o660, 0o602, 0o644])('with mode %o', (mode)
     expect(asOption.code).toBe('SECRET_INPUT');
     expect(asOption.message).toContain(`--passphrase-file: ${problem}`);
     expect(asSetting.message + asOption.message).not.toContain(SECRET);
+  });
+});
+
+describe('a private key', () => {
+  const PEM = '-----BEGIN PRIVATE KEY-----\n';
+  const isRoot = process.geteuid?.() === 0;
+
+  it.each([0o644, 0o604, 0o660, 0o620])('of mode %o is refused, with its setting', (mode) => {
+    const refused = refusal(() => readKeyFile('http.key', fileWith(PEM, mode)));
+    expect(refused.code).toBe('CONFIG_UNREADABLE');
+    expect(refused.message).toMatch(
+      new RegExp(`^http\\.key: .* has mode ${mode.toString(8)}, which is open to group or others`),
+    );
+  });
+
+  it.each([0o400, 0o600])('of mode %o is read', (mode) => {
+    expect(readKeyFile('http.key', fileWith(PEM, mode))).toBe(PEM);
+  });
+
+  it('that a group may read is taken from root alone', () => {
+    const file = fileWith(PEM, 0o640);
+    // Root's files are root's; anybody else cannot make one of root, and sees the same refusal.
+    const whileOfRoot = isRoot ? readKeyFile('redis.tlsKey', file) : PEM;
+    if (isRoot) chownSync(file, 65_534, 65_534);
+    expect(whileOfRoot).toBe(PEM);
+    expect(refusal(() => readKeyFile('redis.tlsKey', file)).message).toContain('has mode 640');
+  });
+
+  it('is refused by a start that has it as http.key', () => {
+    const settings = { 'http.cert': fileWith(PEM, 0o644), 'http.key': fileWith(PEM, 0o644) };
+    expect(refusal(() => readTlsFiles(settings as unknown as Settings)).message).toContain(
+      'chmod 400',
+    );
   });
 });
 

@@ -6,7 +6,9 @@
 import { allocateSecret } from '@vault/crypto';
 import {
   createFile,
+  folderProblem,
   isTemporaryName,
+  isTrusted,
   PROCESS_PLACE,
   removeAbandonedTemporaries,
   replaceFile,
@@ -39,9 +41,6 @@ export interface FileOwner {
 
 const SECRET_MODE = 0o400;
 const GROUP_AND_OTHERS = 0o077;
-const GROUP_WRITE = 0o020;
-const OTHERS_WRITE = 0o002;
-const STICKY = 0o1000;
 /** Of the corrupt copies of one file; more would mean that something corrupts it on purpose. */
 const COPIES_MAX = 1000;
 
@@ -212,7 +211,7 @@ export class SecretFile {
   async #readHandle(handle: FileHandle): Promise<RawReading> {
     const stat = await handle.stat();
     if (!stat.isFile()) return { status: 'corrupt', reason: 'it is not a regular file' };
-    if (!this.#isTrusted(stat.uid)) {
+    if (!isTrusted(stat.uid, this.#owner)) {
       const reason = `it belongs to user ${stat.uid}, expected this user (${this.#owner.userId}) or root`;
       return { status: 'unreadable', reason };
     }
@@ -227,35 +226,9 @@ export class SecretFile {
     return { status: 'value', value: await readWhole(handle, this.#maxBytes) };
   }
 
-  /**
-   * The folder that holds the file must belong to us or root and be closed to others' writing (a
-   * group of our own, as Debian gives each user, may write); further up, nobody else may be able to
-   * put another folder in its place, which is what a world-writable folder without the sticky bit allows.
-   * A user who owns a folder further up gains nothing: a file that is not ours or root's is refused.
-   */
-  async #folderProblem(): Promise<string | undefined> {
-    const folder = await this.#fs.realpath(dirname(this.path));
-    for (let at = folder; ; at = dirname(at)) {
-      const { mode, uid, gid } = await this.#fs.stat(at);
-      const isSticky = (mode & STICKY) !== 0;
-      if ((mode & OTHERS_WRITE) !== 0 && !isSticky)
-        return `everybody can write in the folder ${at}`;
-      if (at === folder) {
-        if (!this.#isTrusted(uid)) return `the folder ${at} belongs to user ${uid}`;
-        if ((mode & GROUP_WRITE) !== 0 && !isSticky && !this.#isPrivateGroup(gid)) {
-          return `group ${gid} can write in the folder ${at}`;
-        }
-      }
-      if (at === dirname(at)) return undefined;
-    }
-  }
-
-  #isTrusted(uid: number): boolean {
-    return this.#owner.userId === undefined || uid === 0 || uid === this.#owner.userId;
-  }
-
-  #isPrivateGroup(gid: number): boolean {
-    return gid === this.#owner.groupId && gid === this.#owner.userId;
+  /** A file in a folder where others can write may be theirs at the next reading. */
+  #folderProblem(): Promise<string | undefined> {
+    return folderProblem(dirname(this.path), this.#owner, this.#fs);
   }
 
   /** `false` where a file is. */

@@ -26,6 +26,7 @@ async function write(sections: Readonly<Record<string, readonly string[]>>): Pro
     await writer.flush();
   }
   await writer.finish();
+  await writer.place();
 }
 
 const open = (partitions = ['a', 'b']): Promise<ManifestReader> =>

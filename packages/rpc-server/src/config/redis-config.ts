@@ -1,14 +1,23 @@
 /** From the settings under `[redis]` to the options of the store. */
 import { readFileSync } from 'node:fs';
 import type { RedisOptions, RedisTlsOptions } from '@vault/redis-store';
-import { readSecretLine, SecretFileError } from '../secret-file.js';
+import { readPrivateKey, readSecretLine, SecretFileError } from '../secret-file.js';
 import { ConfigError } from './errors.js';
 import type { SettingPath, Settings } from './settings.js';
 
 /** First line of a file that holds a password. @throws {ConfigError} naming setting and path, never what was read */
 export function readSecretFile(setting: SettingPath, file: string): string {
+  return readClosed(setting, file, readSecretLine);
+}
+
+/** A private key that a setting names. @throws {ConfigError} where others may read it, too */
+export function readKeyFile(setting: SettingPath, file: string): string {
+  return readClosed(setting, file, readPrivateKey);
+}
+
+function readClosed(setting: SettingPath, file: string, read: (path: string) => string): string {
   try {
-    return readSecretLine(file);
+    return read(file);
   } catch (error) {
     if (!(error instanceof SecretFileError)) throw error;
     throw new ConfigError('CONFIG_UNREADABLE', `${setting}: ${file} ${error.message}`);
@@ -29,7 +38,9 @@ function tlsOptions(settings: Settings): RedisTlsOptions | undefined {
   const files = { ca: 'redis.tlsCa', cert: 'redis.tlsCert', key: 'redis.tlsKey' } as const;
   const texts = Object.entries(files).flatMap(([name, path]) => {
     const file = settings[path];
-    return file === undefined ? [] : [[name, readPem(path, file)] as const];
+    if (file === undefined) return [];
+    const read = name === 'key' ? readKeyFile : readPem;
+    return [[name, read(path, file)] as const];
   });
   const servername = settings['redis.tlsServerName'];
   if (!settings['redis.tls'] && texts.length === 0 && servername === undefined) return undefined;

@@ -55,7 +55,10 @@ const BASE_SETTINGS = {
     doc: 'Port of 127.0.0.1 that recovery mode is reached at, while it lasts; 0 is any free one. Let no proxy lead there.',
   },
   'http.cert': { kind: 'path', doc: 'PEM file with the TLS certificate and its chain.' },
-  'http.key': { kind: 'path', doc: 'PEM file with the private key of the certificate.' },
+  'http.key': {
+    kind: 'path',
+    doc: 'PEM file with the private key of the certificate: mode 0400 or 0600; where root owns it, a group may read it (0640).',
+  },
   'http.allowPlaintext': {
     kind: 'boolean',
     default: false,
@@ -123,7 +126,10 @@ const BASE_SETTINGS = {
     doc: 'PEM file of the authority that signed Redis’ certificate; the system’s where absent.',
   },
   'redis.tlsCert': { kind: 'path', doc: 'PEM file of the client certificate.' },
-  'redis.tlsKey': { kind: 'path', doc: 'PEM file of the client certificate’s private key.' },
+  'redis.tlsKey': {
+    kind: 'path',
+    doc: 'PEM file of the client certificate’s private key, as closed as `http.key`.',
+  },
   'redis.tlsServerName': {
     kind: 'string',
     doc: 'Name to expect in Redis’ certificate, where it is not the host’s.',

@@ -9,7 +9,7 @@ import { checkSettings } from '../config/check-settings.js';
 import { custodyOf } from '../config/custody-config.js';
 import { ConfigError, SettingProblem } from '../config/errors.js';
 import type { ServerConfig } from '../config/load-config.js';
-import { readPem, redisOptionsOf } from '../config/redis-config.js';
+import { readKeyFile, readPem, redisOptionsOf } from '../config/redis-config.js';
 import { SETTING_PATHS } from '../config/settings.js';
 import type { SettingPath, Settings } from '../config/settings.js';
 import { describeError } from '../log.js';
@@ -48,7 +48,7 @@ export interface ReloadPlan {
 export function readTlsFiles(settings: Settings): TlsFiles | undefined {
   const { 'http.cert': certFile, 'http.key': keyFile } = settings;
   if (certFile === undefined || keyFile === undefined) return undefined;
-  const tls = { cert: readPem('http.cert', certFile), key: readPem('http.key', keyFile) };
+  const tls = { cert: readPem('http.cert', certFile), key: readKeyFile('http.key', keyFile) };
   try {
     createSecureContext(tls);
   } catch (error) {
