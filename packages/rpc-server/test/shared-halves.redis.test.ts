@@ -181,6 +181,26 @@ describe('a copy of the machine that deletes the key of the original', () => {
     expect(sharedText()).not.toContain('condemned');
   });
 
+  test('takes the mark away only while no other operation on the original runs', async () => {
+    const { original, copy, keyId } = await both();
+    await copy.rotateKey();
+    await copy.deleteInactiveKeys();
+    const client = redises[0].client();
+    await client.set('vault:{meta}:lock', 'of another process', 'PX', 60_000);
+    const before = sharedText();
+    lines.length = 0;
+    await original.checkHalves();
+    expect(sharedText()).toBe(before);
+    expect(lines).toEqual([
+      { level: 'info', message: expect.stringContaining('is over'), data: undefined },
+    ]);
+    await client.del('vault:{meta}:lock');
+    client.disconnect();
+    await original.checkHalves();
+    expect(sharedText()).not.toContain('condemned');
+    expect(sharedText()).toContain(`${keyId}:`);
+  });
+
   test('takes a mark away at the start of the original, too', async () => {
     const { original, copy, keyId } = await both();
     await stop(original);

@@ -11,6 +11,7 @@ import { removeAbandonedBackups } from '../engine/abandoned-backups.js';
 import { refuseStandingKeys, refuseStandingRecords } from '../engine/must-be-empty.js';
 import { CHECK_HALVES_EVERY_MS } from '../open-options.js';
 import type { OpenOptions } from '../open-options.js';
+import { MigrationLock } from '../state/lock.js';
 import { currentIdentity } from '../state/process-identity.js';
 import type { ProcessIdentity } from '../state/process-identity.js';
 import { Heartbeat } from '../state/processes.js';
@@ -96,6 +97,7 @@ async function openOn(link: RedisLink, options: OpenOptions): Promise<DatabasePa
       keeper,
       logger,
       load: () => loadKeys({ custody, link, witness }),
+      underLock: (work) => underFreeLock(link, identity, keeper, work),
       custody,
     });
     const everyMs = options.checkHalvesEveryMs ?? CHECK_HALVES_EVERY_MS;
@@ -105,6 +107,29 @@ async function openOn(link: RedisLink, options: OpenOptions): Promise<DatabasePa
   } catch (error) {
     await heartbeat.stop();
     throw asDegraded(error);
+  }
+}
+
+/** @returns `false` where another operation on the whole database runs */
+async function underFreeLock(
+  link: RedisLink,
+  identity: ProcessIdentity,
+  keeper: SealKeeper,
+  work: () => Promise<void>,
+): Promise<boolean> {
+  let lock: MigrationLock;
+  try {
+    lock = await MigrationLock.acquire(link, identity, { waitMs: 0 });
+  } catch (error) {
+    if (error instanceof StoreError && error.code === 'DATABASE_LOCKED') return false;
+    throw error;
+  }
+  try {
+    await keeper.refresh('halves are changed');
+    await work();
+    return true;
+  } finally {
+    await lock.release();
   }
 }
 

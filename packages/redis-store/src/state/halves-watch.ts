@@ -40,10 +40,23 @@ function placesWithout(keyId: KeyId, halves: readonly HalfReport[]): readonly st
   );
 }
 
+/**
+ * Runs work that changes halves while no other operation on the whole database does, with the state as it is then.
+ * @returns `false` where one runs, and nothing was done
+ */
+export type UnderLock = (work: () => Promise<void>) => Promise<boolean>;
+
+/** For whoever holds the lock already. */
+const HOLDING_IT: UnderLock = async (work) => {
+  await work();
+  return true;
+};
+
 export class HalvesWatch {
   readonly #keeper: SealKeeper;
   readonly #custody: KeyCustody;
   readonly #load: () => Promise<CustodyReport>;
+  readonly #underLock: UnderLock;
   readonly #logger: StoreLogger;
   #missing: readonly MissingHalf[] = [];
   #said = '';
@@ -55,11 +68,13 @@ export class HalvesWatch {
     readonly custody: KeyCustody;
     /** Reads the halves, and takes in those that are ours. */
     readonly load: () => Promise<CustodyReport>;
+    readonly underLock: UnderLock;
     readonly logger: StoreLogger;
   }) {
     this.#keeper = parts.keeper;
     this.#custody = parts.custody;
     this.#load = parts.load;
+    this.#underLock = parts.underLock;
     this.#logger = parts.logger;
   }
 
@@ -98,10 +113,14 @@ export class HalvesWatch {
    * @param report what was read just now; default: reads
    */
   async look(report?: CustodyReport): Promise<void> {
+    await this.#look(report, this.#underLock);
+  }
+
+  async #look(report: CustodyReport | undefined, underLock: UnderLock): Promise<void> {
     const seen = report ?? (await this.#load());
     const inUse = this.#neededKeyIds();
-    for (const { keyId, sinceMs } of seen.condemned) {
-      if (inUse.includes(keyId)) await this.#spare(keyId, sinceMs, seen);
+    if (seen.condemned.some(({ keyId }) => inUse.includes(keyId))) {
+      await this.#spareAll(seen, underLock);
     }
     const unreadable = seen.halves.filter(({ status }) => status === 'unreadable');
     this.#missing = missingHalves(inUse, seen);
@@ -123,7 +142,7 @@ export class HalvesWatch {
   }
 
   /**
-   * Puts the halves of the keys in use back, from memory. What is there stays.
+   * Puts the halves of the keys in use back, from memory. What is there stays. For the holder of the lock.
    * @returns the keys that were not whole before
    * @throws {OperationRefusedError} where one cannot be written, with the reason
    */
@@ -134,10 +153,31 @@ export class HalvesWatch {
     } catch (error) {
       throw new OperationRefusedError(`not every half could be put back: ${messageOf(error)}`);
     }
-    await this.look();
+    await this.#look(undefined, HOLDING_IT);
     const keyIds = before.map(({ keyId }) => keyId);
     if (keyIds.length > 0) this.#logger.warn('Halves were put back from memory', { keyIds });
     return keyIds;
+  }
+
+  /** Another process of this database may have condemned a key that only we still take for one in use. */
+  async #spareAll(seen: CustodyReport, underLock: UnderLock): Promise<void> {
+    try {
+      const isDone = await underLock(async () => {
+        const inUse = this.#neededKeyIds();
+        for (const { keyId, sinceMs } of seen.condemned) {
+          if (inUse.includes(keyId)) await this.#spare(keyId, sinceMs, seen);
+        }
+      });
+      if (isDone) return;
+      this.#logger.info(
+        'A key in use is condemned: the mark is taken away once the operation on the database that runs now is over',
+      );
+    } catch (error) {
+      this.#logger.error('A key in use is condemned, and the mark cannot be taken away now', {
+        cause: messageOf(error),
+        advice: 'mend the cause: it is tried again at the next look',
+      });
+    }
   }
 
   async #spare(keyId: KeyId, sinceMs: number, { halves }: CustodyReport): Promise<void> {
