@@ -409,6 +409,17 @@ describe('the recovery kit', () => {
       },
     });
 
+    const client = redis.client();
+    await client.set('vault:{meta}:lock', 'of another command', 'PX', 120_000);
+    for (const more of [[], ['--unproven']]) {
+      // oxlint-disable-next-line no-await-in-loop -- two processors
+      const refused = await kit('restore', kitPath(), ...more);
+      expect([refused.status, refused.stderr]).toEqual([1, expect.stringMatching(/lock/)]);
+    }
+    expect(readFileSync(halfBPath(), 'utf8')).toBe(corrupt);
+    await client.del('vault:{meta}:lock');
+    client.disconnect();
+
     const restored = await kit('restore', kitPath());
     expect(restored.stderr).toBe('');
     expect(await readHalfA()).toBe(lost);
@@ -418,6 +429,21 @@ describe('the recovery kit', () => {
     expect(await secretOf(server)).toMatchObject({ password: SECRET });
     const output = [created, restored].map(({ stdout, stderr }) => stdout + stderr).join('');
     expect(server.allOutput + output).not.toMatch(/[0-9a-f]{64}/);
+  });
+
+  test('brings a half back while Redis is away, and says that nobody kept others out', async () => {
+    await kit('create', '--output', kitPath());
+    await server.terminate();
+    const lost = await readHalfA();
+    await xenstored.cli('rm', [HALF_A]);
+    await redis.kill();
+    expect((await kit('restore', kitPath())).status).toBe(1);
+    const restored = await kit('restore', kitPath(), '--unproven');
+    expect(restored.stdout).toMatch(/not proven[^]*Redis could not be asked/);
+    expect(await readHalfA()).toBe(lost);
+    await redis.restart();
+    await server.launch();
+    expect(server.state).toBe('ready');
   });
 
   test('is due again after a rotation, and the old one says why it does not fit', async () => {

@@ -4,6 +4,7 @@ export { archiveDatabase } from './recover/archive.js';
 export { inspectArchive, objectionTo, restoreArchive } from './recover/restore-archive.js';
 export { plaintextRecordsIn } from './files/archive-file.js';
 export type { ArchiveReport } from './recover/archive.js';
+export { underMigrationLock } from './recover/alone.js';
 export type { ArchiveOptions } from './recover/alone.js';
 export type {
   ArchivedSeal,

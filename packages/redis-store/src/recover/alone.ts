@@ -58,6 +58,28 @@ export async function underLock<T>(
   }
 }
 
+/**
+ * Runs work on the halves of a database, served or not, while no operation on the whole of it runs.
+ * @throws {StoreError} `DATABASE_LOCKED` where one does; {RedisUnavailableError} where nobody can know
+ */
+export async function underMigrationLock<T>(
+  { redis, prefix }: Pick<OpenOptions, 'redis' | 'prefix'>,
+  use: () => Promise<T>,
+): Promise<T> {
+  const link = await RedisLink.connect(redis, new KeyNames(prefix));
+  try {
+    await refuseForeignRedis(link, 'ours');
+    const lock = await MigrationLock.acquire(link, currentIdentity(), { waitMs: LOCK_WAIT_MS });
+    try {
+      return await use();
+    } finally {
+      await lock.release();
+    }
+  } finally {
+    await link.close();
+  }
+}
+
 async function checkUnused(link: RedisLink, { custody }: ArchiveOptions): Promise<void> {
   const { ring } = await custody.load();
   // A heartbeat that nobody renews ends, or was never one.

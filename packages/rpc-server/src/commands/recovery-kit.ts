@@ -2,6 +2,7 @@
 import { VaultKey } from '@vault/crypto';
 import { KeystoreError } from '@vault/keystore';
 import type { HalfPair, SplitKeystore } from '@vault/keystore';
+import { DegradedError, RedisUnavailableError, underMigrationLock } from '@vault/redis-store';
 import type { DatabaseStatus, OpenOptions } from '@vault/redis-store';
 import { readFileSync } from 'node:fs';
 import { PASSPHRASE_CHARACTERS_MIN } from '../backup/limits.js';
@@ -175,27 +176,64 @@ async function restoreKit(work: Work): Promise<ExitReason> {
   const kit = await openKit(work);
   try {
     const custody = await custodyFor(work);
-    const isUnproven = args['unproven'] === true;
-    const proof = isUnproven
-      ? 'It was not proven that it opens the database.'
-      : proofText(await withOptions(work, (options) => provePair(kit.pair, options)));
-    const before = await statusOfHalves(custody);
-    try {
-      await custody.restorePair(kit.pair);
-    } catch (error) {
-      if (!(error instanceof KeystoreError)) throw error;
-      throw new RecoveryKitError(
-        'KIT_REFUSED',
-        `${error.message}. The kit says: half A belongs to ${kit.halfA.source} ${kit.halfA.place}, half B to ${kit.halfB.source} ${kit.halfB.place}; where that place is gone, configure another one that can be written (file), and restore again`,
-      );
-    }
-    surroundings.writeOut(
-      `Halves before: ${before}.\nHalves now:    ${await statusOfHalves(custody)}.\nKey ${kit.pair.keyId} is whole. ${proof}\nNow restart the server.\n`,
-    );
+    const restored =
+      args['unproven'] === true
+        ? await restoreUnproven(work, custody, kit)
+        : await withOptions(work, (options) =>
+            underMigrationLock(options, async () => {
+              const proof = proofText(await provePair(kit.pair, options));
+              return restoreHalves(custody, kit, proof);
+            }),
+          );
+    surroundings.writeOut(restored);
     return 'ok';
   } finally {
     destroyPair(kit.pair);
   }
+}
+
+const UNPROVEN = 'It was not proven that it opens the database.';
+const UNLOCKED =
+  'Redis could not be asked whether another command changes the halves now: look at them again before you go on.';
+
+/** Where Redis is not back yet nobody can hold its lock. */
+async function restoreUnproven(
+  work: Work,
+  custody: SplitKeystore,
+  kit: RecoveryKit,
+): Promise<string> {
+  let isLocked = false;
+  try {
+    return await withOptions(work, (options) =>
+      underMigrationLock(options, () => {
+        isLocked = true;
+        return restoreHalves(custody, kit, UNPROVEN);
+      }),
+    );
+  } catch (error) {
+    const isAway = error instanceof RedisUnavailableError || error instanceof DegradedError;
+    if (isLocked || !isAway) throw error;
+    return restoreHalves(custody, kit, `${UNPROVEN}\n${UNLOCKED}`);
+  }
+}
+
+/** @returns what to say of it */
+async function restoreHalves(
+  custody: SplitKeystore,
+  { pair, halfA, halfB }: RecoveryKit,
+  proof: string,
+): Promise<string> {
+  const before = await statusOfHalves(custody);
+  try {
+    await custody.restorePair(pair);
+  } catch (error) {
+    if (!(error instanceof KeystoreError)) throw error;
+    throw new RecoveryKitError(
+      'KIT_REFUSED',
+      `${error.message}. The kit says: half A belongs to ${halfA.source} ${halfA.place}, half B to ${halfB.source} ${halfB.place}; where that place is gone, configure another one that can be written (file), and restore again`,
+    );
+  }
+  return `Halves before: ${before}.\nHalves now:    ${await statusOfHalves(custody)}.\nKey ${pair.keyId} is whole. ${proof}\nNow restart the server.\n`;
 }
 
 function proofText({ record }: PairProof): string {
