@@ -21,6 +21,8 @@ export interface CliEnvironment {
   readonly configHome: string;
   /** `$VAULT_URL`: server to use instead of the registered one. */
   readonly url: string | undefined;
+  /** Where a server of this machine listens, unless it was told otherwise: asked where no server is named. */
+  readonly localSocket: string;
   /** `$VAULT_CLI_TOKEN`: token to use instead of the registered one. */
   readonly token: string | undefined;
   /** `$DEBUG` names `vault-cli` or `*`: errors come with their stacks. */

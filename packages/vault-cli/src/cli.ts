@@ -148,6 +148,7 @@ function epilogue(): string {
     'Environment:',
     '  VAULT_URL        server to use instead of the registered one',
     '  VAULT_CLI_TOKEN  token to use instead of the registered one',
+    '  VAULT_DATADIR    data folder of a server on this machine: its vault.sock is used where none is registered',
     '  XDG_CONFIG_HOME  where vault-cli/config.json is (mode 0600); default ~/.config',
     '  DEBUG            vault-cli: show the stacks of errors',
   ].join('\n');

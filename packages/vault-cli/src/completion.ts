@@ -64,7 +64,12 @@ async function completeFromServer(
 /** Without signing in: the list of methods is public. */
 async function askMethods(context: CliContext): ReturnType<typeof listMethods> {
   const signal = AbortSignal.any([context.signal, AbortSignal.timeout(SERVER_TIMEOUT_MS)]);
-  const args: GlobalArguments = { url: undefined, user: undefined, allowUnauthorized: false };
+  const args: GlobalArguments = {
+    url: undefined,
+    socket: undefined,
+    user: undefined,
+    allowUnauthorized: false,
+  };
   const target = await resolveTarget(args, context);
   const client = await VaultClient.connect(target.url, {
     allowUnauthorized: target.allowUnauthorized,

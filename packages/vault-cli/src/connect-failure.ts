@@ -48,21 +48,41 @@ const EXPLANATIONS: Readonly<Record<string, Explanation>> = {
   },
 };
 
+/** The same of a Unix socket. */
+const SOCKET_EXPLANATIONS: Readonly<Record<string, Explanation>> = {
+  ENOENT: {
+    problem: 'there is no such socket',
+    advice: 'check that vault-server runs, and the path',
+  },
+  ECONNREFUSED: {
+    problem: 'nothing listens there any more',
+    advice: 'check that vault-server runs',
+  },
+  EACCES: {
+    problem: 'this user may not open it',
+    advice: 'run it as the user of the server, or as root',
+  },
+  ENOTSOCK: { problem: 'it is no socket', advice: 'check the path' },
+};
+
 /** Turns what `ws` throws before the connection is open into a sentence and an advice. */
 export function explainConnectFailure(
   address: ServerAddress,
   error: Error,
 ): ServerUnreachableError {
-  const { problem, advice } = explain(error);
+  const { problem, advice } = explain(
+    error,
+    address.socketPath === undefined ? EXPLANATIONS : SOCKET_EXPLANATIONS,
+  );
   return new ServerUnreachableError(`cannot connect to ${address.label}: ${problem}`, {
     cause: error,
     advice,
   });
 }
 
-function explain(error: Error): Explanation {
+function explain(error: Error, explanations: Readonly<Record<string, Explanation>>): Explanation {
   const code = systemErrorCode(firstOf(error));
-  const known = code === undefined ? undefined : EXPLANATIONS[code];
+  const known = code === undefined ? undefined : explanations[code];
   if (known !== undefined) return known;
   // `ws` has no code for these two; the texts are those of version 8.
   const status = /^Unexpected server response: (\d{3})$/.exec(error.message)?.[1];

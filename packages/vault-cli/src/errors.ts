@@ -4,7 +4,8 @@
  */
 export const CLI_ERRORS = {
   USAGE: 'the command line is not understood',
-  NOT_REGISTERED: 'no server is known: neither registered, nor named by --url or VAULT_URL',
+  NOT_REGISTERED:
+    'no server is known: neither registered, nor named by --url, --socket or VAULT_URL, nor on this machine',
   INPUT_UNAVAILABLE:
     'a secret is needed, and terminal or standard input give none, or more than was asked for',
   CONFIG_UNUSABLE: 'the configuration file cannot be read, is not ours, or is open to others',
@@ -46,7 +47,7 @@ export class NotRegisteredError extends CliError {
   declare readonly code: 'NOT_REGISTERED';
   constructor() {
     super('NOT_REGISTERED', 'no server is registered', {
-      advice: 'run `vault-cli register <url> <user>` first, or give --url or VAULT_URL',
+      advice: 'run `vault-cli register <url> <user>` first, or give --url, --socket or VAULT_URL',
     });
   }
 }

@@ -3,6 +3,7 @@ import { homedir, hostname, machine, type } from 'node:os';
 import { join } from 'node:path';
 import { runCli } from './cli.js';
 import { systemErrorCode } from './errors.js';
+import { localSocketOf } from './local-socket.js';
 
 const { env, stdin, stdout, stderr } = process;
 
@@ -21,6 +22,7 @@ const status = await runCli(process.argv.slice(2), {
   environment: {
     configHome: nonEmpty(env['XDG_CONFIG_HOME']) ?? join(homedir(), '.config'),
     url: nonEmpty(env['VAULT_URL']),
+    localSocket: localSocketOf(env),
     token: nonEmpty(env['VAULT_CLI_TOKEN']),
     isDebug: /(^|[\s,])(\*|vault-cli)($|[\s,:])/.test(env['DEBUG'] ?? ''),
   },

@@ -1,3 +1,4 @@
+import { isAbsolute } from 'node:path';
 import { UsageError } from './errors.js';
 
 /** Where one server listens, worked out from what the user typed. */
@@ -6,6 +7,8 @@ export interface ServerAddress {
   readonly webSocketUrl: string;
   /** `http:` or `https:` URL, ending in `/api/`: the one-time URLs of transfers are relative to it. */
   readonly transferBaseUrl: string;
+  /** Unix socket on which the server is asked; `undefined`: over the network. */
+  readonly socketPath: string | undefined;
   /** For messages: as typed, without the token. */
   readonly label: string;
   /** User part of the URL, raw: a bearer token. */
@@ -22,6 +25,9 @@ const SCHEMES = {
   'wss:': { webSocket: 'wss:', transfer: 'https:' },
 } as const;
 
+/** `unix:/path`, or `unix:///path`. */
+const UNIX = /^unix:(?:\/\/(?=\/))?/i;
+
 const LOOPBACK_HOST = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/i;
 
 /**
@@ -29,13 +35,18 @@ const LOOPBACK_HOST = /^(localhost|127(\.\d{1,3}){3}|\[::1\])$/i;
  * so a base path is kept. Without a scheme TLS is used, except for this machine, where the server
  * speaks plain HTTP by default: there the scheme has to be written.
  *
+ * `unix:/path` is the local socket of a server.
+ *
  * @throws UsageError for a URL that is none, another scheme, a password, a query or a fragment.
  */
 export function parseServerAddress(text: string): ServerAddress {
+  if (UNIX.test(text)) return socketAddress(text.replace(UNIX, ''));
   const url = toUrl(text);
   const scheme = isKnownScheme(url.protocol) ? SCHEMES[url.protocol] : undefined;
   if (scheme === undefined) {
-    throw new UsageError(`expected an http, https, ws or wss URL, met the scheme ${url.protocol}`);
+    throw new UsageError(
+      `expected an http, https, ws, wss or unix URL, met the scheme ${url.protocol}`,
+    );
   }
   if (url.password !== '') {
     throw new UsageError('a URL may carry a token before the @, but no password');
@@ -47,9 +58,27 @@ export function parseServerAddress(text: string): ServerAddress {
   return {
     webSocketUrl: `${scheme.webSocket}//${url.host}${path}`,
     transferBaseUrl: `${scheme.transfer}//${url.host}${path}`,
+    socketPath: undefined,
     label: `${url.protocol}//${url.host}${url.pathname.replace(/\/+$/, '')}`,
     token: url.username === '' ? undefined : url.username,
     isProtected: scheme.webSocket === 'wss:' || LOOPBACK_HOST.test(url.hostname),
+  };
+}
+
+/** What a socket's server calls itself matters to nobody: the host is only there because URLs have one. */
+function socketAddress(path: string): ServerAddress {
+  if (!isAbsolute(path) || path.startsWith('//')) {
+    throw new UsageError(
+      'a Unix socket is named by its whole path, such as unix:/var/lib/vault-server/data/vault.sock',
+    );
+  }
+  return {
+    webSocketUrl: 'ws://localhost/api/',
+    transferBaseUrl: 'http://localhost/api/',
+    socketPath: path,
+    label: `unix:${path}`,
+    token: undefined,
+    isProtected: true,
   };
 }
 

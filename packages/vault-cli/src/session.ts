@@ -1,7 +1,9 @@
+import { resolve } from 'node:path';
 import type { CliContext } from './cli-context.js';
 import type { GlobalArguments } from './commands/command.js';
 import { ConfigFile } from './config-file.js';
-import { CallRefusedError, NotRegisteredError } from './errors.js';
+import { CallRefusedError, NotRegisteredError, UsageError } from './errors.js';
+import { isSocket } from './local-socket.js';
 import { SecretInput } from './secret-input.js';
 import { parseServerAddress, type ServerAddress } from './server-address.js';
 import { VaultClient, type Credentials, type Notification } from './vault-client.js';
@@ -23,14 +25,18 @@ export interface Session {
 }
 
 /**
- * `--url` before `VAULT_URL` before the registered server. The token: that of the URL, else
+ * `--url` or `--socket` before `VAULT_URL` before the registered server before the local socket of a server
+ * on this machine. The token: that of the URL, else
  * `VAULT_CLI_TOKEN`, else the registered one, which never goes to another server than its own.
  *
  * @throws NotRegisteredError when none of them names a server.
  */
 export async function resolveTarget(args: GlobalArguments, context: CliContext): Promise<Target> {
   const { environment } = context;
-  const named = args.url ?? environment.url;
+  if (args.url !== undefined && args.socket !== undefined) {
+    throw new UsageError('give --url or --socket, not both');
+  }
+  const named = args.url ?? socketUrl(args.socket) ?? environment.url;
   if (named !== undefined) {
     return {
       url: named,
@@ -39,7 +45,14 @@ export async function resolveTarget(args: GlobalArguments, context: CliContext):
     };
   }
   const config = await new ConfigFile(environment.configHome).read();
-  if (config.server === undefined) throw new NotRegisteredError();
+  if (config.server === undefined) {
+    if (!(await isSocket(environment.localSocket))) throw new NotRegisteredError();
+    return {
+      url: `unix:${environment.localSocket}`,
+      token: environment.token,
+      allowUnauthorized: false,
+    };
+  }
   return {
     url: config.server,
     token: environment.token ?? config.token,
@@ -88,6 +101,9 @@ export function warnUnlessProtected(address: ServerAddress, { stderr }: CliConte
     `! ${address.label} is not protected by TLS: password and token can be read on the way\n`,
   );
 }
+
+const socketUrl = (path: string | undefined): string | undefined =>
+  path === undefined ? undefined : `unix:${resolve(path)}`;
 
 async function chooseCredentials(
   args: GlobalArguments,

@@ -4,6 +4,7 @@ import {
   JSONRPCErrorException,
   type JSONRPCError,
 } from 'json-rpc-2.0';
+import { connect } from 'node:net';
 import { WebSocket, type RawData } from 'ws';
 import {
   CallRefusedError,
@@ -106,11 +107,13 @@ export class VaultClient {
       throw new RangeError('connectTimeoutMs: expected 1 to 600000');
     }
     const { signal } = options;
+    const { socketPath } = address;
     if (signal?.aborted === true) throw new InterruptedError();
     const socket = new WebSocket(address.webSocketUrl, {
       handshakeTimeout: connectTimeoutMs,
       maxPayload: MAX_MESSAGE_BYTES,
       rejectUnauthorized: options.allowUnauthorized !== true,
+      ...(socketPath !== undefined && { createConnection: () => connect(socketPath) }),
     });
     const client = new VaultClient(address, socket);
     const interrupt = () => client.#interrupt();

@@ -18,6 +18,29 @@ describe('parseServerAddress', () => {
     expect(parseServerAddress(text)).toMatchObject({ webSocketUrl, transferBaseUrl });
   });
 
+  it.each(['unix:/run/v/vault.sock', 'unix:///run/v/vault.sock', 'UNIX:/run/v/vault.sock'])(
+    'takes %s for a local socket, which nobody else can read',
+    (text) => {
+      expect(parseServerAddress(text)).toMatchObject({
+        socketPath: '/run/v/vault.sock',
+        label: 'unix:/run/v/vault.sock',
+        token: undefined,
+        isProtected: true,
+      });
+    },
+  );
+
+  it('takes any path for a socket, also one that no URL could have', () => {
+    expect(parseServerAddress('unix:/a b/%41:c?d#e').socketPath).toBe('/a b/%41:c?d#e');
+  });
+
+  it.each(['unix:vault.sock', 'unix:', 'unix://host/vault.sock'])(
+    'wants the whole path of a socket: %s',
+    (text) => {
+      expect(() => parseServerAddress(text)).toThrow(/whole path/);
+    },
+  );
+
   it('takes the user part for a token, raw, and shows it nowhere else', () => {
     const { token, ...rest } = parseServerAddress('https://a%2Bb@h:1/p');
     expect(token).toBe('a%2Bb');

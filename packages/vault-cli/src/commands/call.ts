@@ -70,7 +70,7 @@ export const call = defineCommand({
           {
             method,
             path: transferPath,
-            baseUrl: client.address.transferBaseUrl,
+            address: client.address,
             allowUnauthorized: target.allowUnauthorized,
             mayOverwrite: args.force,
             inputName: secrets.isTerminal ? undefined : inputNameOf(parameters),

@@ -9,7 +9,12 @@ export const GLOBAL_OPTIONS = {
     type: 'string',
     requiresArg: true,
     description:
-      'Server to use instead of the registered one: https://[<token>@]host[:port][/path]',
+      'Server to use instead of the registered one: https://[<token>@]host[:port][/path], or unix:/path',
+  },
+  socket: {
+    type: 'string',
+    requiresArg: true,
+    description: 'Local socket of a server on this machine, instead of --url',
   },
   user: {
     type: 'string',

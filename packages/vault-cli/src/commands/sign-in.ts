@@ -13,7 +13,8 @@ export const SIGN_IN_POSITIONALS = {
   serverUrl: {
     type: 'string',
     demandOption: true,
-    description: 'URL of the server. Without a scheme TLS is used',
+    description:
+      'URL of the server, or unix:/path of its local socket. Without a scheme TLS is used',
   },
   userName: { type: 'string', description: 'Name of the user' },
   password: {
@@ -50,8 +51,11 @@ export interface TokenRequest {
 
 /** These commands name server and user as arguments: the options of the other commands would be ignored. */
 export function refuseSessionOptions(args: GlobalArguments): void {
-  if (args.url === undefined && args.user === undefined) return;
-  throw new UsageError('here the server and the user are arguments: leave out --url and --user');
+  if ([args.url, args.socket, args.user].every((option) => option === undefined)) return;
+  throw new UsageError(
+    'here the server and the user are arguments: leave out --url, --socket and --user',
+    'a local socket is unix:/path',
+  );
 }
 
 /** Signs in with a password, and gets a bearer token. */

@@ -3,6 +3,8 @@ import { request as requestHttps } from 'node:https';
 import { CallRefusedError, InterruptedError, TransferFailedError } from '../errors.js';
 
 export interface ExchangeOptions {
+  /** Unix socket of the server; `undefined`: over the network. */
+  readonly socketPath: string | undefined;
   /** Accept any TLS certificate. */
   readonly allowUnauthorized: boolean;
   /** Stops the transfer. */
@@ -27,7 +29,10 @@ export function openExchange(
   if (url.protocol === 'https:') {
     return requestHttps(url, { ...common, rejectUnauthorized: !options.allowUnauthorized });
   }
-  if (url.protocol === 'http:') return requestHttp(url, common);
+  if (url.protocol === 'http:') {
+    const { socketPath } = options;
+    return requestHttp(url, { ...common, ...(socketPath !== undefined && { socketPath }) });
+  }
   throw new TransferFailedError(`the server gave a transfer URL of the scheme ${url.protocol}`);
 }
 

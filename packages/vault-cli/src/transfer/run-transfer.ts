@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { CliContext } from '../cli-context.js';
 import { UsageError } from '../errors.js';
 import type { ProgressBar } from '../output/progress-bar.js';
+import type { ServerAddress } from '../server-address.js';
 import { download } from './download.js';
 import { openUploadSource, upload } from './upload.js';
 
@@ -30,8 +31,8 @@ export interface TransferOptions {
   readonly method: string;
   /** From `@=path`. */
   readonly path: string | undefined;
-  /** What a path of the server is relative to. */
-  readonly baseUrl: string;
+  /** Of the server: what a path that it offers is relative to. */
+  readonly address: ServerAddress;
   readonly allowUnauthorized: boolean;
   readonly mayOverwrite: boolean;
   /** The parameter that took all of standard input: an upload from there would be empty. */
@@ -63,8 +64,12 @@ export async function runTransfer(
       `nothing was sent: give the file as @=<path>, or ${options.inputName}=@<file>`,
     );
   }
-  const url = new URL(offer.path, options.baseUrl);
+  const { transferBaseUrl, socketPath } = options.address;
+  const url = new URL(offer.path, transferBaseUrl);
+  // A whole URL may lead elsewhere.
+  const isSame = url.origin === new URL(transferBaseUrl).origin;
   const exchange = {
+    socketPath: isSame ? socketPath : undefined,
     allowUnauthorized: options.allowUnauthorized,
     signal: context.signal,
     onProgress: (done: number, total: number) =>

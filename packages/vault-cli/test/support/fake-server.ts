@@ -58,7 +58,9 @@ export class FakeServer implements Stoppable {
 
   private constructor(http: Server, scheme: string) {
     this.#http = http;
-    this.url = `${scheme}://127.0.0.1:${(http.address() as AddressInfo).port}`;
+    const at = http.address();
+    this.url =
+      typeof at === 'string' ? `unix:${at}` : `${scheme}://127.0.0.1:${(at as AddressInfo).port}`;
     http.on('request', (request: IncomingMessage, response: ServerResponse) => {
       const page = this.pages[request.url ?? ''];
       if (page === undefined) response.writeHead(404, { connection: 'close' }).end('no such page');
@@ -80,6 +82,15 @@ export class FakeServer implements Stoppable {
       http.listen(0, '127.0.0.1', resolve);
     });
     return new FakeServer(http, tls === undefined ? 'http' : 'https');
+  }
+
+  /** On a Unix socket. */
+  static async startAt(path: string): Promise<FakeServer> {
+    const http = createServer();
+    await new Promise<void>((resolve) => {
+      http.listen(path, resolve);
+    });
+    return new FakeServer(http, 'unix');
   }
 
   /** Names of the methods that were called. */
