@@ -1,6 +1,8 @@
 /** Root runs some of these tests and ordinary users others: who uses the folder is told, and its owner is the one of the test. */
 import { chmodSync, chownSync, mkdirSync, statSync, symlinkSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { SOURCE_TABLE } from '@vault/keystore';
+import { DATA_FOLDER } from '@vault/redis-store';
 import { prepareDataFolder } from '../src/data-folder.js';
 import { Resources } from '../../../test/harness/resources.js';
 import { TemporaryFolder } from '../../../test/harness/temporary-folder.js';
@@ -23,6 +25,10 @@ function makeFolder(mode: number): void {
   mkdirSync(folder);
   chmodSync(folder, mode);
 }
+
+it('has the half file under the name that the source of halves gives it', () => {
+  expect(SOURCE_TABLE.file.defaultPlace).toBe(`<datadir>/${DATA_FOLDER.halfFile.name}`);
+});
 
 describe('the data folder', () => {
   it('is made for its user alone', async () => {

@@ -2,6 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Resources } from '../../../test/harness/resources.js';
+import { DATA_FOLDER } from '../../redis-store/src/files/data-folder.js';
 import { SETTINGS } from '../../rpc-server/src/config/settings.js';
 import { localSocketOf } from '../src/local-socket.js';
 import { FakeServer, PASSWORD, TOKEN } from './support/fake-server.js';
@@ -130,7 +131,8 @@ describe('a local socket that cannot be used', () => {
 });
 
 it('is looked for where the server puts it', () => {
-  expect(localSocketOf({})).toBe(`${SETTINGS.datadir.default}/vault.sock`);
+  const { name } = DATA_FOLDER.localSocket;
+  expect(localSocketOf({})).toBe(`${SETTINGS.datadir.default}/${name}`);
   expect(localSocketOf({ VAULT_DATADIR: '/d', VAULT_HTTP_SOCKET: '' })).toBe('/d/vault.sock');
   expect(localSocketOf({ VAULT_DATADIR: '/d', VAULT_HTTP_SOCKET: '/s' })).toBe('/s');
 });
