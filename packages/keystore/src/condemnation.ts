@@ -29,6 +29,15 @@ export function parseMark(text: Uint8Array): number | undefined {
   return Number.isFinite(atMs) && formatTime(atMs) === time ? atMs : undefined;
 }
 
+/**
+ * Whether a mark is to be set, taken away or set anew. One of a time that has not come was set by nobody
+ * whose clock is right: it would keep the line for ever.
+ */
+export function isOtherMark(standsMs: number | undefined, wantedMs: number | undefined): boolean {
+  if (standsMs === undefined || wantedMs === undefined) return standsMs !== wantedMs;
+  return standsMs > wantedMs;
+}
+
 function formatTime(atMs: number): string {
   const wholeMs = Math.floor(atMs / MS_PER_SECOND) * MS_PER_SECOND;
   return new Date(wholeMs).toISOString().replace('.000Z', 'Z');

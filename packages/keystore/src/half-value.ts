@@ -17,7 +17,7 @@
  */
 import { allocateSecret, isKeyId, KEY_HALF_BYTES } from '@vault/crypto';
 import type { KeyHalf, KeyId } from '@vault/crypto';
-import { formatMark, parseMark } from './condemnation.js';
+import { formatMark, isOtherMark, parseMark } from './condemnation.js';
 import { destroyLines } from './half-source.js';
 import type { HalfLine, HalfReading, LabelledHalf, LineRemoval } from './half-source.js';
 import { halfFromBytes } from './internal/half-from-bytes.js';
@@ -243,7 +243,7 @@ export function removeEdit(
 
 /** What becomes of the mark of one key's lines. */
 export interface MarkChange extends LineRemoval {
-  /** When they are condemned; those that are already stay so from then on. `undefined`: the mark goes. */
+  /** When they are condemned; those that were before stay so from then on. `undefined`: the mark goes. */
   readonly condemnedAtMs: number | undefined;
 }
 
@@ -259,9 +259,7 @@ export function markEdit(
   const { condemnedAtMs, keyId } = change;
   try {
     const concerned = lines.filter(
-      (line) =>
-        isToRemove(line, change) &&
-        (line.condemnedAtMs === undefined) !== (condemnedAtMs === undefined),
+      (line) => isToRemove(line, change) && isOtherMark(line.condemnedAtMs, condemnedAtMs),
     );
     if (concerned.length === 0) return { action: 'keep' };
     if (flaw !== undefined) return { action: 'refuse', because: 'corrupt', reason: flaw };

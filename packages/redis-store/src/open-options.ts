@@ -1,5 +1,6 @@
 /** How a database is opened. */
 import type { Readable } from 'node:stream';
+import type { KeyId } from '@vault/crypto';
 import type { CollectionDefinitions } from './records/collection-definition.js';
 import type { KeyCustody } from './keys/custody.js';
 import type { DegradedError } from './errors.js';
@@ -51,6 +52,11 @@ export interface OpenOptions {
   readonly onProgress?: (progress: Progress) => void;
   /** Called once, when a database that was served can be served no more; every later call throws the same error. */
   readonly onDegraded?: (error: DegradedError) => void;
+  /**
+   * A pair of halves that the caller made for this database: *encrypt* uses it. Where others may share the
+   * places of both halves, it uses no other that is there. Default: none.
+   */
+  readonly ownKeyId?: KeyId | undefined;
   /** This Redis is run by us alone: its slow log is reset and its files are rewritten after *encrypt*. Default `false`. */
   readonly ownRedis?: boolean;
   /** Encrypts the plaintext backup of *encrypt*. Default: plain JSON, mode 0400, deleted on success. */

@@ -3,6 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { acceptDatabase } from '../src/recover/accept.js';
+import { canonicalDefinitions } from '../src/records/collection-definition.js';
+import type { SealContent } from '../src/state/seal.js';
 import { ACCEPT_ADVICE as ACCEPT } from '../src/errors.js';
 import { contents, DatabaseFixture, fill, USER } from './database-fixture.js';
 import { SERVER } from './store-fixture.js';
@@ -103,7 +105,7 @@ describe('the seal', () => {
   it('is not believed when it was changed', async () => {
     await encrypt();
     const seal = (await fixture.client.get(SEAL)) ?? '';
-    await fixture.client.set(SEAL, seal.replace('"bootstrapped":false', '"bootstrapped":true'));
+    await fixture.client.set(SEAL, seal.replace('"bootstrapped":true', '"bootstrapped":false'));
     await fixture.client.set(FENCE, 'forged');
     const error = await fixture.openDegraded();
     expect(error.reason).toBe('foreignDatabase');
@@ -116,7 +118,7 @@ describe('an earlier seal', () => {
     await encrypt();
     await fixture.using({}, async (database) => {
       const earlier = (await fixture.client.get(SEAL)) ?? '';
-      await database.markBootstrapped();
+      await database.pin();
       fixture.removeFile('vault-state');
       await fixture.client.set(SEAL, earlier);
       await expect(database.status()).rejects.toMatchObject({ reason: 'foreignDatabase' });
@@ -148,11 +150,11 @@ describe('a plaintext seal that somebody put there', () => {
   });
 
   it.each([
-    ['epoch just below the last integer', { epoch: Number.MAX_SAFE_INTEGER - 2 }],
-    ['time beyond the calendar', { activeSinceMs: 9e15 }],
+    ['an epoch just below the last integer', { epoch: Number.MAX_SAFE_INTEGER - 2 }],
+    ['a time beyond the calendar', { activeSinceMs: 9e15 }],
     ['definitions that nobody can read', { definitions: '[["server",1,5]]' }],
     ['definitions that are no JSON', { definitions: 'x', previousDefinitions: 'x' }],
-  ])('with an %s is refused, and accept-database begins a new one', async (_, changes) => {
+  ])('with %s is refused, and accept-database begins a new one', async (_, changes) => {
     const records = await fixture.using({ encrypt: false }, contents);
     const witness = fixture.readFile('vault-state');
     await forge(changes);
@@ -191,6 +193,91 @@ describe('a plaintext seal that somebody put there', () => {
     },
   );
 
+  /** The seal as Redis holds it. */
+  async function sealed(): Promise<SealContent> {
+    return JSON.parse((await fixture.client.get(SEAL))?.split('\n')[0] ?? '') as SealContent;
+  }
+  /** All that can be said without being noticed. */
+  async function lie(): Promise<void> {
+    const [first, second] = [await fixture.custody.append(), await fixture.custody.append()];
+    await forge({
+      epoch: (await sealed()).epoch + 1,
+      origin: 'made-encrypted',
+      bootstrapped: false,
+      inactiveKeyIds: [first.id],
+      pendingKeyId: second.id,
+      activeSinceMs: 5,
+      fields: '[["user",[["email","s"]]]]',
+      definitions: canonicalDefinitions({ server: SERVER, user: { ...USER, indexes: {} } }),
+      files: ['encryption-backup.json', 'encryption-backup_7.json'],
+    });
+  }
+
+  it.each([
+    ['while no server runs', async () => lie()],
+    [
+      'while a server runs, which follows it',
+      () =>
+        fixture.using({ encrypt: false }, async (database) => {
+          const before = await sealed();
+          await forge({ ...before, epoch: before.epoch + 1, origin: 'made-encrypted' });
+          await database.status();
+          await lie();
+          // Its collections are others: not served, and not taken over.
+          await expect(database.status()).rejects.toMatchObject({ reason: 'startFailed' });
+        }),
+    ],
+  ])('%s has nothing sealed of what it says but the id', async (_, change) => {
+    const before = await sealed();
+    await change();
+    let first: SealContent | undefined;
+    const beganMs = Date.now();
+    const onStep = async (step: string): Promise<void> => {
+      if (step === 'state-set') first = await sealed();
+    };
+    await fixture.using({ onStep }, async (database) => {
+      expect(await database.verify()).toMatchObject({ isSound: true, records: 21 });
+      const key = (await database.status()).activeKeyId;
+      expect(first).toEqual({
+        ...before,
+        epoch: expect.any(Number) as unknown,
+        state: 'encrypting',
+        keyId: key,
+        activeSinceMs: expect.any(Number) as unknown,
+        fields: null,
+        migration: expect.objectContaining({ from: 'plaintext' }) as unknown,
+        files: ['encryption-backup.json', 'encryption-backup.json.manifest'],
+        bootstrapped: true,
+      });
+    });
+    expect(first?.activeSinceMs).toBeGreaterThanOrEqual(beganMs);
+    expect(await sealed()).toMatchObject({ origin: 'switched-on', inactiveKeyIds: [] });
+  });
+
+  it('decides nothing of an absent setting where no witness knows the database', async () => {
+    fixture.removeFile('vault-state');
+    await encrypt();
+    // The safe side: it was switched on, but nothing that is signed says so.
+    expect(await sealed()).toMatchObject({ origin: 'made-encrypted' });
+    await fixture.using({ encrypt: undefined }, async (database) => {
+      expect(database.state).toBe('encrypted');
+    });
+  });
+
+  it('does not have a key that was given up used again', async () => {
+    await encrypt();
+    const [old] = await keyIds();
+    // Redis proves nothing, so the lines stay.
+    await fixture.client.config('SET', 'appendonly', 'no');
+    await fixture.client.config('SET', 'save', '');
+    await fixture.using({ encrypt: false }, () => Promise.resolve());
+    expect(await keyIds()).toEqual([old]);
+    await forge({ inactiveKeyIds: [], retired: null });
+    await encrypt();
+    expect((await sealed()).keyId).not.toBe(old);
+    expect((await sealed()).inactiveKeyIds).toEqual([old]);
+  });
+
   it('does not have the server delete a file that is not of a migration', async () => {
     await forge({ files: ['vault-encryption-key'] });
     writeFileSync(join(fixture.dataDir, 'vault-encryption-key'), 'half B');
@@ -198,16 +285,54 @@ describe('a plaintext seal that somebody put there', () => {
     expect(fixture.readFile('vault-encryption-key')).toBe('half B');
   });
 
-  it('does not have a kept backup of another database deleted once this one is encrypted', async () => {
+  /** Backups of an earlier time, as an operator keeps them. @returns their names */
+  function keepBackups(databaseId: string): readonly string[] {
     const kept = ['encryption-backup.json', 'encryption-backup.json.pgp'];
-    const head = { format: 'vault-migration-backup', version: 1, databaseId: 'x', of: 'plaintext' };
+    const head = { format: 'vault-migration-backup', version: 1, databaseId, of: 'plaintext' };
     for (const name of kept) {
       const text = `${JSON.stringify(head).slice(0, -1)},"records":[\n\n]}\n`;
       writeFileSync(join(fixture.dataDir, name), text);
     }
+    return kept;
+  }
+
+  it('does not have a kept backup deleted once the database is encrypted, though it bears its id', async () => {
+    const kept = keepBackups((await sealed()).databaseId);
     await forge({ files: kept });
     await encrypt();
-    expect(fixture.files()).toEqual(expect.arrayContaining(kept));
+    expect(fixture.files()).toEqual(expect.arrayContaining([...kept]));
+    expect(fixture.logger.lines).toContainEqual(
+      expect.objectContaining({
+        message: expect.stringContaining('files of an earlier time') as unknown,
+        data: { files: kept.map((name) => join(fixture.dataDir, name)) },
+      }),
+    );
+  });
+
+  it('does not have a kept backup deleted by taking its id', async () => {
+    const databaseId = '00000000-0000-4000-8000-000000000000';
+    const kept = keepBackups(databaseId);
+    fixture.removeFile('vault-state');
+    await forge({ databaseId });
+    await encrypt();
+    expect((await sealed()).databaseId).toBe(databaseId);
+    expect(fixture.files()).toEqual(expect.arrayContaining([...kept]));
+  });
+
+  it('does not have a kept backup deleted with the keys of a decryption', async () => {
+    await encrypt();
+    const kept = keepBackups((await sealed()).databaseId);
+    // Redis proves nothing, so the lines stay for now.
+    await fixture.client.config('SET', 'appendonly', 'no');
+    await fixture.client.config('SET', 'save', '');
+    await fixture.using({ encrypt: false }, () => Promise.resolve());
+    const own = (await sealed()).files;
+    expect(fixture.files()).toEqual(expect.arrayContaining([...own]));
+    await forge({ files: [...kept, ...own] });
+    await fixture.client.config('SET', 'appendonly', 'yes');
+    await fixture.using({ encrypt: false }, () => Promise.resolve());
+    expect(fixture.files()).toEqual([...kept, 'vault-state']);
+    expect(await keyIds()).toEqual([]);
   });
 
   it('does not have the key of another database deleted once this one is encrypted', async () => {
@@ -363,7 +488,7 @@ describe('a replayed envelope of the same record', () => {
 
   it('is not noticed, in another epoch of the same key neither', async () => {
     const old = await change();
-    await fixture.using({}, (database) => database.markBootstrapped());
+    await fixture.using({}, (database) => database.pin());
     expect(await passwordOf()).toBe('NEW');
     await fixture.client.set(RECORD, old);
     expect(await passwordOf()).toBe('SECRET-3');
@@ -418,6 +543,44 @@ describe('a forged heartbeat', () => {
     await fixture.client.set('vault:{meta}:process:forged', `${JSON.stringify(beat)}\n`);
     await fixture.client.zadd('vault:{meta}:processes', Date.now() + 60_000, 'forged');
     await fixture.using({}, async (database) => expect(database.state).toBe('encrypted'));
+  });
+});
+
+describe('what stands in the place of the count of encryptions', () => {
+  it.each([
+    ['a text', (key: string) => fixture.client.set(key, 'many')],
+    ['a negative number', (key: string) => fixture.client.set(key, '-5')],
+    ['a number beyond all', (key: string) => fixture.client.set(key, '9'.repeat(19))],
+    ['a list', (key: string) => fixture.client.lpush(key, '1')],
+  ])('stops neither status nor count where it is %s', async (_, put) => {
+    await encrypt();
+    await fixture.using({}, async (database) => {
+      const { activeKeyId } = await database.status();
+      const key = `vault:{meta}:encryptions:${activeKeyId}`;
+      await fixture.client.del(key);
+      await put(key);
+      expect((await database.keyUse())?.encryptions).toBeGreaterThanOrEqual(0);
+      await database.collection('server').add({ host: 'one.example' });
+      await database.collection('server').add({ host: 'two.example' });
+      expect((await database.status()).encryptions).toBeGreaterThan(20);
+      expect(Number(await fixture.client.get(key))).toBeGreaterThan(20);
+    });
+  });
+});
+
+describe('a lock that was taken away once the id of a new key was announced', () => {
+  it('has no line of that key written', async () => {
+    const announced: unknown[] = [];
+    const onStep = async (step: string): Promise<void> => {
+      if (step !== 'key-announced') return;
+      announced.push(JSON.parse((await fixture.client.get(SEAL))?.split('\n')[0] ?? ''));
+      if (announced.length === 1) await fixture.client.del('vault:{meta}:lock');
+    };
+    await fixture.using({ onStep }, async (database) => {
+      const { activeKeyId } = await database.status();
+      expect(announced).toMatchObject([{}, { pendingKeyId: activeKeyId }]);
+      expect(await keyIds()).toEqual([activeKeyId]);
+    });
   });
 });
 

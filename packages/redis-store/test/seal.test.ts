@@ -132,17 +132,19 @@ describe('a seal', () => {
 });
 
 describe('a tombstone', () => {
-  const retirement = { databaseId: ID, keyIds: [key.id], epoch: 6 };
+  const files = ['encryption-backup.json', 'encryption-backup.json.manifest'];
+  const retirement = { databaseId: ID, keyIds: [key.id], files, epoch: 6 };
   const tombstone = makeTombstone(key, 'vault', retirement);
 
   it('is believed as it was signed', () => {
     expect(isTombstone(tombstone, 'vault', ID, ring)).toBe(true);
   });
-  it('is not believed for another database, prefix, epoch or other keys', () => {
+  it('is not believed for another database, prefix, epoch, other keys or files', () => {
     const other = newKey();
     expect(isTombstone(tombstone, 'vault', OTHER_ID, ring)).toBe(false);
     expect(isTombstone(tombstone, 'other', ID, ring)).toBe(false);
     expect(isTombstone({ ...tombstone, epoch: 7 }, 'vault', ID, ring)).toBe(false);
+    expect(isTombstone({ ...tombstone, files: [] }, 'vault', ID, ring)).toBe(false);
     const more = { ...tombstone, keyIds: [other.id, key.id] };
     expect(isTombstone(more, 'vault', ID, ringOf(key, other))).toBe(false);
     expect(isTombstone(tombstone, 'vault', ID, ringOf(other))).toBe(false);
@@ -165,7 +167,12 @@ describe('what the witness says to a seal', () => {
     seen = witness,
   ): string | undefined =>
     witnessObjection(seen, changes === undefined ? undefined : content(changes), 'vault', ring);
-  const retired = makeTombstone(key, 'vault', { databaseId: ID, keyIds: [key.id], epoch: 6 });
+  const retired = makeTombstone(key, 'vault', {
+    databaseId: ID,
+    keyIds: [key.id],
+    files: [],
+    epoch: 6,
+  });
 
   it.each<[string, Partial<SealContent>]>([
     ['the same', {}],
@@ -187,7 +194,12 @@ describe('what the witness says to a seal', () => {
       {
         ...PLAIN,
         epoch: 2 ** 20 + 6,
-        retired: makeTombstone(key, 'vault', { databaseId: ID, keyIds: [key.id], epoch: 6 }),
+        retired: makeTombstone(key, 'vault', {
+          databaseId: ID,
+          keyIds: [key.id],
+          files: [],
+          epoch: 6,
+        }),
       },
       'no database reaches by itself',
     ],
@@ -197,7 +209,12 @@ describe('what the witness says to a seal', () => {
       {
         ...PLAIN,
         epoch: 6,
-        retired: makeTombstone(key, 'vault', { databaseId: ID, keyIds: [key.id], epoch: 5 }),
+        retired: makeTombstone(key, 'vault', {
+          databaseId: ID,
+          keyIds: [key.id],
+          files: [],
+          epoch: 5,
+        }),
       },
       'no such key signed',
     ],

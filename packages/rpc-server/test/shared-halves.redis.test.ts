@@ -295,6 +295,76 @@ test.each([1, 2, 3, 4, 5])(
   },
 );
 
+test('a mark of a time that has not come does not keep a line for ever', async () => {
+  const { copy, keyId } = await both();
+  await copy.rotateKey();
+  await copy.deleteInactiveKeys();
+  writeShared(sharedText().replaceAll(/condemned=\d{4}/g, 'condemned=9999'));
+  expect((await copy.status()).condemnedKeys).toMatchObject([{ keyId }]);
+  const { condemnedKeys } = await copy.deleteInactiveKeys();
+  expect(Date.parse(condemnedKeys[0]?.since ?? '')).toBeLessThanOrEqual(Date.now());
+  age();
+  expect((await copy.deleteInactiveKeys()).deletedKeys).toEqual([keyId]);
+});
+
+describe('two instances that share the places of both halves', () => {
+  const apart = (instance: Instance, changes: Partial<OpenOptions> = {}) => {
+    const dataDir = folder.join(instance);
+    mkdirSync(dataDir, { mode: 0o700, recursive: true });
+    const environment = {
+      variables: {},
+      dataDir,
+      userId: process.geteuid?.(),
+      groupId: process.getegid?.(),
+    };
+    const half = (path: string) =>
+      createHalfSource({ source: 'file', path: folder.join(path), shared: true }, environment);
+    const custody = new SplitKeystore({
+      halfA: half('share/half-a'),
+      halfB: half('share/half-b'),
+    });
+    return start(instance, { custody, ...changes });
+  };
+  const lineCount = (): number => sharedText().trim().split('\n').length;
+
+  test('encrypt under a pair each, though the other one can be read', async () => {
+    const original = await apart('original');
+    const copy = await apart('copy');
+    expect((await copy.status()).activeKeyId).not.toBe((await original.status()).activeKeyId);
+    expect(lineCount()).toBe(2);
+    await stop(copy);
+    await apart('copy', { encrypt: false });
+    expect(sharedText()).toContain((await original.status()).activeKeyId ?? 'a key');
+  });
+
+  test('go on with the pair that they appended before they were killed', async () => {
+    await apart('original');
+    const onStep = (step: string): Promise<void> =>
+      step === 'begin' ? Promise.reject(new Error('killed')) : Promise.resolve();
+    await expect(apart('copy', { onStep })).rejects.toMatchObject({ reason: 'migrationFailed' });
+    expect(lineCount()).toBe(2);
+    await apart('copy');
+    expect(lineCount()).toBe(2);
+  });
+
+  test('take the pair that the caller made for the database', async () => {
+    await apart('original');
+    const environment = {
+      variables: {},
+      dataDir: folder.join('share'),
+      userId: process.geteuid?.(),
+      groupId: undefined,
+    };
+    const half = (path: string) =>
+      createHalfSource({ source: 'file', path: folder.join(path), shared: true }, environment);
+    const custody = new SplitKeystore({ halfA: half('share/half-a'), halfB: half('share/half-b') });
+    const { id: ownKeyId } = await custody.append();
+    await custody.append();
+    const copy = await apart('copy', { ownKeyId });
+    expect((await copy.status()).activeKeyId).toBe(ownKeyId);
+  });
+});
+
 test('a copy that decrypts condemns the halves that others may share, and its next starts delete nothing', async () => {
   const { original, copy, keyId } = await both();
   await stop(copy);

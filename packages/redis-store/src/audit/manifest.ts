@@ -145,6 +145,25 @@ export class ManifestWriter {
   }
 }
 
+/** Whether a file is a manifest that a holder of the key made for this database: its first block opens. */
+export async function isManifestUnder(
+  path: string,
+  key: VaultKey,
+  databaseId: string,
+): Promise<boolean> {
+  let reader: ManifestReader | undefined;
+  try {
+    reader = await ManifestReader.open(path, key, databaseId, []);
+    await reader.readFirst();
+    return true;
+  } catch (error) {
+    if (error instanceof MigrationError) return false;
+    throw error;
+  } finally {
+    await reader?.close();
+  }
+}
+
 interface ReadEntry extends ManifestEntry {
   readonly section: string;
   readonly id: string;
@@ -266,6 +285,11 @@ export class ManifestReader {
     }
     await this.close();
     return missing;
+  }
+
+  /** Of a fresh reader. @throws {MigrationError} when the first block does not open */
+  async readFirst(): Promise<void> {
+    await this.#readBlock();
   }
 
   async close(): Promise<void> {

@@ -8,12 +8,12 @@ import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { removeFiles } from '@vault/crypto/files';
 import { plaintextRecordsIn } from '../files/archive-file.js';
-import type { SealContent } from '../state/seal.js';
+import type { SealKeeper } from '../state/seal-keeper.js';
 import type { StoreLogger } from '../store-logger.js';
 import { manifestPathOf } from './backup.js';
 import { isBecoming, isOfKind } from '../files/data-folder.js';
+import { provenBackups, removeBackups } from './proven-backups.js';
 
 /** Whole ones, and those that were being written. What is protected, and a manifest, shows nothing. */
 const isBackup = (name: string): boolean =>
@@ -24,33 +24,44 @@ const HEAD_BYTES = 4096;
 /** In the data folder of a process that serves `content`: nothing is done while a migration is under way. */
 export async function removeAbandonedBackups(
   dataDir: string,
-  content: SealContent,
+  { content, ring }: Pick<SealKeeper, 'content' | 'ring'>,
   logger: StoreLogger,
 ): Promise<void> {
-  const { state, databaseId, migration, files } = content;
+  const { state, databaseId, migration, files, keyId, inactiveKeyIds } = content;
   if (state !== 'encrypted' || migration !== null || files.length > 0) return;
   const names = await readdir(dataDir);
   const backups = names.filter(isBackup);
   const owners = await Promise.all(backups.map((name) => plaintextOwner(join(dataDir, name))));
-  const abandoned = backups.filter((_, i) => owners[i] === databaseId);
+  const claimed = backups.filter((_, i) => owners[i] === databaseId);
+  // The id is no secret: a kept backup of another time may bear it, and be all that there is.
+  const keys = [keyId, ...inactiveKeyIds]
+    .map((id) => (id === null ? undefined : ring.byId(id)))
+    .filter((key) => key !== undefined);
+  const proven = await provenBackups(dataDir, claimed.filter(isWhole), databaseId, keys);
+  const abandoned = claimed.filter((name) => !isWhole(name) || proven.includes(name));
   await nameForeign(
     dataDir,
     await kept(
       dataDir,
       names,
-      backups.filter((_, i) => owners[i] !== databaseId),
+      backups.filter((name) => !abandoned.includes(name)),
     ),
     names.filter((name) => isOfKind('archive', name)),
     logger,
   );
   if (abandoned.length === 0) return;
-  await removeFiles(
+  await removeBackups(
     dataDir,
-    abandoned.flatMap((name) => [name, manifestPathOf(name)]),
+    abandoned.flatMap((name) => (isWhole(name) ? [name, manifestPathOf(name)] : [name])),
   );
   logger.warn('Plaintext backups of a migration that another server finished are deleted', {
     files: abandoned,
   });
+}
+
+/** Not one that was being written: nobody ever kept such a one. */
+function isWhole(name: string): boolean {
+  return !isBecoming('migrationBackup', name);
 }
 
 /** Files with plaintext that a start does not delete: what was dropped on request is in no other place. */
@@ -89,21 +100,6 @@ async function nameForeign(
 async function plaintextOwner(path: string): Promise<string | undefined> {
   const head = await headOf(path);
   return head === undefined || head.of === 'encrypted' ? undefined : head.databaseId;
-}
-
-/** Of the files that a seal names, those that are backups of its database, with their manifests. */
-export async function backupsOf(
-  databaseId: string,
-  dataDir: string,
-  names: readonly string[],
-): Promise<readonly string[]> {
-  const ending = manifestPathOf('');
-  const heads = await Promise.all(
-    names.map(async (name) =>
-      headOf(join(dataDir, name.endsWith(ending) ? name.slice(0, -ending.length) : name)),
-    ),
-  );
-  return names.filter((_, i) => heads[i]?.databaseId === databaseId);
 }
 
 /** @returns `undefined` for what is no backup, or a protected one */

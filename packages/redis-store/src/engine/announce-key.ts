@@ -13,8 +13,11 @@ export async function appendAnnounced(context: MigrationContext): Promise<VaultK
   return custody.append({
     namedKeyIds,
     announce: async (pendingKeyId) => {
-      await keeper.change(lock, { pendingKeyId, inactiveKeyIds: withAbandoned(context) });
+      const inactiveKeyIds = await withAbandoned(context);
+      await keeper.change(lock, { pendingKeyId, inactiveKeyIds });
       await context.step('key-announced');
+      // No fence keeps a process that slept past its lock from writing lines.
+      await lock.assertHeld();
     },
   });
 }
@@ -28,8 +31,9 @@ export async function appendRefusal({
 }
 
 /** A pending key that is given up is inactive where a line of it may stand. */
-function withAbandoned({ keeper }: MigrationContext): readonly KeyId[] {
-  const { pendingKeyId, inactiveKeyIds } = keeper.content;
+async function withAbandoned({ keeper }: MigrationContext): Promise<readonly KeyId[]> {
+  const { inactiveKeyIds } = keeper.content;
+  const { pendingKeyId = null } = await keeper.belief();
   if (pendingKeyId === null || inactiveKeyIds.includes(pendingKeyId)) return inactiveKeyIds;
   const mayStand = keeper.custodyReport.halves.some(
     ({ status, keyIds }) => status === 'unreadable' || keyIds.includes(pendingKeyId),

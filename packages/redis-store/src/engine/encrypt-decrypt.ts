@@ -3,14 +3,14 @@ import { existsSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KeyId, VaultKey } from '@vault/crypto';
-import { removeFiles } from '@vault/crypto/files';
+import { countRecords } from '../partitions/record-stream.js';
+import type { CollectionDefinitions } from '../records/collection-definition.js';
 import type { DatabaseState } from '../state/database-state.js';
 import { messageOf } from '../error-message.js';
 import { scrubRedisFiles } from '../redis/redis-files.js';
 import { isTombstone, makeTombstone } from '../state/seal.js';
-import type { SealContent, SealedMigration } from '../state/seal.js';
+import type { SealContent, SealedMigration, Tombstone } from '../state/seal.js';
 import type { StoreLogger } from '../store-logger.js';
-import { backupsOf } from './abandoned-backups.js';
 import { freeBackupName, manifestPathOf, writeBackup } from './backup.js';
 import { checkFreeSpace } from './free-space.js';
 import { backupsUnder } from './kept-files.js';
@@ -18,6 +18,8 @@ import { removalObjection } from './key-needs.js';
 import { NOTHING_DELETED, removeKeys, sayDeletion } from './key-removal.js';
 import type { DeletionOptions, DeletionReport } from './key-removal.js';
 import type { MigrationContext } from './migration-context.js';
+import { provenBackups, removeBackups } from './proven-backups.js';
+import { sealedFromPlaintext } from './sealed-from-plaintext.js';
 import { transformRecords } from './transform.js';
 import type { Direction } from './transform.js';
 import { withTrueCause } from './true-cause.js';
@@ -28,8 +30,16 @@ import { isBecoming } from '../files/data-folder.js';
 const STATE_BEFORE = { plaintext: 'plaintext', encrypted: 'encrypted' } as const;
 
 /** From plaintext, or from the middle of a migration, to records under `key` and files not yet scrubbed. */
-export async function encryptDatabase(context: MigrationContext, key: VaultKey): Promise<void> {
-  await begin(context, 'encrypt', key);
+export async function encryptDatabase(
+  context: MigrationContext,
+  key: VaultKey,
+  collections: CollectionDefinitions,
+): Promise<void> {
+  await begin(context, 'encrypt', key, (migration) =>
+    context.keeper.content.keyId === null
+      ? fromPlaintext(context, key, migration, collections)
+      : Promise.resolve(fromSealed(context, 'encrypting', key, migration)),
+  );
   const records = await transformAndVerify(context, 'encrypt', key);
   await context.step('encrypt-verified');
   await context.keeper.change(context.lock, { state: 'scrubbing' });
@@ -53,7 +63,7 @@ export async function finishScrubbing(context: MigrationContext): Promise<string
   await context.step('scrubbed-redis');
   // A Redis that was rolled back meanwhile may lack records that only the backup has.
   await keeper.checkStands();
-  await removeFiles(dataDir, await leftovers(dataDir, keeper.content.files));
+  await removeBackups(dataDir, await leftovers(dataDir, keeper.content.files));
   await context.step('scrubbed-files');
   await keeper.change(lock, { state: 'encrypted', migration: null, files: [] });
   for (const sentence of advice) context.logger.warn(sentence);
@@ -64,12 +74,15 @@ export async function finishScrubbing(context: MigrationContext): Promise<string
 /** To plaintext; the key goes only when nothing needs it any more, provably. */
 export async function decryptDatabase(context: MigrationContext, key: VaultKey): Promise<void> {
   const { keeper, lock, link } = context;
-  await begin(context, 'decrypt', key);
+  await begin(context, 'decrypt', key, (migration) =>
+    Promise.resolve(fromSealed(context, 'decrypting', key, migration)),
+  );
   await transformAndVerify(context, 'decrypt', key);
   await context.step('decrypt-verified');
-  const { databaseId, epoch, inactiveKeyIds } = keeper.content;
+  const { databaseId, epoch, inactiveKeyIds, files } = keeper.content;
   const keyIds = [...inactiveKeyIds, key.id];
-  const retired = makeTombstone(key, link.names.prefix, { databaseId, keyIds, epoch: epoch + 1 });
+  const retirement = { databaseId, keyIds, files, epoch: epoch + 1 };
+  const retired = makeTombstone(key, link.names.prefix, retirement);
   await keeper.change(lock, {
     state: 'plaintext',
     keyId: null,
@@ -101,15 +114,14 @@ export async function retireKeys(
   options: DeletionOptions & { readonly isAsked: boolean } = { isAsked: false },
 ): Promise<Retirement> {
   const { keeper, lock, link, dataDir, logger } = context;
-  const { retired, inactiveKeyIds } = keeper.content;
-  if (retired === null) return keepAll('no key signed that they are not needed any more');
+  const { inactiveKeyIds } = keeper.content;
   if (inactiveKeyIds.length === 0) return keepAll(undefined);
-  const keyIds = await signedAway(context);
+  const keyIds = await certainlyInactive(context);
   if (keyIds.length === 0) return keepAll('no key signed that they are not needed any more');
   const objection = await removalObjection(context, keyIds);
   if (objection !== undefined) return keepAll(objection, logger);
   await context.step('decrypt-durable');
-  await removeFiles(dataDir, await leftovers(dataDir, keeper.content.files));
+  await removeBackups(dataDir, await leftovers(dataDir, await signedFiles(context)));
   // Values that a change of the fields dropped, a database that was put aside: they open with these keys alone.
   const needing = await backupsUnder(dataDir, keyIds);
   if (needing !== undefined) return keepAll(needing, logger);
@@ -126,9 +138,7 @@ export async function retireKeys(
     await link.command('DEL', link.names.encryptions(id));
   }
   await context.step('decrypt-keys-removed');
-  const left = inactiveKeyIds.filter(
-    (id) => keyIds.includes(id) && !report.deletedKeys.includes(id),
-  );
+  const left = keyIds.filter((id) => !report.deletedKeys.includes(id));
   await keeper.change(lock, { migration: null, files: [], inactiveKeyIds: left });
   // What is said of halves from here on is said of those that are left.
   await keeper.reloadKeys();
@@ -143,15 +153,35 @@ export async function retireKeys(
 
 /**
  * Keys of a plaintext seal, which is anybody's, that are certainly inactive: the last of them signed them
- * away itself, or their removal began already.
+ * away itself, this machine knew it, or their removal began already.
  */
-async function signedAway({ keeper, link }: MigrationContext): Promise<readonly KeyId[]> {
-  const { retired, databaseId, inactiveKeyIds } = keeper.content;
+async function certainlyInactive(context: MigrationContext): Promise<readonly KeyId[]> {
+  const { keeper } = context;
+  const { inactiveKeyIds } = keeper.content;
+  const { inactiveKeyIds: known = [] } = await keeper.belief();
+  const certain = new Set([...known, ...(signedRetirement(context)?.keyIds ?? [])]);
+  const removing = await keeper.notedRemoval();
+  const named = inactiveKeyIds.filter((id) => certain.has(id));
+  return [...new Set([...removing, ...named])];
+}
+
+/** What the last key signed when the database left it, as far as that can be proven still. */
+function signedRetirement({ keeper, link }: MigrationContext): Tombstone | undefined {
+  const { retired, databaseId } = keeper.content;
   const isSigned =
     retired !== null && isTombstone(retired, link.names.prefix, databaseId, keeper.ring);
-  return isSigned
-    ? retired.keyIds.filter((id) => inactiveKeyIds.includes(id))
-    : keeper.notedRemoval();
+  return isSigned ? retired : undefined;
+}
+
+/**
+ * Files of migrations that the last key signed away. By now another one may have such a name: only
+ * what was made under those keys counts.
+ */
+async function signedFiles(context: MigrationContext): Promise<readonly string[]> {
+  const { keeper, dataDir } = context;
+  const { files = [], keyIds = [] } = signedRetirement(context) ?? {};
+  const keys = keyIds.map((id) => keeper.ring.byId(id)).filter((key) => key !== undefined);
+  return provenBackups(dataDir, files, keeper.content.databaseId, keys);
 }
 
 function keepAll(kept: string | undefined, logger?: StoreLogger): Retirement {
@@ -164,6 +194,7 @@ async function begin(
   context: MigrationContext,
   direction: Direction,
   key: VaultKey,
+  sealed: (migration: SealedMigration) => Promise<Partial<SealContent>>,
 ): Promise<void> {
   const { keeper, lock } = context;
   const before = keeper.content;
@@ -171,30 +202,8 @@ async function begin(
   const migration = await plannedMigration(context, direction, before);
   if (!migration.isBackedUp) await checkFreeSpace(context);
   await context.step('begin');
-  // What is sealed from here on is believed: keys and files that somebody only wrote into a plaintext
-  // seal would be deleted as ours.
-  const isAnybodys = before.state === 'plaintext';
-  const named = isAnybodys
-    ? await backupsOf(before.databaseId, context.dataDir, before.files)
-    : before.files;
-  const files = new Set([...named, migration.backup, manifestPathOf(migration.backup)]);
-  const unneeded = isAnybodys
-    ? await signedAway(context)
-    : [...before.inactiveKeyIds, before.pendingKeyId];
-  const changes: Partial<SealContent> = {
-    state,
-    keyId: key.id,
-    activeSinceMs: before.activeSinceMs ?? Date.now(),
-    migration,
-    files: [...files],
-    // The key of a rotation that did not come to its end is under no record; left pending, the next
-    // rotation would take it for new.
-    pendingKeyId: null,
-    inactiveKeyIds: unneeded.filter((id) => id !== null).filter((id) => id !== key.id),
-    retired: null,
-  };
   if (before.state !== state || before.migration?.backup !== migration.backup) {
-    await keeper.change(lock, changes);
+    await keeper.change(lock, await sealed(migration));
   } else {
     await keeper.raiseFences();
   }
@@ -209,6 +218,48 @@ async function begin(
   await context.step('backup-written');
   await keeper.change(lock, { migration: { ...migration, isBackedUp: true } });
   await context.step('backup-sealed');
+}
+
+/** The seal of *encrypt* that comes from plaintext. */
+async function fromPlaintext(
+  context: MigrationContext,
+  { id: keyId }: VaultKey,
+  migration: SealedMigration,
+  collections: CollectionDefinitions,
+): Promise<Partial<SealContent>> {
+  const { keeper } = context;
+  return sealedFromPlaintext({
+    files: await signedFiles(context),
+    belief: await keeper.belief(),
+    removing: await keeper.notedRemoval(),
+    collections,
+    records: await countRecords(keeper.filed()),
+    keyId,
+    migration,
+    nowMs: Date.now(),
+  });
+}
+
+/** What differs from a seal that was signed. */
+function fromSealed(
+  { keeper }: MigrationContext,
+  state: 'encrypting' | 'decrypting',
+  { id: keyId }: VaultKey,
+  migration: SealedMigration,
+): Partial<SealContent> {
+  const { files, inactiveKeyIds, pendingKeyId } = keeper.content;
+  const unneeded = [...inactiveKeyIds, pendingKeyId].filter((id) => id !== null);
+  return {
+    state,
+    keyId,
+    migration,
+    files: [...new Set([...files, migration.backup, manifestPathOf(migration.backup)])],
+    // The key of a rotation that did not come to its end is under no record; left pending, the next
+    // rotation would take it for new.
+    pendingKeyId: null,
+    inactiveKeyIds: unneeded.filter((id) => id !== keyId),
+    retired: null,
+  };
 }
 
 /** Which form the records have now, and which files the migration uses. */

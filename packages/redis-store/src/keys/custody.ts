@@ -139,7 +139,8 @@ export interface KeyCustody {
   remove(id: KeyId, options?: RemoveOptions): Promise<readonly Remnant[]>;
   /**
    * Condemns the lines of a key where others may share the place: they open as before, and whoever
-   * needs them has time to object. Lines that are condemned already stay so from then on.
+   * needs them has time to object. Lines that were condemned before stay so from then on; a mark of a
+   * later time, which a wrong clock set, becomes one of this.
    * @throws as {@link remove}
    */
   condemn(id: KeyId, atMs: number, options?: NamedKeys): Promise<void>;

@@ -23,6 +23,7 @@ import { currentIdentity } from '../state/process-identity.js';
 import { RedisLink } from '../redis/redis-link.js';
 import { isAuthenticSeal, parseSeal } from '../state/seal.js';
 import type { ReadSeal } from '../state/seal.js';
+import { beliefOf } from '../state/plaintext-belief.js';
 import { SealKeeper } from '../state/seal-keeper.js';
 import { allPartitions, filedCollections } from '../partitions/sealed-definitions.js';
 import { encryptedBesidePlaintext, encryptedWithoutSeal } from '../startup/observe.js';
@@ -92,7 +93,9 @@ async function acceptUnderLock(
   const agreed = believed === undefined ? await agreedByFences(observing, had) : undefined;
   const isUntold = believed === undefined && agreed === undefined;
   const seal = isUntold ? await plainByRecords(read, observing) : believed;
-  const accepted: WitnessedState | undefined = seal?.content ?? agreed;
+  const told = typeof had === 'object' ? had : undefined;
+  const accepted: WitnessedState | undefined =
+    seal === undefined ? agreed : beliefOf(seal.content, told, link.names.prefix, report.ring);
   const formerWitness = had === undefined ? undefined : await witness.putAside(Date.now());
   if (accepted === undefined) await witness.expectNew();
   else await witness.commit(accepted);

@@ -9,19 +9,31 @@ import type { SealKeeper } from '../state/seal-keeper.js';
 
 /**
  * The key of a migration under way; else a key of the halves that was never retired, nor of a secret that was replaced; else a new pair.
+ * @param ownKeyId of a pair that was made for this database before it was opened
  * @throws {DegradedError} `encryptionFailed` when no pair can be written
  */
-export async function keyToEncrypt(context: MigrationContext): Promise<VaultKey> {
+export async function keyToEncrypt(
+  context: MigrationContext,
+  ownKeyId: KeyId | undefined,
+): Promise<VaultKey> {
   const { keeper } = context;
   const { keyId, inactiveKeyIds, retired } = keeper.content;
   if (keyId !== null) return ringKey(keeper, keyId);
   const { ring, state, supersededIds } = keeper.custodyReport;
-  const used = new Set<KeyId>([...inactiveKeyIds, ...(retired?.keyIds ?? []), ...supersededIds]);
-  const fresh = ring.ids.findLast((id) => !used.has(id));
+  const { inactiveKeyIds: known = [] } = await keeper.belief();
+  const used = new Set<KeyId>([
+    ...inactiveKeyIds,
+    ...known,
+    ...(await keeper.notedRemoval()),
+    ...(retired?.keyIds ?? []),
+    ...supersededIds,
+  ]);
+  const mayUse = await ownership(keeper, ownKeyId);
+  const fresh = ring.ids.findLast((id) => !used.has(id) && mayUse(id));
   const existing = state === 'paired' && fresh !== undefined ? ring.byId(fresh) : undefined;
   if (existing !== undefined) return existing;
   const refusal = await appendRefusal(context);
-  const last = ring.ids.at(-1);
+  const last = ring.ids.findLast(mayUse);
   if (refusal !== undefined && last !== undefined) return ringKey(keeper, last);
   if (refusal !== undefined) throw failed(keeper, refusal);
   try {
@@ -31,6 +43,20 @@ export async function keyToEncrypt(context: MigrationContext): Promise<VaultKey>
   } catch (error) {
     throw failed(keeper, messageOf(error));
   }
+}
+
+/**
+ * Whether a key of the halves is ours. A pair of which a half is where nobody else writes is; where
+ * others may share the places of both, it may be that of another instance, which goes on using it.
+ */
+async function ownership(
+  keeper: SealKeeper,
+  ownKeyId: KeyId | undefined,
+): Promise<(id: KeyId) => boolean> {
+  const { halves } = keeper.custodyReport;
+  if (!halves.every(({ isShared }) => isShared)) return () => true;
+  const named = await keeper.namedKeyIds();
+  return (id) => id === ownKeyId || named.has(id);
 }
 
 /** @throws {MigrationError} when it is not there */

@@ -82,9 +82,9 @@ async function openOn(link: RedisLink, options: OpenOptions): Promise<DatabasePa
     await start.run();
     if (options.mustBeEmpty === true) await refuseStandingRecords(link);
     if (role === 'server') {
-      await witness.commit(keeper.content);
+      await keeper.noteState();
       await removeAbandonedTemporaries(options.dataDir);
-      await removeAbandonedBackups(options.dataDir, keeper.content, logger);
+      await removeAbandonedBackups(options.dataDir, keeper, logger);
     }
     // Before, this process itself may have been the one that changes them.
     keeper.serves = (content) =>

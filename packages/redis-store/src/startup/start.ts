@@ -183,11 +183,14 @@ export class DatabaseStart {
     if (content.importing !== null) return 'import';
     if (content.previousDefinitions !== null) return 'refile';
     if (decided === 'finish') return content.state === 'scrubbing' ? 'scrub' : 'refile';
-    if (decided !== 'serve') return decided;
     const { collections } = this.#parts.options;
+    // Nobody signed how plaintext records are filed: what is sealed is what the configuration says.
+    const isFiled = content.definitions === canonicalDefinitions(collections);
+    if (decided === 'encrypt' && content.keyId === null && !isFiled) return 'refile';
+    if (decided !== 'serve') return decided;
     // Before the indexes: a start that is refused for a field has not filed everything anew in vain.
     if (content.fields !== canonicalFields(collections)) return 'fields';
-    if (content.definitions !== canonicalDefinitions(collections)) return 'refile';
+    if (!isFiled) return 'refile';
     const isRetiring = content.state === 'plaintext' && content.inactiveKeyIds.length > 0;
     return isRetiring && !this.#hasRetired ? 'retire' : undefined;
   }
@@ -226,7 +229,10 @@ export class DatabaseStart {
     scrub: async (context) => {
       await finishScrubbing(context);
     },
-    encrypt: async (context) => encryptDatabase(context, await keyToEncrypt(context)),
+    encrypt: async (context) => {
+      const { collections, ownKeyId } = this.#parts.options;
+      await encryptDatabase(context, await keyToEncrypt(context, ownKeyId), collections);
+    },
     decrypt: (context) => decryptDatabase(context, this.#activeKey()),
     fields: (context) => changeFields(context, this.#parts.options.collections),
     retire: async (context) => {

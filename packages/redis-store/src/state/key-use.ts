@@ -2,8 +2,12 @@
 import type { KeyId } from '@vault/crypto';
 import type { CustodyReport } from '../keys/custody.js';
 import type { RedisLink } from '../redis/redis-link.js';
+import { RedisRefusedError } from '../errors.js';
 import type { SealContent } from './seal.js';
 import type { SealKeeper } from './seal-keeper.js';
+
+/** How Redis refuses to add to what is no number. */
+const NO_COUNT: ReadonlySet<string> = new Set(['WRONGTYPE', 'ERR']);
 
 /** Encryptions are added up in Redis so often: a crash forgets at most those of this time. */
 const ADD_EVERY_MS = 30_000;
@@ -26,9 +30,26 @@ export async function keyUseOf(
   { supersededIds }: Pick<CustodyReport, 'supersededIds'>,
 ): Promise<KeyUse | undefined> {
   if (keyId === null) return undefined;
-  const stored = Number(await link.get(link.names.encryptions(keyId)));
-  const encryptions = Number.isFinite(stored) ? stored : 0;
+  const encryptions = (await countOf(link, keyId)) ?? 0;
   return { keyId, activeSinceMs, encryptions, isSuperseded: supersededIds.includes(keyId) };
+}
+
+/** A count of ours; nobody signs it, and anybody who can write to Redis may have put something else there. */
+const COUNT = /^\d{1,15}$/;
+
+/** @returns `undefined` where no count stands */
+async function countOf(link: RedisLink, keyId: KeyId): Promise<number | undefined> {
+  try {
+    const stored = (await link.get(link.names.encryptions(keyId)))?.toString() ?? '';
+    return COUNT.test(stored) ? Number(stored) : undefined;
+  } catch (error) {
+    if (isWrongType(error)) return undefined;
+    throw error;
+  }
+}
+
+function isWrongType(error: unknown): boolean {
+  return error instanceof RedisRefusedError && error.reply === 'WRONGTYPE';
 }
 
 /** Adds up in Redis what this process encrypts. */
@@ -53,12 +74,31 @@ export class EncryptionCount {
     await Promise.all(
       inUse.map(async (id) => {
         const now = ring.byId(id)?.encryptions ?? 0;
-        const fresh = now - (this.#added.get(id) ?? 0);
+        const before = this.#added.get(id) ?? 0;
+        if (now <= before) return;
+        // Said first: who asks for the status meanwhile does not add it again.
         this.#added.set(id, now);
-        // Sent again when the connection breaks, it may count twice: a key is then rotated sooner, which is the safe side.
-        if (fresh > 0) await this.#link.command('INCRBY', this.#link.names.encryptions(id), fresh);
+        try {
+          await this.#addTo(id, now - before, now);
+        } catch (error) {
+          this.#added.set(id, before);
+          throw error;
+        }
       }),
     );
+  }
+
+  /** @param all what this process encrypted: the count is this at least, whatever stands there */
+  async #addTo(id: KeyId, fresh: number, all: number): Promise<void> {
+    const name = this.#link.names.encryptions(id);
+    try {
+      // Sent again when the connection breaks, it may count twice: a key is then rotated sooner, which is the safe side.
+      if (Number(await this.#link.command('INCRBY', name, fresh)) >= all) return;
+    } catch (error) {
+      const isNoCount = error instanceof RedisRefusedError && NO_COUNT.has(error.reply);
+      if (!isNoCount || (await countOf(this.#link, id)) !== undefined) throw error;
+    }
+    await this.#link.command('SET', name, all);
   }
 
   /** Adds the last ones. */

@@ -5,8 +5,9 @@
 import type { KeyId } from '@vault/crypto';
 import type { CustodyReport, KeyCustody, KeyRing } from '../keys/custody.js';
 import type { RedisLink } from '../redis/redis-link.js';
-import { isAuthenticSeal, isTombstone, parseSeal } from './seal.js';
-import type { Witness, WitnessContent } from './witness.js';
+import { keysOfSeal, keysOfWitness } from './known-keys.js';
+import { parseSeal } from './seal.js';
+import type { Witness } from './witness.js';
 
 export interface LoadKeysOptions {
   readonly custody: KeyCustody;
@@ -38,24 +39,9 @@ async function namedIds(
     ids: [...ring.ids, ...unlabelled.ids],
     byId: (id) => ring.byId(id) ?? unlabelled.byId(id),
   };
-  return new Set([
-    ...(typeof read === 'object' ? idsOfWitness(read) : []),
-    ...idsOfSeal(bytes, link.names.prefix, all),
-  ]);
-}
-
-function idsOfWitness({ keyId, next, removing = [] }: WitnessContent): readonly KeyId[] {
-  return [keyId, next?.keyId, ...removing].filter((id) => id != null);
-}
-
-function idsOfSeal(bytes: string | undefined, prefix: string, all: KeyRing): readonly KeyId[] {
   const seal = bytes === undefined ? undefined : parseSeal(bytes);
-  if (typeof seal !== 'object') return [];
-  const { keyId, previousKeyId, pendingKeyId, inactiveKeyIds, retired, databaseId } = seal.content;
-  if (isAuthenticSeal(seal, prefix, all)) {
-    return [keyId, previousKeyId, pendingKeyId, ...inactiveKeyIds].filter((id) => id !== null);
-  }
-  // A plaintext seal is anybody's, but for what the last key signed.
-  const isSigned = retired !== null && isTombstone(retired, prefix, databaseId, all);
-  return keyId === null && isSigned ? retired.keyIds : [];
+  return new Set([
+    ...keysOfWitness(typeof read === 'object' ? read : undefined),
+    ...keysOfSeal(typeof seal === 'object' ? seal : undefined, link.names.prefix, all),
+  ]);
 }

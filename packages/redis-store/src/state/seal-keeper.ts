@@ -9,10 +9,12 @@ import type { DatabaseView, ViewSource } from './database-state.js';
 import { viewOf } from './database-view.js';
 import { ACCEPT_ADVICE, DegradedError, StateStaleError, StoreError } from '../errors.js';
 import { fenceBytes } from './fence.js';
+import { Fences, SEAL_CHANGED } from './fences.js';
 import { loadKeys } from './load-keys.js';
 import { MigrationLock } from './lock.js';
-import { namedIn, withHeld } from './known-keys.js';
+import { keysOfSeal, keysOfWitness, withHeld } from './known-keys.js';
 import type { Partition } from '../partitions/partition.js';
+import { beliefAfter, beliefOf } from './plaintext-belief.js';
 import type { ProcessIdentity } from './process-identity.js';
 import type { RedisLink } from '../redis/redis-link.js';
 import { isAuthenticSeal, parseSeal, sealBytes } from './seal.js';
@@ -40,7 +42,6 @@ export interface SealKeeperOptions {
 const HEAL_ATTEMPTS = 30;
 const HEAL_PAUSE_MS = 100;
 const SEAL_GONE = 'the seal is gone: Redis was emptied or replaced';
-const SEAL_CHANGED = 'another process changed the seal';
 
 export class SealKeeper implements ViewSource {
   readonly #options: SealKeeperOptions;
@@ -50,6 +51,11 @@ export class SealKeeper implements ViewSource {
   #reloading: Promise<DatabaseView> | undefined;
   #refusal: StoreError | undefined;
   #changing: Promise<void> = Promise.resolve();
+  readonly #fences = new Fences({
+    partitions: () => this.#fenced(),
+    fenceOf: (partition) => this.#fence(partition),
+    isSealOurs: () => this.#isSealOurs(),
+  });
   /** Decides whether a state that another process brought about may be served here. */
   serves: (content: SealContent) => DegradedError | undefined = () => undefined;
   /** Told when keys were read anew. */
@@ -90,7 +96,20 @@ export class SealKeeper implements ViewSource {
 
   /** Keys that seal or witness name: a line of any other is somebody else's. */
   async namedKeyIds(): Promise<ReadonlySet<KeyId>> {
-    return namedIn(this.#seal?.content, await this.#options.witness.read());
+    const { prefix } = this.#options.link.names;
+    const bySeal = keysOfSeal(this.#seal, prefix, this.ring);
+    return new Set([...keysOfWitness(await this.#witnessed()), ...bySeal]);
+  }
+
+  /** What of the state in force counts for what is signed later: in plaintext, not what stands in Redis. */
+  async belief(content = this.content): Promise<WitnessedState> {
+    const { prefix } = this.#options.link.names;
+    return beliefOf(content, await this.#witnessed(), prefix, this.ring);
+  }
+
+  /** Notes the state in force. */
+  async noteState(): Promise<void> {
+    await this.#options.witness.commit(await this.belief());
   }
 
   /** @throws {StoreError} once the database is closed or degraded */
@@ -130,7 +149,7 @@ export class SealKeeper implements ViewSource {
   async change(lock: MigrationLock, changes: Partial<SealContent>): Promise<void> {
     const { content } = this;
     const next = { ...content, ...changes, epoch: content.epoch + 1 };
-    this.#changing = this.#put(lock, next, this.#seal?.bytes);
+    this.#changing = this.#put(lock, next, this.#seal?.bytes, content);
     await this.#changing;
   }
 
@@ -143,14 +162,23 @@ export class SealKeeper implements ViewSource {
     await this.#put(lock, content, bytesInRedis);
   }
 
-  async #put(lock: MigrationLock, next: SealContent, expected: string | undefined): Promise<void> {
+  /** @param before the content that `next` is made of; `undefined`: it is ours as a whole */
+  async #put(
+    lock: MigrationLock,
+    next: SealContent,
+    expected: string | undefined,
+    before?: SealContent,
+  ): Promise<void> {
     const { link, witness } = this.#options;
     lock.check();
-    const bytes = sealBytes(next, link.names.prefix, this.#key(next.keyId));
+    const key = next.keyId === null ? undefined : this.ring.byId(next.keyId);
+    const bytes = sealBytes(next, link.names.prefix, key);
     // Before anything is written, the witness neither: nobody could ever open it again.
     const parsed = parseSeal(bytes);
     if (typeof parsed !== 'object') throw new TypeError('expected a seal that can be read back');
-    await witness.prepare(this.#seal?.content ?? (await this.#witnessed()), next);
+    const now = await (this.#seal === undefined ? this.#witnessed() : this.belief());
+    const then = before === undefined || now === undefined ? next : beliefAfter(now, before, next);
+    await witness.prepare(now, then);
     const reply = await link.script(
       'vaultSwapSeal',
       [link.names.seal, link.names.lock],
@@ -168,25 +196,24 @@ export class SealKeeper implements ViewSource {
       default:
         throw new StoreError('STATE_STALE', 'the key of the seal holds another type');
     }
-    await witness.commit(next);
+    await witness.commit(then);
     this.adopt(parsed);
     await this.raiseFences();
   }
 
-  async #witnessed(): Promise<WitnessedState | undefined> {
+  async #witnessed(): Promise<WitnessContent | undefined> {
     const read = await this.#options.witness.read();
     return typeof read === 'object' ? read : undefined;
   }
 
   /** Notes locally, where Redis has no say, that lines of keys are being removed. */
   async noteRemoval(keyIds: readonly KeyId[]): Promise<void> {
-    await this.#options.witness.noteRemoval(this.content, keyIds);
+    await this.#options.witness.noteRemoval(await this.belief(), keyIds);
   }
 
   /** Keys whose removal a crash cut short. */
   async notedRemoval(): Promise<readonly KeyId[]> {
-    const read = await this.#options.witness.read();
-    return typeof read === 'object' ? (read.removing ?? []) : [];
+    return (await this.#witnessed())?.removing ?? [];
   }
 
   /**
@@ -195,39 +222,13 @@ export class SealKeeper implements ViewSource {
    * @throws {StateStaleError} when another process changed the seal meanwhile: its fences are the newer ones
    * @throws {DegradedError} when Redis was rolled back meanwhile: nothing is written under a fence of ours there
    */
-  async raiseFences(): Promise<string[]> {
-    const raised = await Promise.all(
-      this.#fenced().map(async (partition) =>
-        (await this.#raise(partition)) ? [partition.name] : [],
-      ),
-    );
-    const names = raised.flat();
-    // A fence that was on its way when Redis came back older stands now where our seal does not.
-    if (names.length > 0 && !(await this.#isSealOurs())) throw new StateStaleError(SEAL_CHANGED);
-    return names;
-  }
-
-  async #raise(partition: Partition): Promise<boolean> {
-    const fence = this.#fence(partition);
-    for (;;) {
-      // oxlint-disable no-await-in-loop -- another process may raise it between reading and writing
-      const stands = await partition.readFence();
-      if (stands === fence) return false;
-      // After the fence, not before: whoever changes the seal raises the fences then, and the swap fails.
-      if (!(await this.#isSealOurs())) throw new StateStaleError(SEAL_CHANGED);
-      if (await partition.swapFence(stands, fence)) return true;
-      // oxlint-enable no-await-in-loop
-    }
+  raiseFences(): Promise<string[]> {
+    return this.#fences.raise();
   }
 
   /** Partitions whose fence is not that of the view. */
-  async strayFences(): Promise<string[]> {
-    const stray = await Promise.all(
-      this.#fenced().map(async (partition) =>
-        (await partition.readFence()) === this.#fence(partition) ? [] : [partition.name],
-      ),
-    );
-    return stray.flat();
+  strayFences(): Promise<string[]> {
+    return this.#fences.stray();
   }
 
   /**
@@ -253,8 +254,7 @@ export class SealKeeper implements ViewSource {
   /** As {@link reload}, for the holder of the lock: nobody else changes anything now. */
   async refresh(reason: string): Promise<void> {
     this.current();
-    const { link } = this.#options;
-    const bytes = (await link.get(link.names.seal))?.toString();
+    const bytes = await this.#read();
     if (bytes !== this.#seal?.bytes) await this.#adoptChanged(bytes, reason);
     await this.raiseFences();
   }
@@ -266,7 +266,7 @@ export class SealKeeper implements ViewSource {
   async watch(): Promise<void> {
     await this.#changing.catch(() => undefined);
     this.current();
-    const bytes = (await this.#options.link.get(this.#options.link.names.seal))?.toString();
+    const bytes = await this.#read();
     if (bytes !== this.#seal?.bytes) await this.reload(SEAL_CHANGED);
     const { pendingKeyId } = this.content;
     if (pendingKeyId !== null && this.ring.byId(pendingKeyId) === undefined)
@@ -284,10 +284,9 @@ export class SealKeeper implements ViewSource {
     // A change that this process makes itself raises the fences in a moment.
     await this.#changing.catch(() => undefined);
     this.current();
-    const { link } = this.#options;
     for (let attempt = 0; attempt < HEAL_ATTEMPTS; attempt++) {
       // oxlint-disable no-await-in-loop -- another process is given time to end its change
-      const bytes = (await link.get(link.names.seal))?.toString();
+      const bytes = await this.#read();
       if (bytes !== this.#seal?.bytes) return this.#adoptChanged(bytes, reason);
       const stray = await this.strayFences();
       if (stray.length === 0 || (await this.#heal(stray))) return this.current();
@@ -305,7 +304,7 @@ export class SealKeeper implements ViewSource {
     const { content } = seal;
     const refusal = this.serves(content);
     if (refusal !== undefined) throw this.#giveUp(refusal);
-    await witness.commit(content);
+    await witness.commit(await this.belief(content));
     this.adopt(seal);
     logger.info('The database changed state', {
       reason,
@@ -317,8 +316,7 @@ export class SealKeeper implements ViewSource {
 
   /** @throws {DegradedError} when the one that stands there is none that may come after ours */
   async #isSealOurs(): Promise<boolean> {
-    const { link } = this.#options;
-    const bytes = (await link.get(link.names.seal))?.toString();
+    const bytes = await this.#read();
     if (bytes === this.#seal?.bytes) return true;
     await this.#believe(bytes);
     return false;
@@ -360,7 +358,7 @@ export class SealKeeper implements ViewSource {
       throw error;
     }
     try {
-      const bytes = (await link.get(link.names.seal))?.toString();
+      const bytes = await this.#read();
       if (bytes !== this.#seal?.bytes) return false;
       await this.raiseFences();
       logger.error('Partitions stood under a foreign fence; it was set right', {
@@ -372,6 +370,10 @@ export class SealKeeper implements ViewSource {
     }
   }
 
+  async #read(): Promise<string | undefined> {
+    const { link } = this.#options;
+    return (await link.get(link.names.seal))?.toString();
+  }
   #degrade(cause: string): DegradedError {
     return this.#giveUp(new DegradedError('foreignDatabase', { cause, advice: ACCEPT_ADVICE }));
   }
@@ -392,8 +394,5 @@ export class SealKeeper implements ViewSource {
   #collectionsOf(canonical: string): FiledCollection[] {
     const { link, definitions } = this.#options;
     return filedCollections(link, parseCanonicalDefinitions(canonical, definitions));
-  }
-  #key(id: KeyId | null): VaultKey | undefined {
-    return id === null ? undefined : this.ring.byId(id);
   }
 }

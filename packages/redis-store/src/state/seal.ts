@@ -29,6 +29,8 @@ export const SEAL_LAYOUT = 1;
 export interface Tombstone {
   /** Every key that the database has no need of any more; the last one signed. */
   readonly keyIds: readonly KeyId[];
+  /** Files of its migrations, to be deleted before the keys. */
+  readonly files: readonly string[];
   /** Epoch of the seal that first carried it. */
   readonly epoch: number;
   /** base64url, 32 bytes: HMAC under the seal key of that key. */
@@ -182,7 +184,14 @@ const SEAL_SHAPE = {
   ),
   importing: orNull(shapeOf({ spool: isSpool, host: isText })),
   files: listOf(isMigrationFile),
-  retired: orNull(shapeOf({ keyIds: listOf(isKeyId), epoch: isCount, mac: isText })),
+  retired: orNull(
+    shapeOf({
+      keyIds: listOf(isKeyId),
+      files: listOf(isMigrationFile),
+      epoch: isCount,
+      mac: isText,
+    }),
+  ),
   bootstrapped: (value) => typeof value === 'boolean',
   origin: isOrigin,
   pinned: (value) => typeof value === 'boolean',
@@ -240,11 +249,15 @@ const TOMBSTONE_LABEL = 'tombstone';
 export interface Retirement {
   readonly databaseId: string;
   readonly keyIds: readonly KeyId[];
+  readonly files: readonly string[];
   readonly epoch: number;
 }
 
-function tombstoneParts(prefix: string, { databaseId, keyIds, epoch }: Retirement): string[] {
-  return [prefix, databaseId, TOMBSTONE_LABEL, String(epoch), keyIds.join(',')];
+function tombstoneParts(
+  prefix: string,
+  { databaseId, keyIds, files, epoch }: Retirement,
+): string[] {
+  return [prefix, databaseId, TOMBSTONE_LABEL, String(epoch), keyIds.join(','), files.join(',')];
 }
 
 /**
@@ -253,7 +266,8 @@ function tombstoneParts(prefix: string, { databaseId, keyIds, epoch }: Retiremen
  */
 export function makeTombstone(key: VaultKey, prefix: string, retirement: Retirement): Tombstone {
   const mac = key.mac('seal', ...tombstoneParts(prefix, retirement)).toString('base64url');
-  return { keyIds: retirement.keyIds, epoch: retirement.epoch, mac };
+  const { keyIds, files, epoch } = retirement;
+  return { keyIds, files, epoch, mac };
 }
 
 /** Whether a tombstone was signed by a key of the ring for this database. */
@@ -263,10 +277,10 @@ export function isTombstone(
   databaseId: string,
   ring: KeyRing,
 ): boolean {
-  const { keyIds, epoch } = tombstone;
+  const { keyIds, files, epoch } = tombstone;
   const signer = keyIds.at(-1);
   const key = signer === undefined ? undefined : ring.byId(signer);
   const mac = Buffer.from(tombstone.mac, 'base64url');
-  const parts = tombstoneParts(prefix, { databaseId, keyIds, epoch });
+  const parts = tombstoneParts(prefix, { databaseId, keyIds, files, epoch });
   return key?.isMac('seal', mac, ...parts) ?? false;
 }

@@ -63,7 +63,8 @@ function isWitnessedState(value: unknown): value is WitnessedState {
   );
 }
 
-function witnessed(of: WitnessedState): WitnessedState {
+/** What the witness keeps of a seal that counts as a whole. */
+export function witnessed(of: WitnessedState): WitnessedState {
   const { databaseId, epoch, state, keyId, origin, pinned } = of;
   const { inactiveKeyIds = [], pendingKeyId = null } = of;
   return { databaseId, epoch, state, keyId, origin, pinned, inactiveKeyIds, pendingKeyId };
@@ -144,7 +145,8 @@ export class Witness {
   }
 }
 
-function isSame(seal: SealContent, next: WitnessedState | null): boolean {
+/** Whether a seal is the very change that was about to be made. */
+export function isSame(seal: SealContent, next: WitnessedState | null): boolean {
   return (
     next !== null &&
     next.databaseId === seal.databaseId &&

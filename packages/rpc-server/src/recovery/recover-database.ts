@@ -11,6 +11,7 @@
  */
 import { readdir } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
+import { isKeyId } from '@vault/crypto';
 import { archiveDatabase, isOfKind } from '@vault/redis-store';
 import type {
   CollectionDefinitions,
@@ -185,7 +186,8 @@ async function openAnew(
     }
   }
   await onStep?.('recovery-key-noted');
-  return openEmptied(options);
+  const ownKeyId = (await marker.read())?.keyId;
+  return openEmptied({ ...options, ...(isKeyId(ownKeyId) && { ownKeyId }) });
 }
 
 /** Backups of migrations that the old database did not end: its seal named them, and nobody deletes them now. */
