@@ -292,28 +292,29 @@ export class VaultServer {
   /** Degraded, or in recovery mode where that was asked for and helps. */
   async #offerRecovery(degraded: DegradedError, refusal: string | undefined): Promise<void> {
     const { recovery, version, log, print } = this.#options;
-    const config = this.#config;
-    if (recovery === undefined || refusal !== undefined) {
+    const { settings } = this.#config;
+    const isWanted = recovery !== undefined && refusal === undefined;
+    const reached = isWanted ? await this.#api.openRecovery(settings['http.recoveryPort']) : [];
+    if (this.#stopping.signal.aborted) return;
+    if (recovery === undefined || reached.length === 0) {
       print(`vault-server degraded on ${this.#url}`);
       if (recovery === undefined) return;
       this.hasNothingToDo = recovery.isRequired;
-      this.#log.error(`Recovery mode does not help here: ${refusal}`);
+      this.#log.error(`Recovery mode does not help here: ${refusal ?? 'it has no way in'}`);
       return;
     }
-    const url = await this.#api.openRecoveryDoor(config.settings['http.recoveryPort']);
-    if (this.#stopping.signal.aborted) return;
     const desk = new RecoveryDesk({
-      url,
+      reached,
       password: new RecoveryPassword(recovery.password),
       degraded,
-      limits: resolveLimits(limitsOf(config.settings)),
+      limits: resolveLimits(limitsOf(settings)),
       logger: log('recovery'),
       version,
       recover: (body, params) => this.#recover(body, params),
     });
     this.#api.setState({ mode: 'recovery', reason: degraded.reason, recovery: desk });
-    this.#log.warn('In recovery mode: sign in as "recovery" and import a config backup', { url });
-    print(`vault-server recovery on ${url}`);
+    this.#log.warn('In recovery mode: sign in as "recovery", import a config backup', { reached });
+    print(`vault-server recovery on ${reached[0]}`);
   }
 
   /** @returns what the client is shown */

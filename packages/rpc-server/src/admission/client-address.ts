@@ -110,6 +110,10 @@ export class ClientAddresses {
     return this.#locals.has(socket);
   }
 
+  isRecoverer(socket: object): boolean {
+    return this.#recoverers.has(socket);
+  }
+
   isTrustedProxy(address: string): boolean {
     return this.#proxies.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
   }
@@ -126,7 +130,7 @@ export class ClientAddresses {
       return { address, key: address, isLocal: true, isAtRecoveryDoor: false };
     }
     let address = this.peerOf(socket);
-    if (this.#recoverers.has(socket)) {
+    if (this.isRecoverer(socket)) {
       // No proxy leads there, so that a header would only help to guess under many addresses.
       return { address, key: addressKey(address), isLocal: false, isAtRecoveryDoor: true };
     }

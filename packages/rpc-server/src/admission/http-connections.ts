@@ -7,7 +7,7 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Limits } from '../limits.js';
 import type { ClientAddresses } from './client-address.js';
-import { addressKey } from './client-address.js';
+import { addressKey, LOCAL_ADDRESS } from './client-address.js';
 import { Groups } from './groups.js';
 
 interface Held {
@@ -22,14 +22,18 @@ export interface HttpConnectionsOptions {
   readonly onDrop: (limit: 'httpConnections' | 'httpConnectionsPerAddress') => void;
 }
 
-/** Under TLS the socket of a request is another object than that of the connection; this names both. */
-function endpointOf({ remoteAddress, remotePort }: Socket): string | undefined {
-  return remotePort === undefined ? undefined : `${remoteAddress} ${remotePort}`;
-}
+/**
+ * Under TLS the socket of a request is another object than that of the connection; the address and port
+ * of the peer name both. One of the local socket, which has neither, is its own name: there is no TLS.
+ */
+type Endpoint = string | Socket;
+
+/** All who come to the port of recovery mode: a user of this machine has all of 127.0.0.0/8. */
+const RECOVERERS = 'recovery';
 
 export class HttpConnections {
   readonly #options: HttpConnectionsOptions;
-  readonly #held = new Map<string, Held>();
+  readonly #held = new Map<Endpoint, Held>();
   readonly #byAddress = new Groups<Held>();
 
   constructor(options: HttpConnectionsOptions) {
@@ -49,7 +53,7 @@ export class HttpConnections {
    * @returns how to count it again
    */
   release(socket: Socket): () => void {
-    const endpoint = endpointOf(socket);
+    const endpoint = this.#endpointOf(socket);
     const held = endpoint === undefined ? undefined : this.#held.get(endpoint);
     if (endpoint === undefined || held === undefined) return () => undefined;
     this.#delete(endpoint, held);
@@ -59,16 +63,16 @@ export class HttpConnections {
   }
 
   #add(socket: Socket): void {
-    const endpoint = endpointOf(socket);
+    const endpoint = this.#endpointOf(socket);
     if (endpoint === undefined) {
       socket.destroy();
       return;
     }
     const { addresses, limits, onDrop } = this.#options;
     const peer = addresses.peerOf(socket);
-    const key = addressKey(peer);
+    const key = this.#keyOf(socket, peer);
     const isOver = this.#byAddress.get(key).size >= limits.httpConnectionsPerAddress;
-    if (isOver && !addresses.isTrustedProxy(peer)) {
+    if (isOver && (key !== addressKey(peer) || !addresses.isTrustedProxy(peer))) {
       this.#dropOldest(this.#byAddress.get(key));
       onDrop('httpConnectionsPerAddress');
     } else if (this.#held.size >= limits.httpConnections) {
@@ -80,7 +84,19 @@ export class HttpConnections {
     socket.once('close', () => this.#delete(endpoint, held));
   }
 
-  #keep(endpoint: string, held: Held): void {
+  #endpointOf(socket: Socket): Endpoint | undefined {
+    const { remoteAddress, remotePort } = socket;
+    if (remotePort !== undefined) return `${remoteAddress} ${remotePort}`;
+    return this.#options.addresses.isLocal(socket) ? socket : undefined;
+  }
+
+  #keyOf(socket: Socket, peer: string): string {
+    const { addresses } = this.#options;
+    if (addresses.isLocal(socket)) return LOCAL_ADDRESS;
+    return addresses.isRecoverer(socket) ? RECOVERERS : addressKey(peer);
+  }
+
+  #keep(endpoint: Endpoint, held: Held): void {
     this.#held.set(endpoint, held);
     this.#byAddress.add(held.key, held);
   }
@@ -92,7 +108,7 @@ export class HttpConnections {
     oldest.socket.destroy();
   }
 
-  #delete(endpoint: string, held: Held): void {
+  #delete(endpoint: Endpoint, held: Held): void {
     if (this.#held.get(endpoint) === held) this.#held.delete(endpoint);
     this.#byAddress.delete(held.key, held);
   }

@@ -52,7 +52,7 @@ const BASE_SETTINGS = {
     default: 7401,
     min: 0,
     max: 65_535,
-    doc: 'Port of 127.0.0.1 that recovery mode is reached at, while it lasts; 0 is any free one. Let no proxy lead there.',
+    doc: 'Port of 127.0.0.1 that recovery mode is reached at, while it lasts; 0 is any free one. Let no proxy lead there. Where another program has it, only the local socket leads in.',
   },
   'http.cert': { kind: 'path', doc: 'PEM file with the TLS certificate and its chain.' },
   'http.key': {

@@ -23,7 +23,12 @@ import { API_PATH } from '../protocol.js';
 import { MethodTable } from '../rpc/method-table.js';
 import type { Connection } from '../rpc/connection.js';
 import { Dispatcher } from '../rpc/dispatcher.js';
-import { notServingError, readinessOf, recoveryElsewhereError } from './api-state.js';
+import {
+  notServingError,
+  readinessOf,
+  recoveryElsewhereError,
+  recoveryOverError,
+} from './api-state.js';
 import type { ApiState } from './api-state.js';
 import { serveConsole } from './console.js';
 import { RedisProbe, serveHealth } from './health.js';
@@ -83,9 +88,10 @@ export interface Api {
   setTls(tls: NonNullable<ApiOptions['tls']>): void;
   /**
    * Opens the port of recovery mode, on loopback; any other state closes it.
-   * @returns its URL, `http://127.0.0.1:7401`
+   * @returns where the mode is reached then: `http://127.0.0.1:7401` unless somebody else has the port,
+   *   and `unix:<path>` where there is a local socket
    */
-  openRecoveryDoor(port: number): Promise<string>;
+  openRecovery(port: number): Promise<readonly string[]>;
   /** Waits for calls under way, then closes sockets and port. */
   close(): Promise<void>;
 }
@@ -183,7 +189,11 @@ export function createApi(options: ApiOptions): Api {
     now,
     rights: () => serving?.rights,
     onRefusal: (limit) => metrics.refusal(limit),
-    onClosed: (session) => serving?.services.authenticator.leave(session),
+    isInRecovery: () => state.mode === 'recovery',
+    onClosed: (session) => {
+      serving?.services.authenticator.leave(session);
+      if (state.mode === 'recovery') state.recovery.leave(session);
+    },
   });
   const httpConnections = new HttpConnections({
     addresses,
@@ -199,6 +209,10 @@ export function createApi(options: ApiOptions): Api {
   app.addContentTypeParser('*', (_request, _payload, done) => done(null));
   app.addHook('onRequest', async (request, reply) => {
     void reply.headers(SECURITY_HEADERS);
+    if (state.mode !== 'recovery' && addresses.isRecoverer(request.raw.socket)) {
+      const { message } = recoveryOverError();
+      return reply.code(503).header('Connection', 'close').send(`${message}\n`);
+    }
     const isPage = request.method === 'GET' && request.url === '/';
     const refusal = guard.refusal(request.headers, isPage);
     if (refusal === undefined) return undefined;
@@ -243,6 +257,8 @@ export function createApi(options: ApiOptions): Api {
   serveConsole(app);
   local.on('connection', (socket) => addresses.addLocal(socket));
   faces.recovery.on('connection', (socket) => addresses.addRecoverer(socket));
+  // After those: they say whom a connection counts for.
+  for (const server of [local, faces.recovery]) httpConnections.watch(server);
   for (const server of [app.server, local, faces.recovery]) {
     server.on('upgrade', (request, socket, head) => {
       httpConnections.release(request.socket);
@@ -253,9 +269,12 @@ export function createApi(options: ApiOptions): Api {
   function setState(next: ApiState): void {
     serving?.stop();
     serving = undefined;
-    if (state.mode === 'recovery') state.recovery.transfers.clear();
-    if (next.mode !== 'recovery') recoveryDoor.close();
+    if (state.mode === 'recovery') state.recovery.stop();
     state = next;
+    if (next.mode !== 'recovery') {
+      recoveryDoor.close();
+      sockets.endRecovery();
+    }
     if (next.mode === 'serving') {
       const { database, backup } = next;
       const common = { limits, logger, version, startedAtMs, now };
@@ -300,7 +319,11 @@ export function createApi(options: ApiOptions): Api {
     setTls: (tls) => {
       for (const server of tlsServers) server.setSecureContext(tls);
     },
-    openRecoveryDoor: (port) => recoveryDoor.open(port),
+    openRecovery: async (port) => {
+      const url = await recoveryDoor.open(port);
+      const socket = local.listening ? [`unix:${options.localSocket}`] : [];
+      return url === undefined ? socket : [url, ...socket];
+    },
     listen: async () => {
       await app.listen({ host: listen.host, port: listen.port, backlog: BACKLOG });
       if (options.localSocket !== undefined) await listenBeside(options.localSocket);

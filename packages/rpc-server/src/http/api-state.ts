@@ -40,6 +40,14 @@ export function notServingError(state: Exclude<ApiState, { mode: 'serving' }>): 
   return state.mode === 'recovery' ? recoveryError() : degradedError(state.reason);
 }
 
+/** To a sign-in to a database that is not served any more. */
+export function notServedAnyMoreError(): ApiError {
+  return new ApiError(
+    'STARTING',
+    'the database that was signed in to is not served any more: try again, /readyz says when the server serves',
+  );
+}
+
 /** @param reason class of the reason */
 export function degradedError(reason: string): ApiError {
   return new ApiError(
@@ -49,12 +57,25 @@ export function degradedError(reason: string): ApiError {
   );
 }
 
-/** To whoever is not at the door of recovery mode. @param url of that door, on the server's own machine */
-export function recoveryElsewhereError(url: string): ApiError {
+/**
+ * To whoever is not at the door of recovery mode.
+ * @param url of that door, on the server's own machine; `undefined` where only the local socket leads in
+ */
+export function recoveryElsewhereError(url: string | undefined): ApiError {
+  const where = 'the server runs in recovery mode, which answers on its own machine alone, at';
+  if (url === undefined) {
+    return new ApiError('RECOVERY', `${where} the local socket that its log names`);
+  }
   const { host, port } = new URL(url);
+  const tunnel = `ssh -L ${port}:${host} <user>@<server>`;
+  return new ApiError('RECOVERY', `${where} ${url}; from elsewhere go through a tunnel: ${tunnel}`);
+}
+
+/** To what began in recovery mode and would end after it. */
+export function recoveryOverError(): ApiError {
   return new ApiError(
     'RECOVERY',
-    `the server runs in recovery mode, which answers on its own machine alone, at ${url}; from elsewhere go through a tunnel: ssh -L ${port}:${host} <user>@<server>`,
+    'recovery mode is over: sign in as usual, where the server serves',
   );
 }
 

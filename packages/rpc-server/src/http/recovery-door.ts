@@ -2,6 +2,10 @@
  * The port of recovery mode: on loopback, and there only while the mode lasts. No proxy is set up for
  * it, as one may be for the port that is served otherwise, so that who comes in is on this machine or
  * tunnels to it, whatever headers say.
+ *
+ * Any user of the machine can take the port before the server does, and would be given the recovery
+ * password and the backup by whoever follows the documents. So no other one is taken in its place: the
+ * operator, who knows that one by heart, would not notice. The local socket remains.
  */
 import { once } from 'node:events';
 import type { Server } from 'node:http';
@@ -21,19 +25,20 @@ export class RecoveryDoor {
   }
 
   /**
-   * Listens; at any free port where somebody else has the one that was asked for.
-   * @returns the URL, `http://127.0.0.1:7401`
+   * Listens.
+   * @returns the URL, `http://127.0.0.1:7401`; `undefined` where the port cannot be had
    */
-  async open(port: number): Promise<string> {
+  async open(port: number): Promise<string | undefined> {
     try {
       await this.#listen(port);
     } catch (error) {
       const { code = 'unknown error' } = error as NodeJS.ErrnoException;
-      this.#logger.warn('the port for recovery cannot be had: another one is taken', {
-        port,
+      const message = `port ${port} of ${HOST} cannot be had: give the recovery password to nobody who answers there`;
+      this.#logger.error(message, {
         reason: code,
+        advice: 'use the local socket; or set http.recoveryPort to another port and start again',
       });
-      await this.#listen(0);
+      return undefined;
     }
     return `http://${HOST}:${(this.#server.address() as AddressInfo).port}`;
   }

@@ -16,6 +16,7 @@ import type { Session } from '../session/session.js';
 import { throttleOf } from '../session/sign-in-throttle.js';
 import { Tokens } from '../session/tokens.js';
 import { Users } from '../session/users.js';
+import { notServedAnyMoreError } from './api-state.js';
 import { Transfers } from './transfers.js';
 
 export interface ServingOptions {
@@ -47,6 +48,7 @@ function passwordsOf(limits: Limits): Passwords {
 export class Serving {
   readonly services: Services;
   readonly rights: RightsWatch;
+  #isStopped = false;
 
   constructor(options: ServingOptions) {
     const { database, backup, limits, logger, version, startedAtMs, now, onEnd } = options;
@@ -84,6 +86,9 @@ export class Serving {
       version,
       startedAtMs,
       now,
+      assertServed: () => {
+        if (this.#isStopped) throw notServedAnyMoreError();
+      },
       recheckRights: () => this.rights.sweepAfresh(),
       assertStill: async (identity, permission) => {
         const [current] = await authenticator.recheck([identity]);
@@ -107,6 +112,7 @@ export class Serving {
   }
 
   stop(): void {
+    this.#isStopped = true;
     this.rights.stop();
     this.services.authenticator.stop();
     this.services.transfers.clear();

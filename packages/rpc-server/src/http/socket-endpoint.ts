@@ -15,6 +15,7 @@ import { viewOf, visibleTo } from '../rpc/change-feed.js';
 import type { Dispatcher } from '../rpc/dispatcher.js';
 import type { RightsWatch } from '../session/rights-watch.js';
 import type { Session } from '../session/session.js';
+import { recoveryOverError } from './api-state.js';
 import type { RequestGuard } from './request-guard.js';
 
 export interface SocketEndpointOptions {
@@ -27,6 +28,8 @@ export interface SocketEndpointOptions {
   readonly now: () => number;
   /** Who rechecks rights while a database is served. */
   readonly rights: () => RightsWatch | undefined;
+  /** Whether recovery mode lasts, which alone has a port of its own. */
+  readonly isInRecovery: () => boolean;
   /** Told of each socket that a limit kept out or ended. */
   readonly onRefusal: (limit: LimitName) => void;
   /** Told of a session whose connection is closed. */
@@ -133,6 +136,13 @@ export class SocketEndpoint {
     }
   }
 
+  /** The port of recovery mode is closed: what came in by it goes, too. */
+  endRecovery(): void {
+    for (const connection of this.connections) {
+      if (connection.isAtRecoveryDoor) connection.end(recoveryOverError().message);
+    }
+  }
+
   /** Lets calls under way finish, then closes all. */
   async close(): Promise<void> {
     const open = [...this.connections];
@@ -210,6 +220,10 @@ export class SocketEndpoint {
     client: Client,
     vouched: Vouched | undefined,
   ): void {
+    if (client.isAtRecoveryDoor && !this.#options.isInRecovery()) {
+      refuse(socket, 503, recoveryOverError().message);
+      return;
+    }
     const full = this.#fullLimit(client, vouched);
     if (full !== undefined) {
       this.#refuseFull(socket, full);

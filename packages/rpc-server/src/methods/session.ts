@@ -23,6 +23,8 @@ function originOf({ session, address }: CallContext): Origin {
 }
 
 function signedIn({ session, services }: CallContext, identity: Identity) {
+  // It waited, and who has rights in one database may have none in what is served by now.
+  services.assertServed();
   session.signIn(identity, services.now());
   return publicUser(identity);
 }

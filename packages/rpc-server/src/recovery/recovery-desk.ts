@@ -7,7 +7,8 @@ import type { Readable } from 'node:stream';
 import type { DegradedError, StoreLogger } from '@vault/redis-store';
 import { importProtection } from '../backup/import-protection.js';
 import type { ImportParams, ImportResult } from '../backup/port.js';
-import { recoveryElsewhereError, recoveryError } from '../http/api-state.js';
+import { LOCAL_ADDRESS } from '../admission/client-address.js';
+import { recoveryElsewhereError, recoveryError, recoveryOverError } from '../http/api-state.js';
 import { Transfers } from '../http/transfers.js';
 import type { Limits } from '../limits.js';
 import type { JsonObject } from '../protocol.js';
@@ -16,7 +17,7 @@ import type { RecoveryCaller, RecoveryFace } from '../rpc/recovery-face.js';
 import { AuditLog } from '../session/audit-log.js';
 import { tooManySignIns } from '../session/authenticator.js';
 import { publicUser } from '../session/session.js';
-import type { Identity } from '../session/session.js';
+import type { Identity, Session } from '../session/session.js';
 import { throttleOf } from '../session/sign-in-throttle.js';
 import type { SignInThrottle } from '../session/sign-in-throttle.js';
 import type { RecoveryPassword } from './recovery-password.js';
@@ -27,8 +28,8 @@ const RECOVERY_USER = 'recovery';
 
 export interface RecoveryDeskOptions {
   readonly password: RecoveryPassword;
-  /** Where the mode is reached, `http://127.0.0.1:7401`. */
-  readonly url: string;
+  /** Where the mode is reached: `http://127.0.0.1:7401`, `unix:/var/lib/vault-server/data/vault.sock`. */
+  readonly reached: readonly string[];
   /** Why the server would be degraded. */
   readonly degraded: DegradedError;
   readonly limits: Limits;
@@ -68,7 +69,10 @@ export class RecoveryDesk implements RecoveryFace {
   readonly #tokens: RecoveryTokens;
   readonly #audit: AuditLog;
   readonly #now: () => number;
+  /** Those that this desk gave: of nobody else who is signed in on a connection. */
+  readonly #identities = new WeakSet<Identity>();
   #isRecovering = false;
+  #isOver = false;
 
   constructor(options: RecoveryDeskOptions) {
     const { limits, logger, now = Date.now } = options;
@@ -80,8 +84,19 @@ export class RecoveryDesk implements RecoveryFace {
     this.transfers = new Transfers({ limits, logger });
   }
 
-  get url(): string {
-    return this.#options.url;
+  get url(): string | undefined {
+    return this.#options.reached.find((way) => way.startsWith('http:'));
+  }
+
+  leave(session: Session): void {
+    this.#throttle.leave(session);
+  }
+
+  stop(): void {
+    this.#isOver = true;
+    this.#throttle.stop();
+    this.#tokens.clear();
+    this.transfers.clear();
   }
 
   async call(
@@ -92,7 +107,25 @@ export class RecoveryDesk implements RecoveryFace {
     if (!caller.isLocal && !caller.isAtRecoveryDoor) throw recoveryElsewhereError(this.url);
     const run = this.#methods.get(method);
     if (run === undefined) throw recoveryError();
+    this.#assertNotOver();
     return run(readParameters(), caller);
+  }
+
+  /** Asked after each wait: the database that is served by then has users of its own. */
+  #assertNotOver(): void {
+    if (this.#isOver) throw recoveryOverError();
+  }
+
+  #assertSignedIn({ session }: RecoveryCaller): void {
+    const { identity } = session;
+    if (identity === undefined || !this.#identities.has(identity)) throw unauthorized('admin');
+  }
+
+  #letIn(session: Session, identity: Identity): object {
+    this.#assertNotOver();
+    this.#identities.add(identity);
+    session.signIn(identity, this.#now());
+    return publicUser(identity);
   }
 
   readonly #methods: ReadonlyMap<string, RecoveryMethod> = new Map<string, RecoveryMethod>([
@@ -104,7 +137,7 @@ export class RecoveryDesk implements RecoveryFace {
 
   async #signIn(
     { email, username, password, token }: JsonObject,
-    { session, address }: RecoveryCaller,
+    { session, address, isLocal }: RecoveryCaller,
   ): Promise<object> {
     if (typeof token === 'string') {
       const expiresAtMs = this.#tokens.expiryOf(token);
@@ -112,26 +145,36 @@ export class RecoveryDesk implements RecoveryFace {
       const userId = expiresAtMs === undefined ? undefined : RECOVERY_USER;
       this.#audit.record({ action: `sign-in to recovery by token${outcome}`, userId, address });
       if (expiresAtMs === undefined) throw invalidCredentials();
-      session.signIn({ ...IDENTITY, tokenId: RECOVERY_USER, expiresAtMs }, this.#now());
-      return publicUser(IDENTITY);
+      return this.#letIn(session, { ...IDENTITY, tokenId: RECOVERY_USER, expiresAtMs });
     }
     const name = email ?? username;
-    if (typeof name !== 'string' || typeof password !== 'string') throw invalidCredentials();
-    // One name, one password, this machine alone: who calls is known.
-    const attempt = { name, address, connection: session, isKnown: true };
-    const settle = await this.#throttle.reserve(attempt);
-    if (settle === undefined) throw tooManySignIns();
-    const isRight = this.#options.password.isRight(password) && isRecoveryUser(name);
-    settle(isRight ? 'right' : 'wrong');
+    // Another name is no guess, and costs nothing.
+    const isGuess =
+      typeof name === 'string' && typeof password === 'string' && isRecoveryUser(name);
+    const isRight = isGuess && (await this.#isPassword(password, session, isLocal));
     const action = isRight ? 'sign-in to recovery' : 'sign-in to recovery refused';
     this.#audit.record({ action, userId: isRight ? RECOVERY_USER : undefined, address });
     if (!isRight) throw invalidCredentials();
-    session.signIn(IDENTITY, this.#now());
-    return publicUser(IDENTITY);
+    return this.#letIn(session, { ...IDENTITY });
+  }
+
+  /**
+   * One try at a time for all who come to the port: a user of this machine has all of 127.0.0.0/8 to
+   * come from. The local socket, which only who administers it can open, is not held up by them.
+   */
+  async #isPassword(password: string, session: Session, isLocal: boolean): Promise<boolean> {
+    const address = isLocal ? LOCAL_ADDRESS : RECOVERY_USER;
+    const attempt = { name: RECOVERY_USER, address, connection: session, isKnown: true };
+    const settle = await this.#throttle.reserve(attempt);
+    this.#assertNotOver();
+    if (settle === undefined) throw tooManySignIns();
+    const isRight = this.#options.password.isRight(password);
+    settle(isRight ? 'right' : 'wrong');
+    return isRight;
   }
 
   #createToken({ expiresIn }: JsonObject, caller: RecoveryCaller): string {
-    checkSignedIn(caller);
+    this.#assertSignedIn(caller);
     if (caller.session.identity?.tokenId !== undefined) {
       throw forbiddenOperation('token.create', 'a token makes no token: sign in with the password');
     }
@@ -142,19 +185,19 @@ export class RecoveryDesk implements RecoveryFace {
   }
 
   #status(caller: RecoveryCaller): object {
-    checkSignedIn(caller);
+    this.#assertSignedIn(caller);
     const { degraded, version } = this.#options;
     const { reason, message, details } = degraded;
     return { mode: 'recovery', version, reason, message, ...details };
   }
 
   #offerImport(sent: JsonObject, caller: RecoveryCaller): object {
-    checkSignedIn(caller);
+    this.#assertSignedIn(caller);
     const params = sent as ImportParams;
     importProtection(params);
     return this.transfers.offerUpload(
       { receive: (body) => this.#import(body, params, caller.address) },
-      { userId: RECOVERY_USER, check: () => Promise.resolve() },
+      { userId: RECOVERY_USER, check: async () => this.#assertNotOver() },
     );
   }
 
@@ -163,6 +206,7 @@ export class RecoveryDesk implements RecoveryFace {
     params: ImportParams,
     address: string,
   ): Promise<string | ImportResult> {
+    this.#assertNotOver();
     if (this.#isRecovering) {
       throw forbiddenOperation('system.importConfig', 'another import is under way');
     }
@@ -178,8 +222,4 @@ export class RecoveryDesk implements RecoveryFace {
 
 function isRecoveryUser(name: string): boolean {
   return name.trim().normalize('NFKC').toLowerCase() === RECOVERY_USER;
-}
-
-function checkSignedIn({ session }: RecoveryCaller): void {
-  if (session.identity === undefined) throw unauthorized('admin');
 }

@@ -51,6 +51,11 @@ export class RecoveryTokens {
     return bearer;
   }
 
+  /** Forgets all. */
+  clear(): void {
+    this.#expiresAtMs.clear();
+  }
+
   /** @returns when it expires, ms since the epoch; `undefined` for one that is not, or not any more, ours */
   expiryOf(bearer: string): number | undefined {
     const expiresAtMs = this.#expiresAtMs.get(hashOf(bearer));

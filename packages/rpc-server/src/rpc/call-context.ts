@@ -31,6 +31,8 @@ export interface Services {
   readonly startedAtMs: number;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** @throws {ApiError} STARTING once the database is not served any more: a sign-in may have waited that long */
+  readonly assertServed: () => void;
   /** Compares all live sessions with the database at once, after rights were changed. */
   readonly recheckRights: () => Promise<void>;
   /**

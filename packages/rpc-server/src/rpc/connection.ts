@@ -231,6 +231,12 @@ export class Connection implements Caller, Registered, Holder {
     this.#leave();
   }
 
+  /** Ends it: nothing that comes is taken any more, and what is under way has nobody to answer. */
+  end(reason: string): void {
+    this.#isDropped = true;
+    this.#options.socket.close(CLOSE_GOING_AWAY, reason);
+  }
+
   /** Waits for the calls under way, then closes, and waits for the client's Close. */
   async close(): Promise<void> {
     const { socket } = this.#options;

@@ -14,8 +14,8 @@ export interface RecoveryCaller {
 }
 
 export interface RecoveryFace {
-  /** Where it is reached, `http://127.0.0.1:7401`. */
-  readonly url: string;
+  /** Where it is reached, `http://127.0.0.1:7401`; `undefined`: over the local socket alone. */
+  readonly url: string | undefined;
   /** One-time URLs of an import. */
   readonly transfers: Transfers;
   /**
@@ -28,4 +28,8 @@ export interface RecoveryFace {
     readParameters: () => JsonObject,
     caller: RecoveryCaller,
   ): Promise<object | string>;
+  /** A connection was closed: what waits for it is given up. */
+  leave(session: Session): void;
+  /** The mode is over: what began in it and waits is refused, and signs nobody in to what comes next. */
+  stop(): void;
 }

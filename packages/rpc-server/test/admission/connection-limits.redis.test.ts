@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { statSync, writeFileSync } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
-import type { Socket } from 'node:net';
+import type { NetConnectOpts, Socket } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from '@jest/globals';
 import { WebSocket } from 'ws';
@@ -41,6 +41,24 @@ async function dropped({ socket }: RpcClient): Promise<string> {
 
 function bearer(token: string): ClientOptions {
   return { headers: { authorization: `Bearer ${token}` } };
+}
+
+async function halfRequest(
+  { url }: Pick<ApiFixture, 'url'>,
+  localAddress: string,
+): Promise<Socket> {
+  const { hostname, port } = new URL(url);
+  const options = { host: hostname, port: Number(port), localAddress };
+  return halfRequestAt(options);
+}
+
+async function halfRequestAt(options: NetConnectOpts): Promise<Socket> {
+  const socket = connect(options);
+  stops.push(() => socket.destroy());
+  socket.on('error', () => undefined);
+  await once(socket, 'connect');
+  socket.write('GET /healthz HTTP/1.1\r\nHost: ');
+  return socket;
 }
 
 describe('sockets of one user', () => {
@@ -208,16 +226,6 @@ describe('connections that are no WebSocket', () => {
     expect(few.destroyed).toBe(false);
   });
 
-  const halfRequest = async (api: ApiFixture, localAddress: string): Promise<Socket> => {
-    const { hostname, port } = new URL(api.url);
-    const socket = connect({ host: hostname, port: Number(port), localAddress });
-    stops.push(() => socket.destroy());
-    socket.on('error', () => undefined);
-    await once(socket, 'connect');
-    socket.write('GET /healthz HTTP/1.1\r\nHost: ');
-    return socket;
-  };
-
   test('past httpConnectionsPerAddress close the oldest of that address', async () => {
     const api = await start({ limits: { httpConnectionsPerAddress: 2 } });
     const other = await halfRequest(api, '127.0.0.2');
@@ -246,6 +254,21 @@ describe('connections that are no WebSocket', () => {
   });
 });
 
+describe('connections at the port of recovery mode', () => {
+  test('count for one address, whatever address of this machine they come from', async () => {
+    const api = await start({ limits: { httpConnectionsPerAddress: 2 } });
+    const [door = ''] = await api.api.openRecovery(0);
+    const oldest = await halfRequest({ url: door }, '127.0.0.2');
+    const closed = once(oldest, 'close');
+    await halfRequest({ url: door }, '127.0.0.3');
+    await halfRequest({ url: door }, '127.0.0.4');
+    await closed;
+    expect(await (await fetch(`${api.url}/metrics`)).text()).toMatch(
+      /vault_refusals_total\{limit="httpConnectionsPerAddress"\} 1/,
+    );
+  });
+});
+
 describe('the local socket', () => {
   async function startLocal(options: FixtureOptions = {}) {
     const folder = new TemporaryFolder('local-socket');
@@ -269,6 +292,18 @@ describe('the local socket', () => {
     expect(await local.call('session.getUser')).toMatchObject({ email: ADMIN.email });
     const connection = [...api.api.connections].find(({ isLocal }) => isLocal);
     expect(connection?.address).toBe('local');
+  });
+
+  test('has as many connections that are no WebSocket as an address', async () => {
+    const { socketPath: path } = await startLocal({ limits: { httpConnectionsPerAddress: 2 } });
+    const oldest = await halfRequestAt({ path });
+    const closed = once(oldest, 'close');
+    await halfRequestAt({ path });
+    const newest = await halfRequestAt({ path });
+    await closed;
+    const answered = once(newest, 'data');
+    newest.write('localhost\r\n\r\n');
+    expect(String((await answered)[0])).toContain('200 OK');
   });
 
   test('that a killed server left is taken over; that of a running one and a file are left', async () => {

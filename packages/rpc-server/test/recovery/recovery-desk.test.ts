@@ -24,7 +24,7 @@ class Fixture {
   readonly session = new Session();
   nowMs = 0;
   readonly desk = new RecoveryDesk({
-    url: 'http://127.0.0.1:7401',
+    reached: ['http://127.0.0.1:7401'],
     password: new RecoveryPassword(PASSWORD),
     degraded: new DegradedError('oneHalf', { neededKeyId: '0123456789abcdef' }),
     limits: resolveLimits({ throttledWaitMs: 0 }),
@@ -159,6 +159,61 @@ describe('the recovery desk', () => {
     });
     fixture.nowMs += 1;
     expect(await fixture.call('session.signIn', RIGHT)).toMatchObject({ email: 'recovery' });
+  });
+
+  it('has one lane for all addresses of the machine, and one for its local socket', async () => {
+    const fixture = new Fixture();
+    const guess = (address: string, at: Door, password = 'wrong'): Promise<object | string> => {
+      const caller = { session: new Session(), address, ...at };
+      return fixture.desk.call('session.signIn', () => ({ ...RIGHT, password }), caller);
+    };
+    const wrong = { code: 'INVALID_CREDENTIALS' };
+    await expect(guess('127.0.0.1', AT_THE_DOOR)).rejects.toMatchObject(wrong);
+    for (const address of ['127.0.0.2', '127.9.9.9']) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await expect(guess(address, AT_THE_DOOR, PASSWORD)).rejects.toMatchObject({
+        code: 'TOO_MANY_SIGN_INS',
+      });
+    }
+    await expect(guess('local', ON_THE_SOCKET)).rejects.toMatchObject(wrong);
+    fixture.nowMs += 2000;
+    expect(await guess('local', ON_THE_SOCKET, PASSWORD)).toMatchObject({ email: 'recovery' });
+  });
+
+  it('takes nobody for signed in but whom it let in itself', async () => {
+    const fixture = new Fixture();
+    const identity = {
+      userId: 'recovery',
+      email: 'recovery',
+      permission: 'admin',
+      mayReveal: true,
+      groups: [],
+      preferences: {},
+      tokenId: undefined,
+      tokenHash: undefined,
+      expiresAtMs: undefined,
+      sessionGeneration: '',
+    } as const;
+    fixture.session.signIn(identity, 0);
+    await expect(fixture.call('system.importConfig', OPEN)).rejects.toMatchObject({
+      code: 'UNAUTHORIZED',
+    });
+  });
+
+  it('is closed once the mode is over: no call, no token, no import', async () => {
+    const fixture = new Fixture();
+    await fixture.call('session.signIn', RIGHT);
+    const token = (await fixture.call('token.create')) as string;
+    await fixture.call('system.importConfig', OPEN);
+    expect(fixture.desk.transfers.waiting).toBe(1);
+    fixture.desk.stop();
+    expect(fixture.desk.transfers.waiting).toBe(0);
+    const over = { code: 'RECOVERY', message: expect.stringContaining('is over') };
+    for (const params of [RIGHT, { token }]) {
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await expect(fixture.call('session.signIn', params)).rejects.toMatchObject(over);
+    }
+    await expect(fixture.call('system.importConfig', OPEN)).rejects.toMatchObject(over);
   });
 
   it.each(['system.getStatus', 'system.importConfig'])(
