@@ -4,6 +4,7 @@ import type { ServerConfig } from '../config/load-config.js';
 import { PUT_BACK_PATH } from '../http/local-keys.js';
 import type { PutBackAnswer } from '../http/local-keys.js';
 import { MachineWatch } from '../lifecycle/machine-watch.js';
+import { addHalf } from './add-half.js';
 import { askLocally } from './ask-locally.js';
 import { CONFIG_OPTIONS, configArguments, textOption } from './command.js';
 import type { Command } from './command.js';
@@ -14,6 +15,8 @@ import type { Surroundings } from './surroundings.js';
 const ACTIONS = {
   'put-back': putBack,
   moved: acceptMachine,
+  'add-half-a': (surroundings, config) => addHalf(surroundings, config, 'halfA'),
+  'add-half-b': (surroundings, config) => addHalf(surroundings, config, 'halfB'),
 } as const satisfies Record<
   string,
   (surroundings: Surroundings, config: ServerConfig) => Promise<ExitReason>
@@ -27,14 +30,15 @@ export const KEYS: Command = {
       action: {
         choices: Object.keys(ACTIONS),
         describe:
-          'put-back: a running server writes lost halves of its keys back, from memory; moved: this data folder was moved to this machine on purpose',
+          'put-back: a running server writes lost halves of its keys back, from memory; moved: this data folder was moved to this machine on purpose; add-half-a, add-half-b: lines of a half that was found are read from standard input, and put beside what is in its place',
       },
     },
   },
-  summary: 'Put lost key halves back while the server runs; accept a machine that was moved',
+  summary: 'Put lost or found key halves back; accept a machine that was moved',
   options: { ...CONFIG_OPTIONS },
   examples: [
     ['$0 keys put-back', 'When the log says that a half is not in its place any more'],
+    ['$0 keys add-half-a < half-a', 'When a half that was lost is found; nothing is replaced'],
     ['$0 keys moved', 'When status calls this machine a copy, and the other one is gone'],
   ],
   run(surroundings, args) {

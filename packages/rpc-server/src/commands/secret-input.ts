@@ -45,15 +45,24 @@ export class SecretInput {
     for await (const piece of this.#input()) yield Buffer.from(piece);
   }
 
-  async #onlyLine(input: InputStream, label: string): Promise<string> {
-    const pieces: Buffer[] = [];
-    let lengthBytes = 0;
-    for await (const piece of input) {
-      pieces.push(Buffer.from(piece));
-      lengthBytes += piece.length;
-      if (lengthBytes > SECRET_LINE_BYTES_MAX) break;
+  /**
+   * All of standard input, which is no terminal.
+   * @throws {SecretInputError} when it is one, holds nothing, or more than `bytesMax`
+   */
+  async whole(label: string, bytesMax: number): Promise<Buffer> {
+    const input = this.#input();
+    if (input.isTTY === true) {
+      throw new SecretInputError(`${label}: give it on standard input, such as by < file`);
     }
-    const found = secretLine(Buffer.concat(pieces));
+    const bytes = Buffer.concat(await piecesOf(input, bytesMax));
+    if (bytes.length === 0) throw new SecretInputError(`${label}: standard input is empty`);
+    if (bytes.length <= bytesMax) return bytes;
+    bytes.fill(0);
+    throw new SecretInputError(`${label}: expected at most ${bytesMax} bytes on standard input`);
+  }
+
+  async #onlyLine(input: InputStream, label: string): Promise<string> {
+    const found = secretLine(Buffer.concat(await piecesOf(input, SECRET_LINE_BYTES_MAX)));
     if ('line' in found) return found.line;
     throw new SecretInputError(
       `${label}: expected one line on standard input, which ${found.problem}`,
@@ -86,6 +95,18 @@ export class SecretInput {
       this.#talk.write('\n');
     }
   }
+}
+
+/** Reads no more than it takes to know that it is too much. */
+async function piecesOf(input: InputStream, bytesMax: number): Promise<readonly Buffer[]> {
+  const pieces: Buffer[] = [];
+  let lengthBytes = 0;
+  for await (const piece of input) {
+    pieces.push(Buffer.from(piece));
+    lengthBytes += piece.length;
+    if (lengthBytes > bytesMax) break;
+  }
+  return pieces;
 }
 
 function nothingGiven(): never {

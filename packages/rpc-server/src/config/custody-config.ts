@@ -11,6 +11,14 @@ export interface ConfiguredCustody {
   readonly warnings: readonly string[];
 }
 
+/** Where the halves are. */
+export interface HalfSources {
+  readonly halfA: HalfSource;
+  readonly halfB: HalfSource;
+  /** Sentences for the log. */
+  readonly warnings: readonly string[];
+}
+
 /**
  * @throws {ConfigError} when a half source is configured wrongly, or both are at one place
  */
@@ -18,6 +26,15 @@ export async function custodyOf(
   settings: Pick<Settings, 'keystore.halfA' | 'keystore.halfB'>,
   environment: SourceEnvironment,
 ): Promise<ConfiguredCustody> {
+  const { halfA, halfB, warnings } = await halfSourcesOf(settings, environment);
+  return { custody: configured(() => new SplitKeystore({ halfA, halfB })), warnings };
+}
+
+/** @throws {ConfigError} when a half source is configured wrongly */
+export async function halfSourcesOf(
+  settings: Pick<Settings, 'keystore.halfA' | 'keystore.halfB'>,
+  environment: SourceEnvironment,
+): Promise<HalfSources> {
   const { 'keystore.halfA': configuredA, 'keystore.halfB': configuredB } = settings;
   const warnings: string[] = [];
   let configA: unknown = configuredA;
@@ -28,19 +45,11 @@ export async function custodyOf(
       `keystore.halfA is not configured: "${halfA.source}" is used, since ${reason}; write it into the configuration`,
     );
   }
-  return { custody: splitKeystoreOf(configA, configuredB, environment), warnings };
-}
-
-/** @throws {ConfigError} */
-function splitKeystoreOf(
-  configA: unknown,
-  configB: unknown,
-  environment: SourceEnvironment,
-): SplitKeystore {
-  return configured(() => {
-    const halfA: HalfSource = createHalfSource(configA, environment, 'keystore.halfA');
-    return new SplitKeystore({ halfA, halfB: halfBOf(configB, environment) });
-  });
+  return configured(() => ({
+    halfA: createHalfSource(configA, environment, 'keystore.halfA'),
+    halfB: halfBOf(configuredB, environment),
+    warnings,
+  }));
 }
 
 function halfBOf(config: unknown, environment: SourceEnvironment): HalfSource {
@@ -66,8 +75,14 @@ export function checkKeystore(
   environment: SourceEnvironment,
 ): void {
   const { 'keystore.halfA': halfA, 'keystore.halfB': halfB } = settings;
-  if (halfA === undefined) configured(() => halfBOf(halfB, environment));
-  else splitKeystoreOf(halfA, halfB, environment);
+  configured(() => {
+    const b = halfBOf(halfB, environment);
+    if (halfA === undefined) return b;
+    return new SplitKeystore({
+      halfA: createHalfSource(halfA, environment, 'keystore.halfA'),
+      halfB: b,
+    });
+  });
 }
 
 /**
