@@ -133,7 +133,7 @@ export class CredentialDatabase {
 
   /** All that an operator wants to know. */
   async status(): Promise<DatabaseStatus> {
-    const { options, link, keeper, witness, keptKeysBecause } = this.#parts;
+    const { options, link, keeper, witness, identity, keptKeysBecause } = this.#parts;
     await keeper.watch();
     await this.#encryptions.add();
     const counts = await Promise.all(
@@ -148,6 +148,7 @@ export class CredentialDatabase {
       deletionGraceMs: options.deletionGraceMs ?? DELETION_GRACE_MS,
       encrypt: options.encrypt ?? null,
       dataDir: options.dataDir,
+      host: identity.host,
       keptKeysBecause,
       isOwnRedis: options.ownRedis ?? false,
       collections: Object.fromEntries(counts) as Record<string, number>,

@@ -104,6 +104,7 @@ export { checkRedisOptions } from './redis/redis-options.js';
 export type { RedisOptions, RedisTlsOptions } from './redis/redis-options.js';
 export { staticCustody } from './keys/static-custody.js';
 export type { DatabaseStatus, HalvesStatus, ProcessStatus } from './status.js';
+export type { UnderWay } from './under-way.js';
 export { SILENT_LOGGER } from './store-logger.js';
 export type { StoreLogger } from './store-logger.js';
 export { PROBLEM_KINDS } from './audit/audit.js';

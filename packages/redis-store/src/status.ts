@@ -13,6 +13,8 @@ import { persistenceOf, persistenceWarnings, snapshotAdvice } from './redis/redi
 import type { Persistence } from './redis/redis-files.js';
 import type { RedisLink } from './redis/redis-link.js';
 import type { SealContent } from './state/seal.js';
+import { underWayOf } from './under-way.js';
+import type { UnderWay } from './under-way.js';
 
 /** Halves, as an operator sees them. */
 export interface HalvesStatus {
@@ -52,6 +54,8 @@ export interface DatabaseStatus {
   /** A migration that is not finished. */
   readonly migration: { readonly backupPath: string; readonly host: string } | null;
   readonly isImporting: boolean;
+  /** A migration, rotation or import that is not at its end, with what to do and what not. */
+  readonly underWay: UnderWay | null;
   /** Why keys are kept although the database is plaintext. */
   readonly keptKeysBecause: string | null;
   readonly collections: Readonly<Record<string, number>>;
@@ -82,6 +86,8 @@ export interface StatusParts {
   readonly deletionGraceMs: number;
   readonly encrypt: boolean | null;
   readonly dataDir: string;
+  /** This machine. */
+  readonly host: string;
   readonly keptKeysBecause: string | undefined;
   readonly isOwnRedis: boolean;
   readonly collections: Readonly<Record<string, number>>;
@@ -130,6 +136,11 @@ export async function statusOf(parts: StatusParts): Promise<DatabaseStatus> {
         ? null
         : { backupPath: join(parts.dataDir, migration.backup), host: migration.host },
     isImporting: content.importing !== null,
+    underWay: underWayOf(content, {
+      dataDir: parts.dataDir,
+      host: parts.host,
+      isServed: processes.some(({ role }) => role === 'server'),
+    }),
     keptKeysBecause: parts.keptKeysBecause ?? null,
     collections: parts.collections,
     processes: processes.map(({ identity, role, isEncrypting, provenKeyIds }) => ({

@@ -93,3 +93,21 @@ test('while the first wrote its backup: what it had written is deleted when it i
   await fixture.using({}, async (database) => expect(database.state).toBe('encrypted'));
   expect(fixture.files()).not.toContain(cut);
 });
+
+test('in its middle: a tool that looks says what is under way, what to do and what not', async () => {
+  await cutAt('encrypt-verified');
+  const seen = await fixture.using({ role: 'tool' }, (database) => database.status());
+  expect(seen).toMatchObject({
+    state: 'encrypting',
+    underWay: {
+      what: expect.stringContaining('the records are being encrypted'),
+      toDo: expect.stringMatching(
+        /^no server is at it: start the server, with the settings of before/,
+      ),
+      notToDo: expect.stringContaining(join(fixture.dataDir, 'encryption-backup.json.manifest')),
+    },
+  });
+  await fixture.using({}, async (database) => {
+    expect((await database.status()).underWay).toBeNull();
+  });
+});

@@ -342,5 +342,5 @@ export function migrationAdvice(content: SealContent | undefined, dataDir: strin
     // Only the folder in which it began has the manifest that the records are compared with.
     return `start the server on ${migration.host} in whose data folder the migration began: it goes on there; then restart this one`;
   }
-  return 'mend the cause and restart: the migration goes on where it stopped';
+  return 'mend the cause and restart: the migration goes on where it stopped; until it is done delete neither its backup nor a half, and put no older copy of Redis in the place of this one';
 }

@@ -104,6 +104,9 @@ function databaseLines(status: NonNullable<StatusReport['database']>): Line[] {
     row('condemned', condemnedText(status)),
     row('machine', machineText(status)),
     row('migration', status.migration?.backupPath),
+    row('under way', status.underWay?.what),
+    row('what to do', status.underWay?.toDo),
+    row('what not', status.underWay?.notToDo),
     row('records', counts.map(([name, count]) => `${name} ${count}`).join(', ')),
     row(
       'processes',

@@ -42,6 +42,7 @@ const PLAINTEXT = {
   halves: HALVES,
   migration: null,
   isImporting: false,
+  underWay: null,
   keptKeysBecause: null,
   collections: {},
   processes: [],
@@ -78,6 +79,15 @@ describe('the status for people', () => {
     const text = statusText({ ...SERVING, database: { ...PLAINTEXT, state: 'encrypted' } });
     expect(text).toContain('half A        missing: xenstore vm-data/vault-encryption-key');
     expect(text).toContain('Both halves (xenstore and file) are in this virtual machine');
+  });
+
+  it('says what is under way, what to do and what not', () => {
+    const underWay = { what: 'records are encrypted', toDo: 'wait', notToDo: 'delete no half' };
+    const database = { ...PLAINTEXT, state: 'encrypting', underWay } as const;
+    const text = statusText({ ...SERVING, database });
+    expect(text).toContain('  under way     records are encrypted\n');
+    expect(text).toContain('  what to do    wait\n');
+    expect(text).toContain('  what not      delete no half\n');
   });
 
   it('says what to do about a degraded server whose database can be opened', () => {
