@@ -64,6 +64,9 @@ export class TestViews implements ViewSource {
   current(): DatabaseView {
     return this.view;
   }
+  async stands(view: DatabaseView): Promise<boolean> {
+    return Promise.resolve(view === (this.next ?? this.view));
+  }
   async reload(): Promise<DatabaseView> {
     this.reloads++;
     this.view = this.next ?? this.view;

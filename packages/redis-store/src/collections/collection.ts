@@ -7,7 +7,7 @@ import { isEnvelope } from '@vault/crypto';
 import { QueryPlanner } from './collection-query.js';
 import type { ChosenIndex, QueryFields, RecordQuery } from './collection-query.js';
 import type { CollectionDefinition } from '../records/collection-definition.js';
-import { CollectionReader } from './collection-reader.js';
+import { chunksOf, CollectionReader, READ_CHUNK } from './collection-reader.js';
 import type { Revision, Stored } from './collection-reader.js';
 import type { DatabaseView, ViewSource } from '../state/database-state.js';
 import {
@@ -16,7 +16,6 @@ import {
   RecordNotFoundError,
   RecordUnreadableError,
   RevisionConflictError,
-  StateStaleError,
   UniqueConflictError,
 } from '../errors.js';
 import { entriesWithout } from '../records/filed-entry.js';
@@ -44,13 +43,9 @@ export const LIST_LIMIT_MAX = 1000;
 
 /** Records that a find opens before it looks whether it has enough. */
 const FIND_CHUNK = 256;
-/** Records asked for at once: they are opened while Redis reads the next ones. */
-const READ_CHUNK = 128;
 
 /** A write that meets another one reads and tries again; one that loses so often meets something that is not chance. */
 const CONFLICT_ATTEMPTS = 50;
-/** A state that changes oftener than this during one operation is not waited for. */
-const STALE_ATTEMPTS = 5;
 
 export class Collection {
   readonly name: string;
@@ -106,7 +101,7 @@ export class Collection {
    * @throws {RecordUnreadableError} when what is stored cannot be read
    */
   async get(id: string): Promise<Stored | undefined> {
-    const stored = await this.#reader.frontOf(id).read(id);
+    const stored = await this.#reader.read(id);
     return stored === undefined ? undefined : this.#reader.open(id, stored);
   }
 
@@ -151,10 +146,9 @@ export class Collection {
    * @throws {RevisionConflictError} when `revision` is given and the record was changed since
    */
   async remove(id: string, options: { readonly revision?: Revision } = {}): Promise<boolean> {
-    const front = this.#reader.frontOf(id);
     for (let attempt = 0; attempt < CONFLICT_ATTEMPTS; attempt++) {
       // oxlint-disable-next-line no-await-in-loop -- each attempt follows the failure of the one before
-      const stored = options.revision ?? (await front.read(id));
+      const stored = options.revision ?? (await this.#reader.read(id));
       if (stored === undefined) return false;
       const op = {
         id,
@@ -190,7 +184,9 @@ export class Collection {
     const parsed = this.#planner.parse(query);
     if (parsed.index === undefined) return this.#scan(parsed, after, limit);
     const chosen = parsed.index;
-    const found = await this.#withView((view, fences) => this.#lookUp(chosen, view, fences));
+    const found = await this.#reader.withView(({ view, fences }) =>
+      this.#lookUp(chosen, view, fences),
+    );
     const ids = found.flatMap((part) => [...part.keys()]).filter((id) => id > after);
     const records: Stored[] = [];
     for (const chunk of chunksOf(ids.toSorted(), Math.min(limit, FIND_CHUNK))) {
@@ -213,14 +209,10 @@ export class Collection {
     if (!Number.isInteger(limit) || limit < 1 || limit > LIST_LIMIT_MAX) {
       throw new QueryInvalidError(this.name, `limit is an integer from 1 to ${LIST_LIMIT_MAX}`);
     }
-    const pages = await Promise.all(
-      this.#reader.partitions.map((partition) => partition.pageIds(after, limit)),
-    );
-    const merged = pages.length === 1 ? (pages[0] ?? []) : pages.flat().toSorted();
-    const ids = merged.slice(0, limit);
+    const { ids, items } = await this.#reader.page(after, limit);
     const records: Stored[] = [];
     const unreadable: RecordUnreadableError[] = [];
-    for (const item of await this.getMany(ids)) {
+    for (const item of items) {
       if (item instanceof RecordUnreadableError) unreadable.push(item);
       else if (item !== undefined) records.push(item);
     }
@@ -229,8 +221,7 @@ export class Collection {
 
   /** How many records the collection lists. */
   async count(): Promise<number> {
-    const counts = await Promise.all(this.#reader.partitions.map((partition) => partition.count()));
-    return counts.reduce((sum, count) => sum + count, 0);
+    return this.#reader.count();
   }
 
   /** What is filed under a value, from each partition. */
@@ -313,7 +304,7 @@ export class Collection {
   }
 
   async #readForChange(id: string, revision: Revision | undefined): Promise<Stored> {
-    const stored = revision ?? (await this.#reader.frontOf(id).read(id));
+    const stored = revision ?? (await this.#reader.read(id));
     const before = stored === undefined ? undefined : await this.#reader.open(id, stored);
     if (before === undefined) throw new RecordNotFoundError(this.name, id);
     return before;
@@ -326,7 +317,7 @@ export class Collection {
     makeOp: (view: DatabaseView) => WriteOp,
   ): Promise<WriteResult> {
     const number = this.#reader.numberOf(id);
-    return this.#withView(async (view, fences) => {
+    return this.#reader.withView(async ({ view, fences }) => {
       const op = { ...makeOp(view), claim: this.#claims(view, record) };
       return writeOne(this.#reader.frontOf(id), this.name, fences[number] ?? '', op);
     });
@@ -336,22 +327,6 @@ export class Collection {
   #claims({ written, before }: DatabaseView, record: CredentialRecord | undefined): FiledEntry[] {
     if (record === undefined || before === undefined || before.key === written.key) return [];
     return this.#codec.entries(record, before.key).filter(({ kind }) => kind === 'unique');
-  }
-
-  async #withView<T>(
-    use: (view: DatabaseView, fences: readonly string[]) => Promise<T>,
-  ): Promise<T> {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        const { view, fences } = this.#reader.current();
-        // oxlint-disable-next-line no-await-in-loop -- each attempt follows a reload
-        return await use(view, fences);
-      } catch (error) {
-        if (!(error instanceof StateStaleError) || attempt >= STALE_ATTEMPTS) throw error;
-        // oxlint-disable-next-line no-await-in-loop
-        await this.#reader.reload('a partition stands under another fence');
-      }
-    }
   }
 
   #encode(
@@ -375,10 +350,4 @@ export class Collection {
     if (result.status === 'unique')
       throw new UniqueConflictError(this.name, result.index, result.holderId);
   }
-}
-
-function chunksOf<T>(items: readonly T[], size: number): T[][] {
-  const chunks: T[][] = [];
-  for (let at = 0; at < items.length; at += size) chunks.push(items.slice(at, at + size));
-  return chunks;
 }

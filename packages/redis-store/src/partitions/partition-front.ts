@@ -19,8 +19,13 @@ export class PartitionFront {
   readonly #writes: TurnBatcher<Fenced<WriteOp>, WriteResult>;
   readonly #lookups: TurnBatcher<Fenced<Lookup>, Found>;
 
-  constructor(partition: Partition) {
-    this.#reads = new TurnBatcher((ids) => partition.readMany(ids), CALL_MAX_RECORDS);
+  /** @param readMany reads records of the partition by their ids; default: as they are, whatever fence stands */
+  constructor(
+    partition: Partition,
+    readMany = (ids: readonly string[]): Promise<readonly (Buffer | undefined)[]> =>
+      partition.readMany(ids),
+  ) {
+    this.#reads = new TurnBatcher(readMany, CALL_MAX_RECORDS);
     this.#writes = new TurnBatcher(
       (ops) => byFence(ops, (fence, items) => partition.apply(fence, items)),
       OPERATIONS_PER_SCRIPT,

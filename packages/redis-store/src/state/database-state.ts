@@ -43,6 +43,8 @@ export interface DatabaseView {
 /** Gives the current view, and a fresh one when a write or read met something the view does not explain. */
 export interface ViewSource {
   current(): DatabaseView;
+  /** Whether the seal in Redis is still the one of a view. @throws {DegradedError} when it is none that may come after it */
+  stands(view: DatabaseView): Promise<boolean>;
   /** Reads seal and key ring again; concurrent callers share one reload. @throws {DegradedError} when the seal is not one we may serve */
   reload(reason: string): Promise<DatabaseView>;
 }

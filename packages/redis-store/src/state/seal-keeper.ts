@@ -314,6 +314,10 @@ export class SealKeeper implements ViewSource {
     return this.current();
   }
 
+  async stands(view: DatabaseView): Promise<boolean> {
+    return (await this.#isSealOurs()) && this.#view === view;
+  }
+
   /** @throws {DegradedError} when the one that stands there is none that may come after ours */
   async #isSealOurs(): Promise<boolean> {
     const bytes = await this.#read();
