@@ -53,7 +53,7 @@ export class SealKeeper implements ViewSource {
   #changing: Promise<void> = Promise.resolve();
   readonly #fences = new Fences({
     partitions: () => this.#fenced(),
-    fenceOf: (partition) => this.#fence(partition),
+    fenceOf: (partition) => this.fenceOf(partition),
     isSealOurs: () => this.#isSealOurs(),
   });
   /** Decides whether a state that another process brought about may be served here. */
@@ -248,7 +248,8 @@ export class SealKeeper implements ViewSource {
 
   /** The fence bytes of a partition in force now. */
   fenceOf(partition: Partition): string {
-    return this.#fence(partition);
+    if (this.#view === undefined) throw new TypeError('there is no seal yet');
+    return fenceBytes(this.#view, this.#options.link.names.prefix, partition.name);
   }
 
   /** As {@link reload}, for the holder of the lock: nobody else changes anything now. */
@@ -388,10 +389,6 @@ export class SealKeeper implements ViewSource {
     return error;
   }
 
-  #fence(partition: Partition): string {
-    if (this.#view === undefined) throw new TypeError('there is no seal yet');
-    return fenceBytes(this.#view, this.#options.link.names.prefix, partition.name);
-  }
   #fenced(): Partition[] {
     return allPartitions(this.filed(), this.filedBefore() ?? []);
   }
