@@ -207,10 +207,10 @@ export class Users {
     await this.#exclusive(async () => {
       const user = await this.byId(id);
       if (user === undefined) throw noSuchObject(id, 'user');
-      if (changes.permission !== undefined && changes.permission !== 'admin') {
-        await this.#keepOneAdministrator(user, 'user.set');
-      }
+      const isLowered = changes.permission !== undefined && changes.permission !== 'admin';
+      if (isLowered) await this.#keepOneAdministrator(user, 'user.set');
       await assertStill?.();
+      if (isLowered) await this.#lower(user, 'user.set');
       await this.#collection.update(id, (record) => {
         const current = userOf({ id, record });
         // Compared and set as one, on whatever server somebody else changes them.
@@ -269,8 +269,27 @@ export class Users {
         'user.delete',
       );
       await assertStill?.();
+      if (!(user instanceof Error)) await this.#lower(userOf(user), 'user.delete');
       await this.#collection.remove(id);
     });
+  }
+
+  /**
+   * Takes the right of an administrator away, looks again whether there is another one, and gives it back
+   * where there is none. Of two servers that lower each other's last one at once, both looked before and
+   * found one; but each writes before it looks again, so at least one of them sees what the other did.
+   */
+  async #lower({ id, permission }: User, operation: string): Promise<void> {
+    if (permission !== 'admin') return;
+    const write = (now: Permission): Promise<StoredRecord> =>
+      this.#collection.update(id, (record) => ({ ...record, permission: now }));
+    await write('none');
+    try {
+      await this.#keepOneAdministrator({ id, permission }, operation);
+    } catch (error) {
+      await write(permission);
+      throw error;
+    }
   }
 
   /** By records that were decrypted and say so themselves: index entries can be taken away or put back. */
