@@ -1,5 +1,6 @@
 /** An enemy who can write to Redis and has no key: noticed, named, nothing opened, no key destroyed. */
-import { writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { acceptDatabase } from '../src/recover/accept.js';
@@ -344,6 +345,78 @@ describe('a plaintext seal that somebody put there', () => {
       await database.deleteInactiveKeys();
     });
     expect(await keyIds()).toContain(another.id);
+  });
+});
+
+describe('the state of a copy that was decrypted', () => {
+  let copy = '';
+  beforeEach(() => {
+    copy = mkdtempSync(join(tmpdir(), 'vault-copy-'));
+  });
+  afterEach(() => rmSync(copy, { recursive: true }));
+
+  const accept = () =>
+    acceptDatabase({
+      redis: { socketPath: fixture.redis.socketPath ?? '' },
+      collections: { server: SERVER, user: USER },
+      custody: fixture.custody,
+      dataDir: fixture.dataDir,
+    });
+  /** The original stood as it was; its key is still there, since Redis proves nothing. */
+  async function putThere(): Promise<void> {
+    cpSync(fixture.dataDir, copy, { recursive: true });
+    await fixture.client.config('SET', 'appendonly', 'no');
+    await fixture.client.config('SET', 'save', '');
+    await fixture.using({ encrypt: false, dataDir: copy }, () => Promise.resolve());
+    await plantAdministrator();
+  }
+  const isPlanted = async (): Promise<boolean> =>
+    (await fixture.client.get('vault:{user}:r:mallory')) === ADMIN;
+
+  it('is not encrypted where the setting is true: an operator decides', async () => {
+    await encrypt();
+    await putThere();
+    const witness = fixture.readFile('vault-state');
+    for (const role of ['server', 'tool', 'server'] as const) {
+      // oxlint-disable-next-line no-await-in-loop -- one start after the other
+      const error = await fixture.openDegraded({ role });
+      expect(error).toMatchObject({ reason: 'foreignDatabase', details: { advice: ACCEPT } });
+      expect(error.details.cause).toContain('a decrypted copy');
+    }
+    expect(await isPlanted()).toBe(true);
+    expect(fixture.readFile('vault-state')).toBe(witness);
+    await accept();
+    await fixture.using({}, async (database) => expect(database.state).toBe('encrypted'));
+  });
+
+  it('is not served where the setting is absent, and the database was made encrypted or is pinned', async () => {
+    await fixture.reset();
+    await fixture.using({}, async (database) => fill(database, 3));
+    await putThere();
+    const error = await fixture.openDegraded({ encrypt: undefined });
+    expect(error).toMatchObject({ reason: 'foreignDatabase' });
+  });
+
+  it('is not served where the setting is false, and this server knew the database pinned', async () => {
+    await encrypt();
+    await fixture.using({}, (database) => database.pin());
+    const witness = fixture.readFile('vault-state');
+    await fixture.using({}, (database) => database.pin(false));
+    await putThere();
+    writeFileSync(join(fixture.dataDir, 'vault-state'), witness);
+    expect(await fixture.openDegraded({ encrypt: false })).toMatchObject({
+      reason: 'foreignDatabase',
+    });
+  });
+
+  it('is served where the setting is false, as when another server decrypted it', async () => {
+    await encrypt();
+    await putThere();
+    await fixture.using({ encrypt: false }, async (database) => {
+      expect(database.state).toBe('plaintext');
+    });
+    // From then on this server knows it so, and encrypts it.
+    await fixture.using({}, async (database) => expect(database.state).toBe('encrypted'));
   });
 });
 

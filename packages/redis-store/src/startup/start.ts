@@ -36,6 +36,7 @@ import { migrationFailed, namingBackup } from './failed-migration.js';
 import { keyToEncrypt, ringKey } from './key-to-encrypt.js';
 import { observe } from './observe.js';
 import { dropConfirmation } from './decrypt-confirmation.js';
+import { refuseDecryptedElsewhere } from './decrypted-elsewhere.js';
 import { readIntent } from './encryption-intent.js';
 import type { Intent } from './encryption-intent.js';
 import { OppositeCheck } from './opposite-setting.js';
@@ -119,13 +120,17 @@ export class DatabaseStart {
     const seen = await this.#look();
     this.#intent = await readIntent(seen, options, link.names.prefix, keeper.ring);
     const act = this.#needed(seen, this.#decide(seen));
-    if (options.role === 'tool') return this.#openAsTool(seen);
+    if (options.role === 'tool') {
+      refuseDecryptedElsewhere(seen, options.encrypt);
+      return this.#openAsTool(seen);
+    }
     // Said first, then looked: of two that start at once, one at least sees the other.
     await announce(this.isEncrypting);
     // Of a lost seal the witness knows it.
     const activeKeyId = (seen.seal?.content ?? seen.witness)?.keyId ?? null;
     const parts = { link, ring: keeper.ring, self: identity };
     await this.#opposite.run(parts, activeKeyId, this.isEncrypting);
+    refuseDecryptedElsewhere(seen, options.encrypt);
     if (act === undefined) {
       if (seen.seal !== undefined) keeper.adopt(seen.seal);
       if ((await keeper.strayFences()).length > 0) return this.#underLock(async () => this.#heal());
