@@ -49,7 +49,8 @@ export const BUILTIN_COLLECTIONS = {
     fields: {
       name: REQUIRED_STRING,
       url: { ...REQUIRED_SECRET, ...TO },
-      options: SECRET,
+      // Of a mount or an S3 client: an endpoint, another server, a check that is left out.
+      options: { ...SECRET, ...TO },
       proxy: { ...STRING, ...TO },
       enabled: BOOLEAN,
     },
@@ -98,12 +99,13 @@ export const BUILTIN_COLLECTIONS = {
   directory: {
     fields: {
       name: REQUIRED_STRING,
-      type: REQUIRED_STRING,
+      // Kind and tenant say where it is where there is no URL: the sign-in service of Entra ID has the tenant in its address.
+      type: { ...REQUIRED_STRING, ...TO },
       url: { ...STRING, ...TO },
       bindDn: STRING,
       bindPassword: SECRET,
       baseDn: STRING,
-      tenantId: STRING,
+      tenantId: { ...STRING, ...TO },
       clientId: STRING,
       clientSecret: SECRET,
       applicationName: STRING,
@@ -154,13 +156,14 @@ export const BUILTIN_COLLECTIONS = {
   database: {
     fields: {
       name: REQUIRED_STRING,
-      engine: STRING,
+      // Some protocols send the password as it is.
+      engine: { ...STRING, ...TO },
       host: { ...STRING, ...TO },
       port: { ...NUMBER, ...TO },
       databaseName: STRING,
       username: STRING,
       password: SECRET,
-      connectionString: SECRET,
+      connectionString: { ...SECRET, ...TO },
     },
     indexes: { name: unique('name'), host: exact('host'), engine: exact('engine') },
   },

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, expect, test } from '@jest/globals';
+import type { FieldDefinition } from '@vault/redis-store';
+import { BUILTIN_COLLECTIONS } from '../../src/builtin-collections.js';
 import { SECRET_MASK } from '../../src/protocol.js';
 import { ApiFixture } from '../api-fixture.js';
 import type { RpcClient } from '../rpc-client.js';
@@ -43,11 +45,24 @@ test.each([
   ],
   ['remote', { name: 'r', url: 'smb://u:p@nas', options: 'x' }, { url: 'smb://evil' }, ['options']],
   ['remote', { name: 's', url: 'smb://u:p@nas' }, { proxy: 'evil' }, ['url']],
+  ['remote', { name: 't', url: 's3://u:p@s3' }, { options: 'endpoint=evil' }, ['url']],
   [
     'directory',
     { name: 'd', type: 'ldap', url: 'ldaps://d', bindPassword: 's' },
     { url: 'ldap://evil' },
     ['bindPassword'],
+  ],
+  [
+    'directory',
+    { name: 'e', type: 'crowd', url: 'https://d', applicationPassword: 's' },
+    { type: 'ldap' },
+    ['applicationPassword'],
+  ],
+  [
+    'directory',
+    { name: 'f', type: 'entra', tenantId: 'ours', clientSecret: 's' },
+    { tenantId: 'theirs' },
+    ['clientSecret'],
   ],
   ['mail', { name: 'm', host: 'm', password: 's' }, { port: 25 }, ['password']],
   ['mail', { name: 'n', host: 'm', secure: true, password: 's' }, { secure: null }, ['password']],
@@ -63,6 +78,18 @@ test.each([
     { host: 'evil' },
     ['password', 'connectionString'],
   ],
+  [
+    'database',
+    { name: 'c', engine: 'postgresql', host: 'h', password: 's' },
+    { connectionString: 'postgresql://evil' },
+    ['password'],
+  ],
+  [
+    'database',
+    { name: 'd', engine: 'postgresql', host: 'h', password: 's' },
+    { engine: 'mysql' },
+    ['password'],
+  ],
 ])(
   'who may not reveal does not send the secrets of a %s %j elsewhere: %j',
   async (collection, record, change, fields) => {
@@ -77,6 +104,23 @@ test.each([
     expect(await set(again)).toBe(true);
   },
 );
+
+test('of each built-in collection the fields that say where, or how safely, secrets are sent', () => {
+  const destinations = Object.entries(BUILTIN_COLLECTIONS).flatMap(([collection, { fields }]) =>
+    Object.entries<FieldDefinition>(fields)
+      .filter(([, { destination }]) => destination === true)
+      .map(([name]) => `${collection}.${name}`),
+  );
+  expect(destinations).toEqual([
+    ...['server.host', 'server.httpProxy', 'server.allowUnauthorized'],
+    ...['remote.url', 'remote.options', 'remote.proxy'],
+    ...['directory.type', 'directory.url', 'directory.tenantId'],
+    ...['mail.host', 'mail.port', 'mail.secure'],
+    'proxy.address',
+    'saml.entryPoint',
+    ...['database.engine', 'database.host', 'database.port', 'database.connectionString'],
+  ]);
+});
 
 test('what is sent as it was, or says nothing of where, is no change of the destination', async () => {
   const id = await added('server', { host: 'same.example.org', username: 'u', password: 's' });
