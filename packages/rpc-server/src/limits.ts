@@ -220,6 +220,21 @@ export const LIMITS = {
     max: HOUR_MS,
     description: 'after `guessesPerName`, one more is checked each',
   },
+  otpGuesses: {
+    default: 10,
+    unit: 'count',
+    min: 1,
+    max: 1000,
+    description:
+      'wrong one-time passwords of a user, sent with the right password, before they are slowed; each address that signed in before has as many of its own',
+  },
+  otpGuessIntervalMs: {
+    default: 15 * MINUTE_MS,
+    unit: 'ms',
+    min: SECOND_MS,
+    max: 24 * HOUR_MS,
+    description: 'after `otpGuesses`, one more is compared each; a sign-in gives none back',
+  },
   passwordChecksAtOnce: {
     default: 2,
     unit: 'count',

@@ -1,14 +1,12 @@
 /**
  * A token that is shown when a WebSocket is opened, as `Authorization: Bearer` or in a cookie, keeps a
  * place for its user, before any limit on sockets refuses: an administrator gets in while strangers
- * hold all there are. It signs nobody in.
+ * hold all there are. It signs nobody in, and keeps the place only while the token is valid.
  */
 import type { IncomingHttpHeaders } from 'node:http';
 import { headerCredentials } from '../http/credentials.js';
 import type { Identity } from '../session/session.js';
 import type { Client } from './client-address.js';
-
-export type Vouched = Pick<Identity, 'userId' | 'permission'>;
 
 /** Checks at once, of all and of one address: each asks Redis, and strangers may ask too. */
 const AT_ONCE = 64;
@@ -28,7 +26,7 @@ export class TokenVoucher {
   ask(
     headers: IncomingHttpHeaders,
     { address, key }: Client,
-  ): Promise<Vouched | undefined> | undefined {
+  ): Promise<Identity | undefined> | undefined {
     const credentials = headerCredentials(headers);
     if (credentials?.kind !== 'token' || credentials.token === '') return undefined;
     const running = this.#running.get(key) ?? 0;
@@ -38,10 +36,9 @@ export class TokenVoucher {
     return this.#ask(credentials.token, address).finally(() => this.#done(key));
   }
 
-  async #ask(token: string, address: string): Promise<Vouched | undefined> {
+  async #ask(token: string, address: string): Promise<Identity | undefined> {
     try {
-      const { userId, permission } = await this.#check(token, address);
-      return { userId, permission };
+      return await this.#check(token, address);
     } catch {
       // As a stranger then: whether the token is wrong is for the sign-in to say.
       return undefined;

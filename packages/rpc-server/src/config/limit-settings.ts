@@ -12,6 +12,8 @@ type AuthenticationLimit =
   | 'throttledWait'
   | 'guessesPerName'
   | 'guessInterval'
+  | 'otpGuesses'
+  | 'otpGuessInterval'
   | 'defaultTokenValidity'
   | 'maxTokenValidity';
 const AUTHENTICATION_LIMITS: ReadonlySet<string> = new Set<AuthenticationLimit>([
@@ -19,6 +21,8 @@ const AUTHENTICATION_LIMITS: ReadonlySet<string> = new Set<AuthenticationLimit>(
   'throttledWait',
   'guessesPerName',
   'guessInterval',
+  'otpGuesses',
+  'otpGuessInterval',
   'defaultTokenValidity',
   'maxTokenValidity',
 ]);

@@ -9,6 +9,7 @@ import type { Database } from '../rpc/database-port.js';
 import { ProgressFeed } from '../rpc/progress-feed.js';
 import { AuditLog } from '../session/audit-log.js';
 import { Authenticator } from '../session/authenticator.js';
+import { OtpGuesses } from '../session/otp-guesses.js';
 import { Passwords } from '../session/passwords.js';
 import { RightsWatch } from '../session/rights-watch.js';
 import { hasPermission } from '../session/session.js';
@@ -67,6 +68,7 @@ export class Serving {
       passwords,
       throttle: throttleOf(limits, now),
       ownThrottle: throttleOf(limits, now),
+      otpGuesses: new OtpGuesses(limits, now),
       audit,
       now,
     });

@@ -6,7 +6,7 @@ import type { WebSocket } from 'ws';
 import type { Client, ClientAddresses } from '../admission/client-address.js';
 import { ConnectionRegistry } from '../admission/connection-registry.js';
 import type { Traffic } from '../admission/traffic.js';
-import type { TokenVoucher, Vouched } from '../admission/token-voucher.js';
+import type { TokenVoucher } from '../admission/token-voucher.js';
 import type { LimitName, Limits } from '../limits.js';
 import { API_PATH } from '../protocol.js';
 import type { Notifications } from '../protocol.js';
@@ -14,7 +14,7 @@ import { Connection, notificationBytes } from '../rpc/connection.js';
 import { viewOf, visibleTo } from '../rpc/change-feed.js';
 import type { Dispatcher } from '../rpc/dispatcher.js';
 import type { RightsWatch } from '../session/rights-watch.js';
-import type { Session } from '../session/session.js';
+import type { Identity, Session } from '../session/session.js';
 import { recoveryOverError } from './api-state.js';
 import type { RequestGuard } from './request-guard.js';
 
@@ -131,8 +131,8 @@ export class SocketEndpoint {
 
   /** The identities came from a database that is not served any more. */
   signOutAll(): void {
-    for (const { session } of this.connections) {
-      if (session.identity !== undefined) session.signOut();
+    for (const { session, voucher } of this.connections) {
+      for (const each of [session, voucher]) if (each.identity !== undefined) each.signOut();
     }
   }
 
@@ -174,7 +174,7 @@ export class SocketEndpoint {
     socket: Duplex,
     head: Buffer,
     client: Client,
-    vouched: Vouched | undefined,
+    vouched: Identity | undefined,
   ): void {
     const { traffic } = this.#options;
     const isPrivileged = client.isLocal || vouched?.permission === 'admin';
@@ -218,7 +218,7 @@ export class SocketEndpoint {
     socket: Duplex,
     head: Buffer,
     client: Client,
-    vouched: Vouched | undefined,
+    vouched: Identity | undefined,
   ): void {
     if (client.isAtRecoveryDoor && !this.#options.isInRecovery()) {
       refuse(socket, 503, recoveryOverError().message);
@@ -241,7 +241,7 @@ export class SocketEndpoint {
    */
   #fullLimit(
     { key, isLocal }: Client,
-    vouched: Vouched | undefined,
+    vouched: Identity | undefined,
   ): 'sockets' | 'socketsPerAddress' | undefined {
     if (isLocal) return undefined;
     const { connections } = this;
@@ -261,7 +261,7 @@ export class SocketEndpoint {
     return undefined;
   }
 
-  #accept(socket: WebSocket, stream: Duplex, client: Client, vouched: Vouched | undefined): void {
+  #accept(socket: WebSocket, stream: Duplex, client: Client, vouched: Identity | undefined): void {
     const { dispatcher, traffic, limits, now, rights } = this.#options;
     const connection = new Connection({
       socket,
@@ -273,20 +273,28 @@ export class SocketEndpoint {
       limits,
       now,
       onSessionChange: (changed) => {
-        const { session } = changed;
-        if (session.identity === undefined) rights()?.delete(session);
-        else rights()?.add(session);
+        this.#watchRights(changed);
         this.connections.update(changed);
         this.#boundUser(changed);
       },
     });
     this.connections.add(connection);
+    this.#watchRights(connection);
     this.#boundUser(connection);
     socket.once('close', () => {
       this.connections.delete(connection);
       rights()?.delete(connection.session);
+      rights()?.delete(connection.voucher);
       this.#options.onClosed(connection.session);
     });
+  }
+
+  #watchRights({ session, voucher }: Connection): void {
+    const rights = this.#options.rights();
+    for (const each of [session, voucher]) {
+      if (each.identity === undefined) rights?.delete(each);
+      else rights?.add(each);
+    }
   }
 
   /** A user who has too many sockets loses the one that was used longest ago: a leak locks nobody out. */

@@ -14,6 +14,8 @@ const NAME = { type: 'string', minLength: 0, description: 'name of the user' } a
 const OTP = {
   type: 'string',
   minLength: 0,
+  // Six digits, and blanks as authenticator apps show them.
+  maxLength: 32,
   optional: true,
   description: 'one-time password, where the user has a secret for it',
 } as const;

@@ -57,7 +57,7 @@ export interface ConnectionOptions {
   readonly stream: Duplex;
   readonly client: Client;
   /** The user whose valid token was shown at the upgrade: the place is theirs until somebody signs in. */
-  readonly vouched?: Pick<Identity, 'userId' | 'permission'> | undefined;
+  readonly vouched?: Identity | undefined;
   readonly dispatcher: Dispatcher;
   readonly traffic: Traffic;
   readonly limits: Limits;
@@ -68,6 +68,8 @@ export interface ConnectionOptions {
 
 export class Connection implements Caller, Registered, Holder {
   readonly session: Session;
+  /** Whose valid token was shown at the upgrade, until somebody signs in: rechecked as a session is. */
+  readonly voucher: Session;
   readonly client: Client;
   readonly #options: ConnectionOptions;
   #callsInFlight = 0;
@@ -97,6 +99,7 @@ export class Connection implements Caller, Registered, Holder {
     this.client = options.client;
     this.#usedAtMs = options.now();
     this.session = new Session(() => this.#sessionChanged());
+    this.voucher = new Session(() => this.#ownerChanged(), options.vouched);
     const { socket, stream, limits, traffic } = options;
     this.#share = new TrafficShare(traffic, this, this.#owner);
     this.#cork = new TurnCork(stream);
@@ -138,11 +141,11 @@ export class Connection implements Caller, Registered, Holder {
   }
 
   get userId(): string | undefined {
-    return (this.session.identity ?? this.#options.vouched)?.userId;
+    return (this.session.identity ?? this.voucher.identity)?.userId;
   }
 
   get isAdministrator(): boolean {
-    return (this.session.identity ?? this.#options.vouched)?.permission === 'admin';
+    return (this.session.identity ?? this.voucher.identity)?.permission === 'admin';
   }
 
   get usedAtMs(): number {
@@ -350,13 +353,18 @@ export class Connection implements Caller, Registered, Holder {
   }
 
   #sessionChanged(): void {
-    const { limits, onSessionChange } = this.#options;
+    const { limits } = this.#options;
     const isSignedIn = this.session.identity !== undefined;
     if (isSignedIn) clearTimeout(this.#signInDeadline);
+    if (isSignedIn && this.voucher.identity !== undefined) this.voucher.signOut();
     const { messageBytes, messageBeforeSignInBytes } = limits;
     this.#receiver.limit(isSignedIn ? messageBytes : messageBeforeSignInBytes);
     this.#receiver.limitPieces(isSignedIn ? PIECES_MAX : PIECES_BEFORE_SIGN_IN_MAX);
+    this.#ownerChanged();
+  }
+
+  #ownerChanged(): void {
     if (!this.#isGone) this.#share.changeOwner(this.#owner);
-    onSessionChange(this);
+    this.#options.onSessionChange(this);
   }
 }

@@ -3,6 +3,7 @@ import { addressKey } from '../admission/client-address.js';
 import { ApiError, invalidCredentials } from '../rpc/api-error.js';
 import type { AuditLog } from './audit-log.js';
 import { decodeBase32, matchingStep } from './one-time-password.js';
+import type { OtpGuesses } from './otp-guesses.js';
 import type { Passwords } from './passwords.js';
 import type { Identity } from './session.js';
 import type { AttemptOutcome, Settle, SignInThrottle } from './sign-in-throttle.js';
@@ -42,6 +43,7 @@ export interface AuthenticatorOptions {
   readonly throttle: SignInThrottle;
   /** Of checks of the own password by who is signed in: strangers cannot use it up. */
   readonly ownThrottle: SignInThrottle;
+  readonly otpGuesses: OtpGuesses;
   readonly audit: AuditLog;
   readonly now: () => number;
 }
@@ -194,7 +196,7 @@ export class Authenticator {
     const share = { key: address, isKnown: this.#isKnown(user, address) };
     const isRight = await passwords.isRight(password, user?.passwordHash, share);
     if (!isRight || user?.passwordHash === undefined) return undefined;
-    const otpTrace = this.#otpTrace(user, otp);
+    const otpTrace = this.#otpTrace(user, otp, address);
     if (otpTrace === undefined) return undefined;
     const isOutdated = passwords.isOutdated(user.passwordHash);
     const trace: Trace = { ...otpTrace, ...(isOutdated ? { rehash: password } : {}) };
@@ -207,13 +209,21 @@ export class Authenticator {
   }
 
   /** @returns the step to be used up, none where the user has no secret; `undefined` when the code is not right */
-  #otpTrace({ otpSecret, otpLastStep }: User, code: string | undefined): Trace | undefined {
+  #otpTrace(user: User, code: string | undefined, address: string): Trace | undefined {
+    const { otpGuesses, audit } = this.#options;
+    const { id, otpSecret, otpLastStep } = user;
     if (otpSecret === undefined) return {};
     const secret = decodeBase32(otpSecret);
     if (secret === undefined || secret.length === 0 || code === undefined) return undefined;
-    const otpStep = matchingStep(secret, code, this.#options.now());
-    // Whether another sign-in is using it at this moment is decided when it is written.
-    const isUsed = otpStep !== undefined && otpStep <= (otpLastStep ?? -1);
-    return otpStep === undefined || isUsed ? undefined : { otpStep };
+    const known = this.#isKnown(user, address) ? address : undefined;
+    const otpStep = otpGuesses.compare(id, known, () => {
+      const step = matchingStep(secret, code, this.#options.now());
+      // Whether another sign-in is using it at this moment is decided when it is written.
+      return step === undefined || step <= (otpLastStep ?? -1) ? undefined : step;
+    });
+    if (otpStep !== 'spent') return otpStep === undefined ? undefined : { otpStep };
+    // The answer is that to a wrong code: another one would tell that the password is right.
+    audit.record({ action: 'one-time password not compared', userId: id, address });
+    return undefined;
   }
 }

@@ -46,9 +46,13 @@ export class Session {
   isChangingSecrets = false;
   readonly #onChange: (identity: Identity | undefined) => void;
 
-  /** @param onChange told after each sign-in, sign-out and change of rights */
-  constructor(onChange: (identity: Identity | undefined) => void = () => {}) {
+  /**
+   * @param onChange told after each sign-in, sign-out and change of rights
+   * @param identity who is there from the beginning
+   */
+  constructor(onChange: (identity: Identity | undefined) => void = () => {}, identity?: Identity) {
     this.#onChange = onChange;
+    this.#identity = identity;
   }
 
   get identity(): Identity | undefined {

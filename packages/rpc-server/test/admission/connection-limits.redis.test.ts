@@ -254,6 +254,24 @@ describe('connections that are no WebSocket', () => {
   });
 });
 
+test('a token that was shown when a socket was opened keeps the place while it is valid', async () => {
+  const api = await start({});
+  const admin = await api.signIn();
+  const second = await api.userWith('admin');
+  const token = await second.call<string>('token.create', {});
+  const headers = { authorization: `Bearer ${token}` };
+  const shown = await api.connect({ headers });
+  const place = [...api.api.connections].at(-1);
+  expect(place).toMatchObject({ isAdministrator: true, userId: second.userId });
+  // Demoted, then deleted: after each call the sockets of this server are looked at afresh.
+  await admin.call('user.set', { id: second.userId, permission: 'read' });
+  expect(place).toMatchObject({ isAdministrator: false, userId: second.userId });
+  await admin.call('token.delete', { tokens: [token] });
+  expect(place).toMatchObject({ isAdministrator: false, userId: undefined });
+  expect(shown.socket.readyState).toBe(shown.socket.OPEN);
+  expect(await shown.call('session.getUser')).toBeNull();
+});
+
 describe('connections at the port of recovery mode', () => {
   test('count for one address, whatever address of this machine they come from', async () => {
     const api = await start({ limits: { httpConnectionsPerAddress: 2 } });

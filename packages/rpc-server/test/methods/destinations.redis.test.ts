@@ -112,13 +112,24 @@ test('of each built-in collection the fields that say where, or how safely, secr
       .map(([name]) => `${collection}.${name}`),
   );
   expect(destinations).toEqual([
-    ...['server.host', 'server.httpProxy', 'server.allowUnauthorized'],
-    ...['remote.url', 'remote.options', 'remote.proxy'],
-    ...['directory.type', 'directory.url', 'directory.tenantId'],
-    ...['mail.host', 'mail.port', 'mail.secure'],
+    'server.host',
+    'server.httpProxy',
+    'server.allowUnauthorized',
+    'remote.url',
+    'remote.options',
+    'remote.proxy',
+    'directory.type',
+    'directory.url',
+    'directory.tenantId',
+    'mail.host',
+    'mail.port',
+    'mail.secure',
     'proxy.address',
     'saml.entryPoint',
-    ...['database.engine', 'database.host', 'database.port', 'database.connectionString'],
+    'database.engine',
+    'database.host',
+    'database.port',
+    'database.connectionString',
   ]);
 });
 

@@ -3,6 +3,7 @@ import { BUILTIN_COLLECTIONS } from '../../src/builtin-collections.js';
 import { AuditLog } from '../../src/session/audit-log.js';
 import { Authenticator } from '../../src/session/authenticator.js';
 import { decodeBase32, oneTimePassword, stepOf } from '../../src/session/one-time-password.js';
+import { OtpGuesses } from '../../src/session/otp-guesses.js';
 import { Passwords } from '../../src/session/passwords.js';
 import { SignInThrottle } from '../../src/session/sign-in-throttle.js';
 import { Tokens } from '../../src/session/tokens.js';
@@ -25,7 +26,9 @@ afterAll(async () => store?.stop());
 const now = (): number => 1_000_000_000;
 
 /** One check at once, and none that waits. */
-async function oneCheckAtOnce(): Promise<{
+async function oneCheckAtOnce(
+  otpGuesses = new OtpGuesses({ otpGuesses: 1000, otpGuessIntervalMs: 1000 }, now),
+): Promise<{
   authenticator: Authenticator;
   passwords: Passwords;
   users: Users;
@@ -47,6 +50,7 @@ async function oneCheckAtOnce(): Promise<{
       passwords,
       throttle,
       ownThrottle,
+      otpGuesses,
       audit,
       now,
     }),
@@ -144,6 +148,51 @@ describe('a one-time password', () => {
     await withSecret('otp2');
     const outcomes = await Promise.allSettled([signIn('otp2', otp), signIn('otp2', otp)]);
     expect(outcomes.map(codeOf).toSorted()).toEqual(['INVALID_CREDENTIALS', 'signed in']);
+  });
+
+  test('is guessed ten times by who has the password, whatever right sign-ins come between', async () => {
+    await withSecret('otp-guessed');
+    const { users } = await oneCheckAtOnce();
+    const id = (await users.byEmail('otp-guessed'))?.id ?? '';
+    let aheadMs = 0;
+    const clock = (): number => now() + aheadMs;
+    const guesses = new OtpGuesses({ otpGuesses: 10, otpGuessIntervalMs: 900_000 }, clock);
+    const compared: string[] = [];
+    const compare = (code: string, address?: string) =>
+      guesses.compare(id, address, () => {
+        compared.push(code);
+        return code === otp ? code : undefined;
+      });
+    for (let guess = 0; guess < 10; guess += 1) {
+      expect(compare('000000')).toBeUndefined();
+      // The owner's own sign-ins, from where they always come, go on.
+      expect(compare(otp, '192.0.2.7')).toBe(otp);
+    }
+    expect(compare(otp)).toBe('spent');
+    expect(compared).toHaveLength(20);
+    aheadMs = 899_999;
+    expect(compare(otp)).toBe('spent');
+    aheadMs = 900_000;
+    expect(compare('000000')).toBeUndefined();
+    expect(compare(otp)).toBe('spent');
+  });
+
+  test('is refused as a wrong one once the guesses are spent, and the audit says why', async () => {
+    await withSecret('otp-spent');
+    const guesses = new OtpGuesses({ otpGuesses: 1, otpGuessIntervalMs: 1000 }, now);
+    const tried = async (code: string): Promise<unknown> => {
+      const { authenticator } = await oneCheckAtOnce(guesses);
+      return authenticator.byPassword(
+        { email: 'otp-spent', password: USER.password, otp: code },
+        ORIGIN,
+      );
+    };
+    const wrong = { code: 'INVALID_CREDENTIALS' };
+    await expect(tried('000000')).rejects.toMatchObject(wrong);
+    await expect(tried(otp)).rejects.toMatchObject(wrong);
+    const other = await oneCheckAtOnce();
+    const credentials = { email: 'otp-spent', password: USER.password, otp };
+    expect(await other.authenticator.byPassword(credentials, ORIGIN)).toBeDefined();
   });
 
   test('of a wrong password is not used up', async () => {
