@@ -36,6 +36,7 @@ const status = await runCommandLine(process.argv.slice(2), {
   groupId: process.getegid?.(),
   writeOut: (text) => process.stdout.write(text),
   writeError: (text) => process.stderr.write(text),
+  isOutTerminal: process.stdout.isTTY,
   isErrorTerminal: process.stderr.isTTY,
   columns: process.stdout.columns ?? 80,
   // Made when it is asked for: most commands never look at standard input.

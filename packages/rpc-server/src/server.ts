@@ -3,7 +3,6 @@
  * anything else, so that health and progress can be asked for while Redis loads and records migrate.
  * The server is degraded until proven healthy.
  */
-import { join } from 'node:path';
 import type { Readable } from 'node:stream';
 import { setTimeout as delay } from 'node:timers/promises';
 import { DegradedError } from '@vault/redis-store';
@@ -47,7 +46,7 @@ import { RecoveryDesk } from './recovery/recovery-desk.js';
 import { RecoveryPassword } from './recovery/recovery-password.js';
 import { ensureFirstAdministrator } from './session/first-administrator.js';
 import { firstSteps } from './first-steps.js';
-import { INITIAL_PASSWORD_FILE, writeInitialPassword } from './initial-password.js';
+import { writeInitialPassword } from './initial-password.js';
 
 export interface ServerOptions {
   readonly config: ServerConfig;
@@ -66,6 +65,8 @@ export interface ServerOptions {
   };
   /** Takes lines for standard output, without line feed. */
   readonly print: (line: string) => void;
+  /** Whether nobody keeps what is printed: a journal or a file does. Default `false`. */
+  readonly mayPrintSecrets?: boolean;
   /** Goes into recovery mode where the server would be degraded. Default: degraded it is. */
   readonly recovery?: {
     readonly password: string;
@@ -332,9 +333,8 @@ export class VaultServer {
   }
 
   async #serve(database: CredentialDatabase): Promise<void> {
-    const { administrator, print } = this.#options;
-    const config = this.#config;
-    const { settings } = config;
+    const { administrator, print, mayPrintSecrets = false } = this.#options;
+    const { settings } = this.#config;
     const users = usersOf(database, limitsOf(settings));
     const created = await ensureFirstAdministrator(database, users, {
       ...administrator,
@@ -355,10 +355,8 @@ export class VaultServer {
       keyMetrics(served, this.#config.settings['keystore.rotateAfter'], Date.now()),
     );
     this.#api.metrics.watchExports(() => exportNote(this.#config.settings, Date.now()));
-    if (created !== undefined) {
-      const file = join(settings.datadir, INITIAL_PASSWORD_FILE);
-      for (const line of firstSteps(created, this.#url, file)) print(line);
-    }
+    const at = { url: this.#url, dataDir: settings.datadir, mayShow: mayPrintSecrets };
+    for (const line of firstSteps(created, at)) print(line);
     print(`vault-server ready on ${this.#url}`);
   }
 

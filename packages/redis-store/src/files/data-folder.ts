@@ -157,7 +157,7 @@ export const DATA_FOLDER = {
     holds: 'secret',
     what: 'the password of the first administrator, until it is changed',
     madeBy: 'the first start',
-    goes: UNTIL_DELETED,
+    goes: 'you delete it, or `reset-password` of that user',
   },
   localSocket: {
     name: 'vault.sock',

@@ -3,7 +3,8 @@ import { DegradedError } from '@vault/redis-store';
 import type { CredentialDatabase, DatabaseState } from '@vault/redis-store';
 import type { ServerConfig } from '../config/load-config.js';
 import { limitsOf } from '../config/limit-settings.js';
-import { usersOf } from '../http/serving.js';
+import { passwordsOf, usersOf } from '../http/serving.js';
+import { INITIAL_PASSWORD_FILE, removeInitialPassword } from '../initial-password.js';
 import { resetPassword } from '../session/reset-password.js';
 import type { PasswordReset } from '../session/reset-password.js';
 import { Tokens } from '../session/tokens.js';
@@ -54,12 +55,17 @@ export const RESET_PASSWORD: Command = {
   },
 };
 
+interface Reset extends PasswordReset {
+  /** The file with the first password was of this user. */
+  readonly initialPasswordRemoved: boolean;
+}
+
 async function resetIn(
   database: CredentialDatabase,
   { settings }: ServerConfig,
   name: string,
   isWithoutOtp: boolean,
-): Promise<PasswordReset | undefined> {
+): Promise<Reset | undefined> {
   const { state } = database;
   if (!SERVED_STATES.has(state)) {
     throw new DegradedError('startFailed', {
@@ -69,19 +75,37 @@ async function resetIn(
   }
   const limits = limitsOf(settings);
   const tokens = new Tokens(database.collection('token'), limits.tokensPerUser, Date.now);
-  return resetPassword(usersOf(database, limits), tokens, name, isWithoutOtp);
+  const reset = await resetPassword(usersOf(database, limits), tokens, name, isWithoutOtp);
+  if (reset === undefined) return undefined;
+  const { id, passwordHash } = reset.user;
+  const passwords = passwordsOf(limits);
+  const initialPasswordRemoved = await removeInitialPassword(settings.datadir, (password) =>
+    passwords.isRight(password, passwordHash, { key: `user ${id}`, isKnown: true }),
+  );
+  return { ...reset, initialPasswordRemoved };
 }
 
-function jsonReport({ user: { id, email }, password, tokens }: PasswordReset): string {
-  return jsonText({ id, email, password, tokens });
+function jsonReport({
+  user: { id, email },
+  password,
+  tokens,
+  initialPasswordRemoved,
+}: Reset): string {
+  return jsonText({ id, email, password, tokens, initialPasswordRemoved });
 }
 
-function textReport({ user, password, tokens }: PasswordReset, isWithoutOtp: boolean): string {
+function textReport(
+  { user, password, tokens, initialPasswordRemoved }: Reset,
+  isWithoutOtp: boolean,
+): string {
   const hasOtp = user.otpSecret !== undefined && !isWithoutOtp;
   const otp = hasOtp ? 'A one-time password is asked for as before; see --without-otp.\n' : '';
+  const initial = initialPasswordRemoved
+    ? `The file ${INITIAL_PASSWORD_FILE} with the former one was removed.\n`
+    : '';
   return (
     `The password of ${user.email} was reset:\n` +
     `  password  ${password}\n` +
-    `It is shown this once. Tokens removed: ${tokens}. Sessions end within seconds.\n${otp}`
+    `It is shown this once. Tokens removed: ${tokens}. Sessions end within seconds.\n${initial}${otp}`
   );
 }

@@ -45,7 +45,7 @@ export const START: Command = {
 
 /** What a server needs of configuration and process, in whatever mode it starts. */
 export function serverOptions(surroundings: Surroundings, config: ServerConfig): ServerOptions {
-  const { environment, writeOut, version } = surroundings;
+  const { environment, writeOut, isOutTerminal, version } = surroundings;
   // The table of settings allows no other.
   let level = config.settings['log.level'] as LogLevel;
   return {
@@ -63,6 +63,7 @@ export function serverOptions(surroundings: Surroundings, config: ServerConfig):
       password: environment['VAULT_ADMIN_PASSWORD'] || undefined,
     },
     print: (line) => writeOut(`${line}\n`),
+    mayPrintSecrets: isOutTerminal,
   };
 }
 

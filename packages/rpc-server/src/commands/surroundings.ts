@@ -18,6 +18,8 @@ export interface Surroundings {
   readonly writeOut: (text: string) => void;
   /** Talk: log, progress, problems. */
   readonly writeError: (text: string) => void;
+  /** Whether somebody reads along: what is no terminal may be a journal, which keeps it. */
+  readonly isOutTerminal: boolean;
   /** Whether progress bars make sense. */
   readonly isErrorTerminal: boolean;
   /** Where passwords and passphrases come from. */

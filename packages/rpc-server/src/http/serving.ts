@@ -37,7 +37,7 @@ export function usersOf(database: Database, limits: Limits): Users {
   return new Users(database.collection('user'), passwordsOf(limits));
 }
 
-function passwordsOf(limits: Limits): Passwords {
+export function passwordsOf(limits: Limits): Passwords {
   return new Passwords({
     memoryKiB: limits.passwordMemoryKiB,
     atOnce: limits.passwordChecksAtOnce,

@@ -74,6 +74,20 @@ it('works while no server runs, and leaves one-time passwords on until it is tol
   await expect(signedIn(server, { email, password: needsCode })).rejects.toMatchObject(INVALID);
 });
 
+it('removes the file with the first password once another takes its place', async () => {
+  const env = { VAULT_ADMIN_EMAIL: email, VAULT_ADMIN_PASSWORD: '' };
+  const server = resources.use(await VaultServer.start({ config: CONFIG, env }));
+  const file = join(server.dataDir, 'initial-password');
+  const first = readFileSync(file, 'utf8').trimEnd();
+  const administrator = await signedIn(server, { email, password: first });
+  await administrator.call('user.create', { email: 'other', password: 'long enough' });
+  await server.run(['reset-password', 'other']);
+  expect(readFileSync(file, 'utf8').trimEnd()).toBe(first);
+  const { stdout } = await server.run(['reset-password', email]);
+  expect(stdout).toContain('The file initial-password with the former one was removed.');
+  expect(() => readFileSync(file)).toThrow('ENOENT');
+});
+
 it('says that a one-time password is still asked for', async () => {
   const server = resources.use(await VaultServer.start({ config: CONFIG }));
   const client = await signedIn(server, TEST_ADMIN);
