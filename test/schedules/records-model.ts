@@ -49,13 +49,11 @@ function outcomes(records: Records, input: Input): readonly (readonly [Output, R
       if (before === undefined) return [['RECORD_NOT_FOUND', records]];
       return [['done', new Map([...records, [input.id, { ...before, label: input.label }]])]];
     case 'swap': {
-      // A rewriting under another key makes another revision of the same content.
-      const refusal = ['REVISION_CONFLICT', records] as const;
-      if (before === undefined || !isSame(before, input.was)) return [refusal];
-      return [
-        ['done', new Map([...records, [input.id, { ...before, label: input.label }]])],
-        refusal,
-      ];
+      // By content: a rewriting under another key is no reason to refuse.
+      if (before === undefined || !isSame(before, input.was)) {
+        return [['REVISION_CONFLICT', records]];
+      }
+      return [['done', new Map([...records, [input.id, { ...before, label: input.label }]])]];
     }
     case 'remove': {
       if (before === undefined) return [['false', records]];

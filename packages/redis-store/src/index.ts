@@ -14,7 +14,8 @@ export type {
 } from './recover/restore-archive.js';
 export { Collection, LIST_LIMIT_DEFAULT, LIST_LIMIT_MAX } from './collections/collection.js';
 export type { Page } from './collections/collection.js';
-export type { Revision, Stored } from './collections/collection-reader.js';
+export type { Stored } from './collections/collection-reader.js';
+export type { Revision } from './collections/revision.js';
 export {
   canonicalDefinitions,
   checkDefinitions,

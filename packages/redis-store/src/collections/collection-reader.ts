@@ -13,13 +13,10 @@ import type { CredentialRecord } from '../records/json-record.js';
 import { openingRules } from '../state/opening-rules.js';
 import { partitionNumber, partitionsOf } from '../partitions/partition.js';
 import type { Partition } from '../partitions/partition.js';
+import { Revision } from './revision.js';
 import { RecordCodec } from '../records/record-codec.js';
 import type { OpeningRules } from '../records/record-codec.js';
 import type { RedisLink } from '../redis/redis-link.js';
-
-declare const revisionBrand: unique symbol;
-/** What was stored when a record was read; handed back, it makes a write conditional. Opaque. */
-export type Revision = Buffer & { readonly [revisionBrand]: true };
 
 /** A record as read. */
 export interface Stored {
@@ -247,7 +244,8 @@ export class CollectionReader {
 
   #openOne(rules: OpeningRules, id: string, bytes: Buffer): Stored | RecordUnreadableError {
     try {
-      return { id, record: this.codec.read(rules, id, bytes), revision: bytes as Revision };
+      const { record, json } = this.codec.readContent(rules, id, bytes);
+      return { id, record, revision: new Revision(bytes, json) };
     } catch (error) {
       if (error instanceof RecordUnreadableError) return error;
       throw error;

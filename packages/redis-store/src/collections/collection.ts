@@ -8,7 +8,8 @@ import { QueryPlanner } from './collection-query.js';
 import type { ChosenIndex, QueryFields, RecordQuery } from './collection-query.js';
 import type { CollectionDefinition } from '../records/collection-definition.js';
 import { chunksOf, CollectionReader, READ_CHUNK } from './collection-reader.js';
-import type { Revision, Stored } from './collection-reader.js';
+import type { Stored } from './collection-reader.js';
+import { Revision } from './revision.js';
 import type { DatabaseView, ViewSource } from '../state/database-state.js';
 import {
   QueryInvalidError,
@@ -117,7 +118,7 @@ export class Collection {
 
   /**
    * Changes the named fields; `undefined` deletes one. Without `revision` a concurrent change of
-   * other fields is kept.
+   * other fields is kept; with it, nothing is changed unless the content is as it was read then.
    * @throws {RecordNotFoundError} {@link RecordInvalidError} {@link UniqueConflictError} {@link RevisionConflictError}
    */
   async set(
@@ -148,7 +149,9 @@ export class Collection {
   async remove(id: string, options: { readonly revision?: Revision } = {}): Promise<boolean> {
     for (let attempt = 0; attempt < CONFLICT_ATTEMPTS; attempt++) {
       // oxlint-disable-next-line no-await-in-loop -- each attempt follows the failure of the one before
-      const stored = options.revision ?? (await this.#reader.read(id));
+      const stored = await this.#reader.read(id);
+      // oxlint-disable-next-line no-await-in-loop
+      await this.#checkRevision(id, stored, options.revision);
       if (stored === undefined) return false;
       const op = {
         id,
@@ -163,7 +166,6 @@ export class Collection {
       // oxlint-disable-next-line no-await-in-loop
       const result = await this.#write(id, undefined, () => op);
       if (result.status === 'done') return true;
-      if (options.revision !== undefined) throw new RevisionConflictError(this.name, id);
     }
     throw new RevisionConflictError(this.name, id);
   }
@@ -279,35 +281,48 @@ export class Collection {
       const record = change(before.record);
       if (record === undefined) return before;
       const json = encodeRecord(this.name, this.definition, record);
-      let value: Buffer = before.revision;
+      const { stored } = before.revision;
+      let value = stored;
       const result = await this.#write(id, record, (view) => {
         const entries = this.#codec.entries(record, view.written.key);
-        const filed = this.#codec.filedIn(before.revision);
+        const filed = this.#codec.filedIn(stored);
         value = this.#encode(view, id, json, entries);
         return {
           id,
-          expected: before.revision,
+          expected: stored,
           value,
           add: entries,
           remove: entriesWithout(filed, entries),
           onSame: onSame(view),
-          mayRepeat: isEnvelope(before.revision),
+          mayRepeat: isEnvelope(stored),
         };
       });
       // oxlint-enable no-await-in-loop
       this.#throwUnique(result);
-      if (result.status === 'done')
-        return { id, record: decodeRecord(json) ?? record, revision: value as Revision };
-      if (revision !== undefined) throw new RevisionConflictError(this.name, id);
+      if (result.status === 'done') {
+        return { id, record: decodeRecord(json) ?? record, revision: new Revision(value, json) };
+      }
     }
     throw new RevisionConflictError(this.name, id);
   }
 
   async #readForChange(id: string, revision: Revision | undefined): Promise<Stored> {
-    const stored = revision ?? (await this.#reader.read(id));
+    const stored = await this.#reader.read(id);
+    await this.#checkRevision(id, stored, revision);
     const before = stored === undefined ? undefined : await this.#reader.open(id, stored);
     if (before === undefined) throw new RecordNotFoundError(this.name, id);
     return before;
+  }
+
+  /** @throws {RevisionConflictError} when what is stored has not the content of the revision that was given */
+  async #checkRevision(
+    id: string,
+    stored: Buffer | undefined,
+    revision: Revision | undefined,
+  ): Promise<void> {
+    if (revision === undefined || stored?.equals(revision.stored) === true) return;
+    const now = stored === undefined ? undefined : await this.#reader.open(id, stored);
+    if (now?.revision.isSame(revision) !== true) throw new RevisionConflictError(this.name, id);
   }
 
   /** Makes the operation from the current view and applies it; from a fresh one where that was stale. */

@@ -170,9 +170,19 @@ export class RecordCodec {
 
   /** As {@link open}, parsed. */
   read(rules: OpeningRules, id: string, stored: Buffer): CredentialRecord {
-    const record = decodeRecord(this.open(rules, id, stored));
+    return this.readContent(rules, id, stored).record;
+  }
+
+  /** As {@link read}, with the JSON bytes beside. */
+  readContent(
+    rules: OpeningRules,
+    id: string,
+    stored: Buffer,
+  ): { readonly record: CredentialRecord; readonly json: Buffer } {
+    const json = this.open(rules, id, stored);
+    const record = decodeRecord(json);
     if (record === undefined) throw this.#unreadable(id, 'not-json');
-    return record;
+    return { record, json };
   }
 
   /**
