@@ -7,7 +7,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { CollectionDefinitions, StoreLogger } from '@vault/redis-store';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
-import type { RequestListener, Server } from 'node:http';
+import type { IncomingMessage, RequestListener, Server } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Server as TlsServer } from 'node:https';
 import { ClientAddresses } from '../admission/client-address.js';
@@ -112,8 +112,15 @@ interface Faces {
   readonly recovery: Server;
 }
 
-/** @param watch told of each server that listens: of a name such as `localhost` there are two */
-function createFaces(tls: ApiOptions['tls'], watch: (server: Server) => void): Faces {
+/**
+ * @param watch told of each server that listens: of a name such as `localhost` there are two
+ * @param inTurn does work for a request when its turn comes
+ */
+function createFaces(
+  tls: ApiOptions['tls'],
+  watch: (server: Server) => void,
+  inTurn: (request: IncomingMessage, work: () => void) => void,
+): Faces {
   const timeouts = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     // Off: only uploads read a body, and they have a limit of their own.
@@ -134,7 +141,11 @@ function createFaces(tls: ApiOptions['tls'], watch: (server: Server) => void): F
     logger: false,
     forceCloseConnections: true,
     serverFactory: (routes) => {
-      const handler = withoutFloods(withoutUnreadBodies(routes));
+      const handler = withoutFloods(
+        withoutUnreadBodies((request, response) =>
+          inTurn(request, () => routes(request, response)),
+        ),
+      );
       for (const own of [local, recovery]) {
         if (own.listenerCount('request') === 0) own.on('request', handler);
       }
@@ -201,7 +212,19 @@ export function createApi(options: ApiOptions): Api {
     onDrop: (limit) => metrics.refusal(limit),
   });
 
-  const faces = createFaces(options.tls, (server) => httpConnections.watch(server));
+  const faces = createFaces(
+    options.tls,
+    (server) => httpConnections.watch(server),
+    // As a message is: a thousand connections that ask at once must not keep others waiting.
+    (request, work) => {
+      const { key, isLocal } = addresses.clientOf(request);
+      const owner = { userId: undefined, addressKey: key, isPrivileged: isLocal };
+      traffic.turns.submit(traffic.accounts.of(owner), () => {
+        if (!request.socket.destroyed) work();
+        return Promise.resolve();
+      });
+    },
+  );
   const { app, local, tlsServers } = faces;
   const recoveryDoor = new RecoveryDoor(faces.recovery, logger);
   app.removeAllContentTypeParsers();

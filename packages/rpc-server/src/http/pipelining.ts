@@ -5,7 +5,7 @@
  */
 import type { RequestListener } from 'node:http';
 import type { Socket } from 'node:net';
-import { endUnread } from './unread-bodies.js';
+import { stopWhenDestroyed } from './http-parser.js';
 
 /** Of one connection that are not answered yet: it is ended by one more. */
 const UNANSWERED_MAX = 16;
@@ -16,9 +16,10 @@ export function withoutFloods(handler: RequestListener): RequestListener {
   return (request, response) => {
     const { socket } = request;
     if (socket.destroyed) return;
+    if (!unanswered.has(socket)) stopWhenDestroyed(socket);
     const count = (unanswered.get(socket) ?? 0) + 1;
     if (count > UNANSWERED_MAX) {
-      endUnread(socket);
+      socket.destroy();
       return;
     }
     unanswered.set(socket, count);
