@@ -130,6 +130,8 @@ export class CrashStage implements Stoppable {
   async using<T>(encrypt: boolean, use: (database: CredentialDatabase) => Promise<T>): Promise<T> {
     const database = await CredentialDatabase.open(this.options(encrypt));
     try {
+      const failure = await database.settled();
+      if (failure !== undefined) throw failure.error;
       return await use(database);
     } finally {
       await database.close();

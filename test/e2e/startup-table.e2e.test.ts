@@ -200,7 +200,7 @@ describe('a migration that was killed', () => {
     await expectServing(nextSetting ? 'encrypted' : 'plaintext');
   });
 
-  test('rekeying: finished', async () => {
+  test('rekeying: finished beside serving, and waited for', async () => {
     await site.restore(encrypted);
     await site.startAndKillAt(true, /"state":"rekeying"/, MORE_INDEXES);
     await site.start(true, MORE_INDEXES);

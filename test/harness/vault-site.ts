@@ -68,6 +68,8 @@ export class VaultSite implements Stoppable {
       const proxy = resources.use(await TcpProxy.start({ target }));
       const server = resources.use(
         await VaultServer.prepare({
+          // What a start began is to be seen when it says that it is ready.
+          args: ['start', '--wait'],
           env: { XENSTORED_PATH: xenstored.socketPath },
           config: {
             keystore: {

@@ -367,7 +367,11 @@ class ScheduleRun {
     for (let n = 0; n < this.#schedule.processes; n++) {
       try {
         // oxlint-disable-next-line no-await-in-loop -- the next machine only where this one may not
-        return await CredentialDatabase.open(this.#options(`p${n}`));
+        const database = await CredentialDatabase.open(this.#options(`p${n}`));
+        // oxlint-disable-next-line no-await-in-loop
+        const failure = await database.settled();
+        if (failure !== undefined) this.#wrong.push(`what is under way: ${failure.cause}`);
+        return database;
       } catch (error) {
         const isElsewhere = error instanceof DegradedError && isBegunElsewhere(error);
         if (!isElsewhere) this.#wrong.push(`the next start: ${String(error)}`);

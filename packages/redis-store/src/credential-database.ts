@@ -26,7 +26,9 @@ import { openParts } from './startup/open-parts.js';
 import type { DatabaseParts } from './startup/open-parts.js';
 import { statusOf } from './status.js';
 import type { DatabaseStatus } from './status.js';
-import { deleteInactiveKeys, resumeRekey, rotateKey } from './engine/rotation.js';
+import { isRewriting, OperationDriver } from './engine/operation-driver.js';
+import type { OperationFailure } from './engine/operation-driver.js';
+import { deleteInactiveKeys, rotateKey } from './engine/rotation.js';
 import type { RotationOptions, RotationReport } from './engine/rotation.js';
 import { SILENT_LOGGER } from './store-logger.js';
 import { repairIndexes, verifyDatabase } from './audit/verify.js';
@@ -34,15 +36,24 @@ import type { RepairReport, VerifyReport } from './audit/verify.js';
 
 /** How soon a process that is not asked for anything notices what another one did to the seal. */
 const WATCH_EVERY_MS = 1000;
+/** How soon the end of what another process does is noticed by who waits for it. */
+const SETTLE_POLL_MS = 50;
 /** An operation on the whole database does not wait for another one. */
 const OPERATION_LOCK_WAIT_MS = 1000;
+
+function rewritingRefusal(what: string): OperationRefusedError {
+  return new OperationRefusedError(
+    `every record is being rewritten: ${what} once that has ended, see vault-server status`,
+  );
+}
 
 export class CredentialDatabase {
   readonly #parts: DatabaseParts;
   readonly #collections: ReadonlyMap<string, Collection>;
   readonly #encryptions: EncryptionCount;
-  readonly #watching: NodeJS.Timeout;
-  #isWatching = false;
+  readonly #driver: OperationDriver;
+  readonly #timer: NodeJS.Timeout;
+  #watching: Promise<void> | undefined;
   #isClosed = false;
 
   private constructor(parts: DatabaseParts) {
@@ -56,7 +67,15 @@ export class CredentialDatabase {
       ]),
     );
     this.#encryptions = new EncryptionCount(link, keeper);
-    this.#watching = setInterval(() => void this.#watch(), WATCH_EVERY_MS).unref();
+    this.#driver = new OperationDriver({
+      keeper,
+      logger,
+      lock: () => MigrationLock.acquire(link, parts.identity, { waitMs: 0 }),
+      context: (lock, onStep) => this.#context(lock, onStep),
+      onStep: options.onStep,
+    });
+    this.#timer = setInterval(() => void this.#watch(), WATCH_EVERY_MS).unref();
+    void this.#watch();
   }
 
   /**
@@ -106,6 +125,38 @@ export class CredentialDatabase {
     return this.#parts.keeper.content.bootstrapped;
   }
 
+  /** Why the rewriting that is under way does not come to its end, as far as this process tried. */
+  get operationFailure(): OperationFailure | undefined {
+    return this.#driver.failure;
+  }
+
+  /** Takes up a rewriting that failed, now. @returns why it failed again */
+  async retryOperation(): Promise<OperationFailure | undefined> {
+    this.#parts.keeper.current();
+    this.#driver.hasten();
+    await this.#watch();
+    return this.#driver.failure;
+  }
+
+  /**
+   * Waits until nothing of what this database asked for at its start is under way any more, in whatever process.
+   * @returns why it is not so, where the last attempt of this process failed: it is made again by itself
+   */
+  async settled(): Promise<OperationFailure | undefined> {
+    for (;;) {
+      // oxlint-disable-next-line no-await-in-loop -- it is looked again until it has ended
+      await this.#watch();
+      // What is refused from now on is told here, too.
+      this.#parts.keeper.current();
+      if (!isRewriting(this.#parts.keeper.content)) return undefined;
+      if (this.#driver.failure !== undefined) return this.#driver.failure;
+      // oxlint-disable-next-line no-await-in-loop
+      await new Promise((resolve) => {
+        setTimeout(resolve, SETTLE_POLL_MS);
+      });
+    }
+  }
+
   /** Keeps in the seal that the first administrator was made. */
   async markBootstrapped(): Promise<void> {
     if (this.isBootstrapped) return;
@@ -150,6 +201,7 @@ export class CredentialDatabase {
       dataDir: options.dataDir,
       host: identity.host,
       keptKeysBecause,
+      operationFailure: this.#driver.failure,
       isOwnRedis: options.ownRedis ?? false,
       collections: Object.fromEntries(counts) as Record<string, number>,
       processes: await listProcesses(link, keeper.ring),
@@ -171,11 +223,14 @@ export class CredentialDatabase {
   async verify(
     options: { readonly onProgress?: (progress: Progress) => void } = {},
   ): Promise<VerifyReport> {
+    // Those that were not reached yet are filed under the definitions of before: nothing is wrong with them.
+    if (this.#parts.keeper.content.previousDefinitions !== null) throw rewritingRefusal('verify');
     return verifyDatabase(this.#verifyParts(options.onProgress));
   }
 
   /** Mends what {@link verify} finds in indexes and id lists. */
   async repairIndexes(): Promise<RepairReport> {
+    if (isRewriting(this.#parts.keeper.content)) throw rewritingRefusal('repair the indexes');
     return repairIndexes(this.#verifyParts());
   }
 
@@ -271,11 +326,14 @@ export class CredentialDatabase {
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    clearInterval(this.#watching);
+    clearInterval(this.#timer);
+    this.#driver.stop();
     this.#parts.halves.stop();
     const { keeper, heartbeat, link } = this.#parts;
     await this.#encryptions.stop();
     keeper.refuse(new StoreError('DATABASE_CLOSED', 'the database was closed'));
+    // It ends at its next step, and gives the lock back.
+    await this.#watching;
     await heartbeat.stop();
     await link.close();
   }
@@ -314,30 +372,31 @@ export class CredentialDatabase {
     }
   }
 
-  #context(lock: MigrationLock): MigrationContext {
-    const { options } = this.#parts;
-    return makeContext({ ...this.#parts, logger: options.logger ?? SILENT_LOGGER, lock });
+  #context(lock: MigrationLock, onStep = this.#parts.options.onStep): MigrationContext {
+    const { options, ...parts } = this.#parts;
+    const logger = options.logger ?? SILENT_LOGGER;
+    return makeContext({
+      ...parts,
+      options: { ...options, ...(onStep !== undefined && { onStep }) },
+      logger,
+      lock,
+    });
   }
 
-  /** Follows other processes, and finishes the rekey of one that is gone. */
-  async #watch(): Promise<void> {
-    if (this.#isWatching || this.#isClosed) return;
-    this.#isWatching = true;
-    const { keeper, link, identity, options } = this.#parts;
+  /** Follows other processes, and goes on with what is under way. */
+  #watch(): Promise<void> {
+    this.#watching ??= this.#look().finally(() => {
+      this.#watching = undefined;
+    });
+    return this.#watching;
+  }
+
+  async #look(): Promise<void> {
     try {
-      await keeper.watch();
-      if (keeper.content.state !== 'rekeying' || options.role === 'tool') return;
-      const lock = await MigrationLock.acquire(link, identity, { waitMs: 0 });
-      try {
-        await keeper.refresh('a rekey is taken up');
-        await resumeRekey(this.#context(lock));
-      } finally {
-        await lock.release();
-      }
+      await this.#parts.keeper.watch();
+      if (this.#parts.options.role !== 'tool') await this.#driver.run();
     } catch {
-      // Redis is away, or another process has the lock; a database that may not be served says so itself.
-    } finally {
-      this.#isWatching = false;
+      // Redis is away; a database that may not be served says so itself.
     }
   }
 }

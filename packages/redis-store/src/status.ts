@@ -8,6 +8,8 @@ import type { MissingHalf } from './state/halves-watch.js';
 import { keyUseOf } from './state/key-use.js';
 import { condemnedIn } from './engine/key-removal.js';
 import type { CondemnedUntil } from './engine/key-removal.js';
+import { isRewriting } from './engine/operation-driver.js';
+import type { OperationFailure } from './engine/operation-driver.js';
 import type { LiveProcess } from './state/processes.js';
 import { persistenceOf, persistenceWarnings, snapshotAdvice } from './redis/redis-files.js';
 import type { Persistence } from './redis/redis-files.js';
@@ -51,6 +53,8 @@ export interface DatabaseStatus {
   /** Keys in use of which a half is not in its place any more. */
   readonly missingHalves: readonly MissingHalf[];
   readonly halves: HalvesStatus;
+  /** A rewriting of every record that goes on beside serving. */
+  readonly operation: OperationStatus | null;
   /** A migration that is not finished. */
   readonly migration: { readonly backupPath: string; readonly host: string } | null;
   readonly isImporting: boolean;
@@ -65,6 +69,18 @@ export interface DatabaseStatus {
   readonly redisWarnings: readonly string[];
   /** Where plaintext from before *encrypt* may remain, and what to do: one sentence each. */
   readonly residueAdvice: readonly string[];
+}
+
+export interface OperationStatus {
+  /** What it ends with: another key, or other index definitions. */
+  readonly kind: 'rotate' | 'reindex';
+  /** Why the last attempt of this process did not come to its end. */
+  readonly failed: {
+    readonly cause: string;
+    readonly advice: string;
+    /** ISO 8601: taken up again by itself */
+    readonly nextAt: string;
+  } | null;
 }
 
 export interface ProcessStatus {
@@ -89,6 +105,7 @@ export interface StatusParts {
   /** This machine. */
   readonly host: string;
   readonly keptKeysBecause: string | undefined;
+  readonly operationFailure: OperationFailure | undefined;
   readonly isOwnRedis: boolean;
   readonly collections: Readonly<Record<string, number>>;
   readonly processes: readonly LiveProcess[];
@@ -131,6 +148,7 @@ export async function statusOf(parts: StatusParts): Promise<DatabaseStatus> {
     condemnedKeys: condemnedIn(report, parts.deletionGraceMs),
     missingHalves: missingHalves(parts.keysInUse, report),
     halves: halvesStatus(report, parts.places),
+    operation: operationStatus(content, parts.operationFailure),
     migration:
       migration === null
         ? null
@@ -153,6 +171,24 @@ export async function statusOf(parts: StatusParts): Promise<DatabaseStatus> {
     ...persistence,
     residueAdvice: residueAdvice(parts.isOwnRedis, content, persistence.redis),
   };
+}
+
+function operationStatus(
+  content: SealContent,
+  failure: OperationFailure | undefined,
+): OperationStatus | null {
+  if (!isRewriting(content)) return null;
+  const { keyId, previousKeyId } = content;
+  const isRotation = previousKeyId !== null && previousKeyId !== keyId;
+  const failed =
+    failure === undefined
+      ? null
+      : {
+          cause: failure.cause,
+          advice: failure.advice,
+          nextAt: new Date(failure.nextAtMs).toISOString(),
+        };
+  return { kind: isRotation ? 'rotate' : 'reindex', failed };
 }
 
 function residueAdvice(

@@ -29,11 +29,14 @@ const WHAT: Partial<Record<DatabaseState, string>> = {
     'the key is being replaced, while the database is served: each record is under the new key already, or under the old one still',
 };
 
+const REINDEXING =
+  'the indexes are being made anew, while the database is served: a search by one that changed reads the collection until then';
+
 /** @returns `null` when nothing is under way */
 export function underWayOf(content: SealContent, options: UnderWayOptions): UnderWay | null {
-  const { state, migration, importing } = content;
+  const { state, previousDefinitions, migration, importing } = content;
   const what =
-    WHAT[state] ??
+    (previousDefinitions === null ? WHAT[state] : REINDEXING) ??
     (importing === null ? undefined : 'an import is being written, record after record');
   if (what === undefined) return null;
   const host = migration?.host ?? importing?.host ?? options.host;

@@ -43,7 +43,24 @@ export class DatabaseFixture {
   }
 
   async open(changes: Partial<OpenOptions> = {}): Promise<CredentialDatabase> {
-    const database = await CredentialDatabase.open({
+    const database = await this.openBeside(changes);
+    if (changes.role === 'tool') return database;
+    // What it began at its start and goes on with beside serving: a test says when it wants to see that.
+    const failure = await database.settled();
+    if (failure === undefined) return database;
+    await database.close();
+    throw failure.error;
+  }
+
+  /** As {@link open}; what is under way goes on beside it. */
+  async openBeside(changes: Partial<OpenOptions> = {}): Promise<CredentialDatabase> {
+    const database = await CredentialDatabase.open(this.#options(changes));
+    this.#open.add(database);
+    return database;
+  }
+
+  #options(changes: Partial<OpenOptions>): OpenOptions {
+    return {
       redis: { socketPath: this.redis.socketPath ?? '', maxRetriesPerRequest: 1 },
       collections: { server: SERVER, user: USER },
       custody: this.custody,
@@ -51,9 +68,7 @@ export class DatabaseFixture {
       encrypt: true,
       logger: this.logger,
       ...changes,
-    });
-    this.#open.add(database);
-    return database;
+    };
   }
 
   /** An empty Redis, an empty data folder, no halves. */

@@ -7,6 +7,7 @@ import { PROCESS_PLACE } from '@vault/crypto/files';
 import type { CollectionDefinition } from '../src/records/collection-definition.js';
 import type { CredentialDatabase } from '../src/credential-database.js';
 import type { DegradedError } from '../src/errors.js';
+import type { QueryFields } from '../src/collections/collection-query.js';
 import type { CredentialRecord } from '../src/records/json-record.js';
 import type { OpenOptions } from '../src/open-options.js';
 import { currentIdentity } from '../src/state/process-identity.js';
@@ -25,6 +26,50 @@ const CHANGED: CollectionDefinition = {
   partitions: 4,
 };
 const AFTER: Partial<OpenOptions> = { collections: { server: CHANGED, user: USER } };
+/** A unique index that the records of {@link fill} contradict. */
+const UNIQUE_NAMES = {
+  server: {
+    ...SERVER,
+    indexes: { ...SERVER.indexes, username: { kind: 'unique', fields: ['username'] } },
+  },
+  user: USER,
+} as const;
+const { username: _gone, ...lessIndexes } = SERVER.indexes;
+/** One index more, one less, in the same partitions. */
+const OTHER_INDEXES = {
+  server: {
+    ...SERVER,
+    indexes: { ...lessIndexes, byLabel: { kind: 'exact', fields: ['label'] } },
+  },
+  user: USER,
+} as const;
+const serverId = (n: number): string => `server-${String(n).padStart(5, '0')}`;
+
+/** Where a step waits until it is let through; then all pass. */
+class Gate {
+  readonly reached: Promise<void>;
+  #reach: () => void = () => undefined;
+  #open: () => void = () => undefined;
+  readonly #opened: Promise<void>;
+
+  constructor() {
+    this.reached = new Promise((resolve) => {
+      this.#reach = resolve;
+    });
+    this.#opened = new Promise((resolve) => {
+      this.#open = resolve;
+    });
+  }
+
+  pass(): Promise<void> {
+    this.#reach();
+    return this.#opened;
+  }
+
+  open(): void {
+    this.#open();
+  }
+}
 const RECORDS = 70;
 const LOCK = 'vault:{meta}:lock';
 
@@ -86,16 +131,97 @@ describe.each([true, false])('changed definitions, encryption %s', (encrypt) => 
 
   it('are taken back when a unique index is contradicted', async () => {
     await fixture.using({ encrypt }, async (database) => fill(database, 5));
-    const unique = { username: { kind: 'unique', fields: ['username'] } } as const;
-    const collections = {
-      server: { ...SERVER, indexes: { ...SERVER.indexes, ...unique } },
-      user: USER,
-    };
-    const error = await fixture.openDegraded({ encrypt, collections });
-    expect(error.reason).toBe('migrationFailed');
-    expect(error.details.cause).toContain('unique index "username"');
+    const beside = await fixture.openBeside({ encrypt, collections: UNIQUE_NAMES });
+    expect((await beside.settled())?.cause).toContain('unique index "username"');
+    await beside.close();
     await fixture.using({ encrypt }, async (database) => {
       expect(await database.verify()).toMatchObject({ isSound: true, records: 6 });
+    });
+  });
+
+  it('are served while they are contradicted, and go on once they are not', async () => {
+    await fixture.using({ encrypt }, async (database) => fill(database, 5));
+    const database = await fixture.openBeside({ encrypt, collections: UNIQUE_NAMES });
+    const servers = database.collection('server');
+    const failure = await database.settled();
+    const [, one = '', other = ''] =
+      /server (server-\d+) and (server-\d+) have/.exec(failure?.cause ?? '') ?? [];
+    expect((await database.status()).operation).toEqual({
+      kind: 'reindex',
+      failed: { cause: failure?.cause, advice: failure?.advice, nextAt: expect.any(String) },
+    });
+    expect(fixture.logger.lines.map(({ message }) => message)).toContain(
+      'Credential database migration failed - the database is served in both forms',
+    );
+    expect((await servers.get(one))?.id).toBe(one);
+    // The same name as another: three names for five records.
+    expect((await database.retryOperation())?.cause).toContain('unique index "username"');
+    const { records } = await servers.list();
+    for (const { id } of records) await servers.set(id, { username: `own-${id}` });
+    expect(await database.retryOperation()).toBeUndefined();
+    expect(await database.settled()).toBeUndefined();
+    expect((await database.status()).operation).toBeNull();
+    expect((await servers.find({ username: `OWN-${other}` })).map(({ id }) => id)).toEqual([other]);
+    await expect(servers.add({ host: 'x', username: `own-${one}` })).rejects.toMatchObject({
+      code: 'UNIQUE_CONFLICT',
+    });
+    expect(await database.verify()).toMatchObject({ isSound: true, records: 6 });
+    await fixture.closeAll();
+  });
+
+  it('are made beside serving: what is found, written and removed meanwhile is right', async () => {
+    await fixture.using({ encrypt }, async (database) => {
+      await fill(database, 600);
+      for (const n of [3, 599])
+        await database.collection('server').set(serverId(n), { label: 'tagged' });
+    });
+    const halfway = new Gate();
+    const database = await fixture.openBeside({
+      encrypt,
+      collections: OTHER_INDEXES,
+      onStep: (step) => (step === 'refile-batch' ? halfway.pass() : Promise.resolve()),
+    });
+    const servers = database.collection('server');
+    await halfway.reached;
+    const found = async (query: QueryFields) => (await servers.find(query)).map(({ id }) => id);
+    // By an index that is new, one that is gone, and one that stays; some records are filed anew by now, some not.
+    expect(await found({ label: 'tagged' })).toEqual([serverId(3), serverId(599)]);
+    expect(await found({ username: 'root1' })).toHaveLength(200);
+    expect(await found({ host: 'host-598.marker.example' })).toEqual([serverId(598)]);
+    expect((await database.status()).operation).toEqual({ kind: 'reindex', failed: null });
+    const added = await servers.add({ host: 'added', label: 'tagged' });
+    for (const n of [0, 3, 597, 599]) await servers.remove(serverId(n));
+    for (const n of [1, 596])
+      await servers.set(serverId(n), { label: 'tagged', username: 'moved' });
+    expect(await found({ label: 'tagged' })).toEqual(
+      [added, serverId(1), serverId(596)].toSorted(),
+    );
+    await expect(database.rotateKey()).rejects.toMatchObject({ code: 'OPERATION_REFUSED' });
+    halfway.open();
+    expect(await database.settled()).toBeUndefined();
+    expect(await found({ label: 'tagged' })).toEqual(
+      [added, serverId(1), serverId(596)].toSorted(),
+    );
+    expect(await found({ username: 'moved' })).toEqual([serverId(1), serverId(596)]);
+    expect(await database.verify()).toMatchObject({ isSound: true, records: 598 });
+    // Nothing of the index that is gone, nor of records that are.
+    expect(await fixture.client.keys('vault:{server}:*:username:*')).toEqual([]);
+    await fixture.closeAll();
+  });
+
+  it('end at once when the database is closed, and give the lock back', async () => {
+    await fixture.using({ encrypt }, async (database) => fill(database, 600));
+    const halfway = new Gate();
+    const onStep = (step: string) => (step === 'refile-batch' ? halfway.pass() : Promise.resolve());
+    const database = await fixture.openBeside({ encrypt, collections: OTHER_INDEXES, onStep });
+    await halfway.reached;
+    const closed = database.close();
+    halfway.open();
+    await closed;
+    expect(await fixture.client.exists(LOCK)).toBe(0);
+    expect(fixture.logger.lines.filter(({ level }) => level === 'error')).toEqual([]);
+    await fixture.using({ encrypt, collections: OTHER_INDEXES }, async (again) => {
+      expect(await again.verify()).toMatchObject({ isSound: true, records: 601 });
     });
   });
 

@@ -2,7 +2,7 @@
 import { KeyHalf, VaultKey } from '@vault/crypto';
 import { RedisServer } from '../../../test/harness/redis.js';
 import { Collection } from '../src/collections/collection.js';
-import { checkDefinitions, definitionsHash } from '../src/records/collection-definition.js';
+import { checkDefinitions, canonicalDefinitions } from '../src/records/collection-definition.js';
 import type { CollectionDefinition } from '../src/records/collection-definition.js';
 import type { DatabaseView, StoredForm, ViewSource } from '../src/state/database-state.js';
 import { fenceBytes } from '../src/state/fence.js';
@@ -76,7 +76,7 @@ export class TestViews implements ViewSource {
 
 /** Records of a collection as they are under a key, or in plaintext. */
 export function formOf(key: VaultKey | undefined, definition: CollectionDefinition): StoredForm {
-  return { key, definitionsHash: definitionsHash({ server: definition }) };
+  return { key, definitions: canonicalDefinitions({ server: definition }) };
 }
 
 /** At rest, unless `changes` say otherwise. */

@@ -67,6 +67,8 @@ export interface ServerOptions {
   readonly print: (line: string) => void;
   /** Whether nobody keeps what is printed: a journal or a file does. Default `false`. */
   readonly mayPrintSecrets?: boolean;
+  /** Says *ready* only when the rewriting of all records that a start began has ended. Default: as soon as it serves. */
+  readonly isReadyOnceSettled?: boolean;
   /** Goes into recovery mode where the server would be degraded. Default: degraded it is. */
   readonly recovery?: {
     readonly password: string;
@@ -79,6 +81,9 @@ const NEEDLESS_RECOVERY = 'VAULT_RECOVERY_PASSWORD is set and not needed: take i
 
 /** A step of a migration takes a fraction of this; a wait for another process' migration is cut off here. */
 const OPENING_ENDS_MS = 5000;
+
+/** How soon the end of a rewriting that failed once is noticed. */
+const SETTLED_POLL_MS = 1000;
 
 export class VaultServer {
   readonly #options: ServerOptions;
@@ -357,7 +362,23 @@ export class VaultServer {
     this.#api.metrics.watchExports(() => exportNote(this.#config.settings, Date.now()));
     const at = { url: this.#url, dataDir: settings.datadir, mayShow: mayPrintSecrets };
     for (const line of firstSteps(created, at)) print(line);
-    print(`vault-server ready on ${this.#url}`);
+    // Beside it: whoever waits for the line is kept waiting, whoever calls is not.
+    if (this.#options.isReadyOnceSettled === true) void this.#sayReadyOnceSettled(database);
+    else print(`vault-server ready on ${this.#url}`);
+  }
+
+  /** What failed is tried again by the database itself, and is in the log. */
+  async #sayReadyOnceSettled(database: CredentialDatabase): Promise<void> {
+    const { signal } = this.#stopping;
+    try {
+      // oxlint-disable no-await-in-loop -- it is asked again until it has ended
+      while ((await database.settled()) !== undefined)
+        await delay(SETTLED_POLL_MS, undefined, { signal });
+      // oxlint-enable no-await-in-loop
+    } catch {
+      return; // closed, or degraded: the log says so
+    }
+    this.#options.print(`vault-server ready on ${this.#url}`);
   }
 
   /** The database with what its status says of this server beside it. */

@@ -8,6 +8,10 @@ import type { CollectionDefinition } from '../records/collection-definition.js';
 import type { DatabaseView, ViewSource } from '../state/database-state.js';
 import { RecordUnreadableError, StateStaleError } from '../errors.js';
 import { fenceBytes } from '../state/fence.js';
+import { entriesWithout } from '../records/filed-entry.js';
+import type { FiledEntry } from '../records/filed-entry.js';
+import { reindexingOf } from './reindexing.js';
+import type { Reindexing } from './reindexing.js';
 import { PartitionFront } from '../partitions/partition-front.js';
 import type { CredentialRecord } from '../records/json-record.js';
 import { openingRules } from '../state/opening-rules.js';
@@ -42,6 +46,7 @@ export interface ViewInForce {
   readonly fences: readonly string[];
   /** The same as Redis gives them back. */
   readonly fenceBytes: readonly Buffer[];
+  readonly reindexing: Reindexing | undefined;
 }
 
 /** Records asked for at once: they are opened while Redis reads the next ones. */
@@ -88,9 +93,18 @@ export class CollectionReader {
         rules: openingRules(view),
         fences,
         fenceBytes: fences.map((fence) => Buffer.from(fence)),
+        reindexing: reindexingOf(this.codec.collection, view),
       };
     }
     return this.#inForce;
+  }
+
+  /** The entries that stored bytes may be filed under. */
+  filedIn(stored: Buffer): FiledEntry[] {
+    const { reindexing } = this.current();
+    const filed = this.codec.filedIn(stored);
+    if (reindexing === undefined) return filed;
+    return [...filed, ...entriesWithout(reindexing.codec.filedIn(stored), filed)];
   }
 
   /**

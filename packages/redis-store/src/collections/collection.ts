@@ -158,7 +158,7 @@ export class Collection {
         expected: stored,
         value: null,
         add: [],
-        remove: this.#codec.filedIn(stored),
+        remove: this.#reader.filedIn(stored),
         // Of two that remove one record, one did: the other finds it gone.
         onSame: 'changed' as const,
         mayRepeat: isEnvelope(stored),
@@ -184,11 +184,16 @@ export class Collection {
   ): Promise<Stored[]> {
     const { limit = Infinity, after = '' } = options;
     const parsed = this.#planner.parse(query);
-    if (parsed.index === undefined) return this.#scan(parsed, after, limit);
     const chosen = parsed.index;
-    const found = await this.#reader.withView(({ view, fences }) =>
-      this.#lookUp(chosen, view, fences),
-    );
+    const found =
+      chosen === undefined
+        ? undefined
+        : await this.#reader.withView(async ({ view, fences, reindexing }) =>
+            reindexing?.isPartial(chosen.index) === true
+              ? undefined
+              : this.#lookUp(chosen, view, fences),
+          );
+    if (found === undefined) return this.#scan(parsed, after, limit);
     const ids = found.flatMap((part) => [...part.keys()]).filter((id) => id > after);
     const records: Stored[] = [];
     for (const chunk of chunksOf(ids.toSorted(), Math.min(limit, FIND_CHUNK))) {
@@ -285,7 +290,7 @@ export class Collection {
       let value = stored;
       const result = await this.#write(id, record, (view) => {
         const entries = this.#codec.entries(record, view.written.key);
-        const filed = this.#codec.filedIn(stored);
+        const filed = this.#reader.filedIn(stored);
         value = this.#encode(view, id, json, entries);
         return {
           id,

@@ -24,12 +24,12 @@ import type { Problem } from '../audit/audit.js';
 const WRITES_UNDER_WAY = 3;
 
 /**
- * Begins, or takes up, a change of the definitions, and ends it.
+ * Begins a change of the definitions, unless it is under way already: from here on records are filed under both.
  * @param target canonical definitions of the configuration
  * @throws {MigrationError} for a collection that is gone from the configuration but has records, for
  *   a unique index that two records contradict, or where another change is under way
  */
-export async function changeDefinitions(context: MigrationContext, target: string): Promise<void> {
+export async function beginReindex(context: MigrationContext, target: string): Promise<void> {
   const { keeper, lock } = context;
   const { definitions, previousDefinitions, keyId } = keeper.content;
   const isUnderWay = previousDefinitions !== null;
@@ -49,19 +49,14 @@ export async function changeDefinitions(context: MigrationContext, target: strin
     });
   }
   await context.step('refile-state-set');
-  await finishRefile(context);
 }
 
 /**
- * The rest of a rekey, as the holder of the lock: every record under the active key, verified; then
- * the previous key is inactive.
+ * The rest of a rewriting, as the holder of the lock: every record under the active key and the definitions in
+ * force, verified; then a previous key is inactive.
  * @returns how many records there are
  */
-export async function finishRekey(context: MigrationContext): Promise<number> {
-  return finishRefile(context);
-}
-
-async function finishRefile(context: MigrationContext): Promise<number> {
+export async function finishRewriting(context: MigrationContext): Promise<number> {
   const { keeper, lock } = context;
   const { keyId, previousKeyId, inactiveKeyIds } = keeper.content;
   await keeper.raiseFences();
@@ -257,7 +252,10 @@ async function verifyRefiled(context: MigrationContext): Promise<void> {
     },
     key: activeKey,
     progress: (done, total) => context.progress('verify', done, total),
-    check: () => context.lock.check(),
+    check: () => {
+      context.lock.check();
+      context.keeper.current();
+    },
     onProblem: (problem) => {
       const isOtherKey = problem.reason === 'unknown-key' && previousKey !== activeKey;
       if (problem.kind === 'entry-foreign') foreign.push(problem);

@@ -11,7 +11,7 @@
  * or by any process that serves.
  */
 import type { KeyId } from '@vault/crypto';
-import { DegradedError, OperationRefusedError } from '../errors.js';
+import { OperationRefusedError } from '../errors.js';
 import { messageOf } from '../error-message.js';
 import { appendAnnounced, appendRefusal } from './announce-key.js';
 import { retireKeys } from './encrypt-decrypt.js';
@@ -20,7 +20,8 @@ import type { DeletionOptions, DeletionReport } from './key-removal.js';
 import { removalObjection } from './key-needs.js';
 import { backupsUnder } from './kept-files.js';
 import type { MigrationContext } from './migration-context.js';
-import { finishRekey } from './refile.js';
+import { isRewriting } from './operation-driver.js';
+import { finishRewriting } from './refile.js';
 import type { SealKeeper } from '../state/seal-keeper.js';
 import { HEARTBEAT_MS, listedProcessIds, listProcesses, processNames } from '../state/processes.js';
 import type { LiveProcess } from '../state/processes.js';
@@ -57,7 +58,9 @@ export async function rotateKey(
 ): Promise<RotationReport> {
   const { keeper, lock, logger } = context;
   const { state, keyId: previousKeyId, importing } = keeper.content;
-  if (state === 'rekeying') throw new OperationRefusedError('a rotation is under way already');
+  if (isRewriting(keeper.content)) {
+    throw new OperationRefusedError('a rewriting of all records is under way already');
+  }
   if (state !== 'encrypted' || previousKeyId === null) {
     throw new OperationRefusedError('the database is not encrypted: there is no key to rotate');
   }
@@ -82,7 +85,7 @@ export async function rotateKey(
   });
   logger.info('A new key is active; records are filed anew', { activeKeyId, previousKeyId });
   await context.step('rotate-active');
-  const records = await finishRekey(context);
+  const records = await finishRewriting(context);
   return { activeKeyId, previousKeyId, records };
 }
 
@@ -240,20 +243,4 @@ async function deleteRetired(
     );
   }
   return report;
-}
-
-/** Takes up a rekey whose process is gone. @returns whether there was one */
-export async function resumeRekey(context: MigrationContext): Promise<boolean> {
-  const { content } = context.keeper;
-  if (content.state !== 'rekeying' || content.previousDefinitions !== null) return false;
-  try {
-    await finishRekey(context);
-    return true;
-  } catch (error) {
-    if (error instanceof DegradedError) throw error;
-    context.logger.error('The rekey could not be finished; it is tried again', {
-      cause: messageOf(error),
-    });
-    return false;
-  }
 }

@@ -12,6 +12,7 @@ import { checkSpool, readSpool } from './import-spool.js';
 import type { ImportSpool, SpooledRecord } from './import-spool.js';
 import { decodeRecord } from '../records/json-record.js';
 import type { MigrationContext } from '../engine/migration-context.js';
+import { isRewriting } from '../engine/operation-driver.js';
 import { MigrationError } from '../migration-error.js';
 import { openingRules } from '../state/opening-rules.js';
 import { CALL_MAX_RECORDS, partitionNumber } from '../partitions/partition.js';
@@ -39,7 +40,13 @@ export interface ImportReport {
 }
 
 /** Under the lock: nobody changes the key any more. @throws {OperationRefusedError} */
-export function checkImportable({ state, keyId }: SealContent, spool: ImportSpool): void {
+export function checkImportable(content: SealContent, spool: ImportSpool): void {
+  const { state, keyId } = content;
+  if (isRewriting(content)) {
+    throw new OperationRefusedError(
+      'every record is being rewritten: import again once that has ended',
+    );
+  }
   if (state !== 'encrypted' && state !== 'plaintext') {
     throw new OperationRefusedError(`the database is ${state}: import again once that has ended`);
   }

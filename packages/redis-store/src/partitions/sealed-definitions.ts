@@ -54,6 +54,16 @@ export function areCanonicalDefinitions(text: string): boolean {
   }
 }
 
+/** Whether every collection that is in both has as many partitions in one as in the other; both canonical. */
+export function areInSamePartitions(a: string, b: string): boolean {
+  const counts = new Map(
+    (JSON.parse(a) as readonly CanonicalCollection[]).map(([name, n]) => [name, n]),
+  );
+  return (JSON.parse(b) as readonly CanonicalCollection[]).every(
+    ([name, count]) => (counts.get(name) ?? count) === count,
+  );
+}
+
 const NORMALISATIONS: ReadonlySet<Normalisation> = new Set<Normalisation>(['text', 'none']);
 
 type CanonicalCollection = readonly [

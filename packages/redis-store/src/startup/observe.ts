@@ -9,11 +9,7 @@ import { fenceBytes, parseFence } from '../state/fence.js';
 import type { RedisLink } from '../redis/redis-link.js';
 import { isAuthenticSeal, isTombstone, parseSeal } from '../state/seal.js';
 import type { ReadSeal, SealContent } from '../state/seal.js';
-import {
-  allPartitions,
-  filedCollections,
-  hashOfCanonical,
-} from '../partitions/sealed-definitions.js';
+import { allPartitions, filedCollections } from '../partitions/sealed-definitions.js';
 import { witnessObjection } from '../state/witness.js';
 import type { Witness, WitnessContent } from '../state/witness.js';
 import type { Observed } from './startup-table.js';
@@ -148,7 +144,7 @@ function witnessedView(
     epoch: witness.epoch,
     state: witness.state,
     signingKey: key,
-    written: { key, definitionsHash: hashOfCanonical(canonicalDefinitions(definitions)) },
+    written: { key, definitions: canonicalDefinitions(definitions) },
     before: undefined,
   };
 }

@@ -21,8 +21,8 @@ import { makeContext } from '../engine/migration-context.js';
 import type { MigrationContext } from '../engine/migration-context.js';
 import { changeFields } from '../engine/change-fields.js';
 import { countRecords } from '../partitions/record-stream.js';
-import { changeDefinitions } from '../engine/refile.js';
-import { filedCollections } from '../partitions/sealed-definitions.js';
+import { beginReindex, finishRewriting } from '../engine/refile.js';
+import { areInSamePartitions, filedCollections } from '../partitions/sealed-definitions.js';
 import type { OpenOptions } from '../open-options.js';
 import type { ProcessIdentity } from '../state/process-identity.js';
 import type { RedisLink } from '../redis/redis-link.js';
@@ -186,16 +186,24 @@ export class DatabaseStart {
     const content = seen.seal?.content;
     if (content === undefined) return 'create';
     if (content.importing !== null) return 'import';
-    if (content.previousDefinitions !== null) return 'refile';
-    if (decided === 'finish') return content.state === 'scrubbing' ? 'scrub' : 'refile';
     const { collections } = this.#parts.options;
+    const { previousDefinitions } = content;
+    const target = canonicalDefinitions(collections);
+    const isOther = content.definitions !== target;
+    const hasOtherFields = content.fields !== canonicalFields(collections);
+    if (previousDefinitions !== null && isOther) return 'reindex';
+    if (decided === 'finish') return content.state === 'scrubbing' ? 'scrub' : 'rewrite';
+    if (previousDefinitions !== null) {
+      // Records move between partitions, where no single script sees both: that is done before serving.
+      const isServed = decided === 'serve' && areInSamePartitions(previousDefinitions, target);
+      return isServed && !hasOtherFields ? undefined : 'rewrite';
+    }
     // Nobody signed how plaintext records are filed: what is sealed is what the configuration says.
-    const isFiled = content.definitions === canonicalDefinitions(collections);
-    if (decided === 'encrypt' && content.keyId === null && !isFiled) return 'refile';
+    if (decided === 'encrypt' && content.keyId === null && isOther) return 'reindex';
     if (decided !== 'serve') return decided;
     // Before the indexes: a start that is refused for a field has not filed everything anew in vain.
-    if (content.fields !== canonicalFields(collections)) return 'fields';
-    if (!isFiled) return 'refile';
+    if (hasOtherFields) return 'fields';
+    if (isOther) return 'reindex';
     const isRetiring = content.state === 'plaintext' && content.inactiveKeyIds.length > 0;
     return isRetiring && !this.#hasRetired ? 'retire' : undefined;
   }
@@ -229,8 +237,11 @@ export class DatabaseStart {
     import: async (context) => {
       await rollImportForward(context, this.#parts.options.collections);
     },
-    refile: (context) =>
-      changeDefinitions(context, canonicalDefinitions(this.#parts.options.collections)),
+    reindex: (context) =>
+      beginReindex(context, canonicalDefinitions(this.#parts.options.collections)),
+    rewrite: async (context) => {
+      await finishRewriting(context);
+    },
     scrub: async (context) => {
       await finishScrubbing(context);
     },
@@ -371,7 +382,8 @@ type Act =
   | 'reseal'
   | 'import'
   | 'fields'
-  | 'refile'
+  | 'reindex'
+  | 'rewrite'
   | 'scrub'
   | 'encrypt'
   | 'decrypt'
@@ -379,7 +391,8 @@ type Act =
 /** Acts whose failure is a failed migration. */
 const MIGRATIONS: ReadonlySet<Act> = new Set<Act>([
   'import',
-  'refile',
+  'reindex',
+  'rewrite',
   'scrub',
   'encrypt',
   'decrypt',

@@ -62,7 +62,10 @@ export const STARTUP_TABLE: readonly StartRow[] = [
 
   // Whatever the setting: an import begun is finished first, a lost seal is made again first.
   { observed: ['importing-plaintext'], act: 'finish' },
-  { halves: ['right'], observed: ['importing-encrypted', 'rekeying'], act: 'finish' },
+  { halves: ['right'], observed: ['importing-encrypted'], act: 'finish' },
+  // Beside serving; but what is to be decrypted is under one key first.
+  { setting: true, halves: ['right'], observed: ['rekeying'], act: 'serve' },
+  { setting: false, halves: ['right'], observed: ['rekeying'], act: 'finish' },
   { halves: ['right'], observed: ['resealable'], act: 'reseal' },
 
   {

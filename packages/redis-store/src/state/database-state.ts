@@ -19,8 +19,8 @@ export type DatabaseOrigin = (typeof DATABASE_ORIGINS)[number];
 export interface StoredForm {
   /** Key that they are under; `undefined`: plaintext. */
   readonly key: VaultKey | undefined;
-  /** SHA-256 (base64url) of the canonical index definitions and partition counts that they are filed under. */
-  readonly definitionsHash: string;
+  /** What they are filed under, as `canonicalDefinitions` writes it. */
+  readonly definitions: string;
 }
 
 /**

@@ -2,7 +2,6 @@
 import type { KeyRing } from '../keys/custody.js';
 import type { DatabaseView, StoredForm } from './database-state.js';
 import type { SealContent } from './seal.js';
-import { hashOfCanonical } from '../partitions/sealed-definitions.js';
 
 export function viewOf(content: SealContent, ring: KeyRing): DatabaseView {
   const { databaseId, epoch, state, keyId } = content;
@@ -18,7 +17,7 @@ function formsOf(
   const { state, keyId, previousKeyId, definitions, previousDefinitions, migration } = content;
   const form = (id: typeof keyId, canonical = definitions): StoredForm => ({
     key: id === null ? undefined : ring.byId(id),
-    definitionsHash: hashOfCanonical(canonical),
+    definitions: canonical,
   });
   const plain = form(null);
   const keyed = form(keyId);

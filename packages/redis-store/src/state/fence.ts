@@ -10,6 +10,7 @@
  *
  * The bytes are a function of view, prefix and partition alone: each process computes them.
  */
+import { hashOfCanonical } from '../partitions/sealed-definitions.js';
 import type { DatabaseView } from './database-state.js';
 
 /** What a fence says. */
@@ -32,7 +33,7 @@ export function fenceBytes(view: DatabaseView, prefix: string, partition: string
     state: view.state,
     keyId: view.signingKey?.id ?? null,
     previousKeyId: view.before?.key?.id ?? null,
-    definitions: view.written.definitionsHash,
+    definitions: hashOfCanonical(view.written.definitions),
   };
   const json = JSON.stringify(content);
   const mac = view.signingKey?.mac('fence', prefix, partition, json).toString('base64url') ?? '-';

@@ -66,7 +66,7 @@ const EXPECTED: Readonly<Record<'on' | 'off', Readonly<Record<ObservedKind, Line
     encrypting: withKeys(NO_KEYS_ON, 'encrypt'),
     scrubbing: withKeys(NO_KEYS_ON, 'finish'),
     encrypted: withKeys(NO_KEYS_ON, 'serve'),
-    rekeying: withKeys(NO_KEYS_ON, 'finish'),
+    rekeying: withKeys(NO_KEYS_ON, 'serve'),
     decrypting: withKeys(NO_KEYS_ON, 'encrypt'),
     resealable: withKeys(NO_KEYS_ON, 'reseal'),
     'newer-layout': same('newerLayout'),

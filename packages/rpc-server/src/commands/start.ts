@@ -21,6 +21,11 @@ export const START: Command = {
   options: {
     ...CONFIG_OPTIONS,
     port: { type: 'number', requiresArg: true, describe: 'Port, instead of the configured one' },
+    wait: {
+      type: 'boolean',
+      describe:
+        'Print "ready" only when all records are as the configuration asks; it serves before',
+    },
   },
   examples: [
     ['$0 --config ./config.toml', 'Run with this configuration'],
@@ -35,6 +40,7 @@ export const START: Command = {
     surroundings.onReload(() => void server?.reload(load));
     server = await VaultServer.start({
       ...serverOptions(surroundings, config),
+      isReadyOnceSettled: args['wait'] === true,
       ...(password !== undefined && { recovery: { password, isRequired: false } }),
     });
     await surroundings.stopRequested;

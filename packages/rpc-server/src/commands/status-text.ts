@@ -87,6 +87,13 @@ function machineText({ machine }: MachineNote): Line {
   return `a copy: ${machine.differs.join(', ')} differ; ${machine.advice}`;
 }
 
+function failureText({ operation }: DatabaseStatus): Line {
+  const failed = operation?.failed;
+  return failed == null
+    ? undefined
+    : `${failed.cause}; ${failed.advice} (next at ${failed.nextAt})`;
+}
+
 function databaseLines(status: NonNullable<StatusReport['database']>): Line[] {
   const counts = Object.entries(status.collections).filter(([, count]) => count > 0);
   return [
@@ -105,6 +112,7 @@ function databaseLines(status: NonNullable<StatusReport['database']>): Line[] {
     row('machine', machineText(status)),
     row('migration', status.migration?.backupPath),
     row('under way', status.underWay?.what),
+    row('failed', failureText(status)),
     row('what to do', status.underWay?.toDo),
     row('what not', status.underWay?.notToDo),
     row('records', counts.map(([name, count]) => `${name} ${count}`).join(', ')),

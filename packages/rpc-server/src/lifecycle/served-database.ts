@@ -57,6 +57,9 @@ export class ServedDatabase implements Database {
     this.#onRotated(report.activeKeyId);
     return report;
   }
+  retryOperation(): ReturnType<CredentialDatabase['retryOperation']> {
+    return this.#database.retryOperation();
+  }
   keyUse(): ReturnType<CredentialDatabase['keyUse']> {
     return this.#database.keyUse();
   }

@@ -46,6 +46,20 @@ export const ENCRYPTION_METHODS: readonly Method[] = [
     },
   }),
   method({
+    name: 'encryption.retry',
+    description:
+      'takes up, now, a rewriting of all records that failed; without a call it is taken up with growing pauses, and by each start',
+    permission: 'admin',
+    result: 'object {failed: null, or {cause, advice}}',
+    async handler(_, context) {
+      audit(context, 'encryption.retry');
+      const failure = await context.services.database.retryOperation();
+      return {
+        failed: failure === undefined ? null : { cause: failure.cause, advice: failure.advice },
+      };
+    },
+  }),
+  method({
     name: 'encryption.getInactiveKeys',
     description: 'gives the ids of the keys that nothing is encrypted under any more',
     effect: 'reads',

@@ -56,6 +56,8 @@ export interface Database {
   verify(options?: { readonly onProgress?: (progress: DatabaseProgress) => void }): Promise<object>;
   /** Makes a new key active and encrypts every record anew, while it serves. @throws when conditions are not met */
   rotateKey(): Promise<RotationResult>;
+  /** Takes up a rewriting of all records that failed. @returns why it failed again */
+  retryOperation(): Promise<{ readonly cause: string; readonly advice: string } | undefined>;
   /** Ids of the keys that nothing is encrypted under any more. */
   readonly inactiveKeyIds: readonly string[];
   /** @throws when something still needs one */

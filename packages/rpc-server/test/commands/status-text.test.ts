@@ -43,6 +43,7 @@ const PLAINTEXT = {
   migration: null,
   isImporting: false,
   underWay: null,
+  operation: null,
   keptKeysBecause: null,
   collections: {},
   processes: [],
