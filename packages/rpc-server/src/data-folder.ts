@@ -33,7 +33,7 @@ export async function prepareDataFolder(
       );
     }
     if (isOfAnother) {
-      return `the data folder ${folder} belongs to user ${status.uid}, and this is root: what it makes there that user may not be able to read; run it as that user`;
+      return `the data folder ${folder} belongs to user ${status.uid}, and this is root: what its own Redis makes there that user may not be able to read; run it as that user`;
     }
     return (status.mode & GROUP_AND_OTHERS) === 0
       ? undefined

@@ -1,4 +1,5 @@
 /** Opens the credential database of a configuration, for the server and for the tools beside it. */
+import { giveToOwner } from '@vault/crypto/files';
 import { CredentialDatabase, DegradedError } from '@vault/redis-store';
 import type { OpenOptions, Progress, StoreLogger } from '@vault/redis-store';
 import type { SourceEnvironment } from '@vault/keystore';
@@ -68,6 +69,7 @@ async function checkNoRecovery(dataDir: string): Promise<void> {
 export async function openOptions(parts: DatabaseParts): Promise<OpenOptions> {
   const { config, redis, sources, role, logger, onProgress, onDegraded, signal } = parts;
   const { settings, collections } = config;
+  giveToOwner(settings.datadir);
   const { custody, warnings } = await custodyOf(settings, sources);
   for (const warning of warnings) logger.warn(warning);
   const protection = await backupProtectionOf(settings);

@@ -13,6 +13,7 @@ import {
   removeAbandonedTemporaries,
   temporaryPath,
 } from './abandoned-file.js';
+import { ownerToBe } from './folder-owner.js';
 
 /** The operations that are used, so that a test can make each of them fail. */
 export type DurableFileSystem = Pick<typeof nodeFileSystem, 'link' | 'open' | 'rename' | 'unlink'>;
@@ -68,6 +69,8 @@ export class NewFile {
       try {
         // Bits that the umask took; a file system that knows no bits shows too many, and is left so.
         if (((await handle.stat()).mode & mode) !== mode) await handle.chmod(mode);
+        const owner = await ownerToBe(path);
+        if (owner !== undefined) await handle.chown(owner.uid, owner.gid);
       } catch (error) {
         await file.discard();
         throw error;

@@ -10,6 +10,8 @@ export {
 } from './abandoned-file.js';
 export { createFile, NewFile, removeFiles, replaceFile, syncFolder } from './durable-file.js';
 export type { DurableFileSystem, NewFileOptions } from './durable-file.js';
+export { giveToOwner, ownerToBe } from './folder-owner.js';
+export type { FileOwner } from './folder-owner.js';
 export { folderProblem, isTrusted } from './trusted-folder.js';
 export type { FolderUser } from './trusted-folder.js';
 export {
