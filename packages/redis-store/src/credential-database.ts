@@ -26,7 +26,7 @@ import { openParts } from './startup/open-parts.js';
 import type { DatabaseParts } from './startup/open-parts.js';
 import { statusOf } from './status.js';
 import type { DatabaseStatus } from './status.js';
-import { isRewriting, OperationDriver } from './engine/operation-driver.js';
+import { isRewriting, OperationDriver, rewritingRefusal } from './engine/operation-driver.js';
 import type { OperationFailure } from './engine/operation-driver.js';
 import { deleteInactiveKeys, rotateKey } from './engine/rotation.js';
 import type { RotationOptions, RotationReport } from './engine/rotation.js';
@@ -40,12 +40,6 @@ const WATCH_EVERY_MS = 1000;
 const SETTLE_POLL_MS = 50;
 /** An operation on the whole database does not wait for another one. */
 const OPERATION_LOCK_WAIT_MS = 1000;
-
-function rewritingRefusal(what: string): OperationRefusedError {
-  return new OperationRefusedError(
-    `every record is being rewritten: ${what} once that has ended, see vault-server status`,
-  );
-}
 
 export class CredentialDatabase {
   readonly #parts: DatabaseParts;

@@ -26,18 +26,15 @@ import type { Api } from './http/api-server.js';
 import { usersOf } from './http/serving.js';
 import { asDegraded } from './lifecycle/as-degraded.js';
 import { MachineWatch } from './lifecycle/machine-watch.js';
-import { planReload } from './lifecycle/reload.js';
-import type { ReloadPlan } from './lifecycle/reload.js';
+import { planReload, type ReloadPlan } from './lifecycle/reload.js';
+import { onceSettled } from './lifecycle/once-settled.js';
 import { isRedisAway, RETRY_ADVICE, retryTurns } from './lifecycle/redis-retry.js';
 import { keyMetrics, rotationNote } from './lifecycle/rotation-note.js';
 import { Schedules } from './lifecycle/schedules.js';
 import { ServedDatabase } from './lifecycle/served-database.js';
-import { localRedis } from './local-redis.js';
-import type { LocalRedis } from './local-redis.js';
-import { describeError } from './log.js';
-import type { Logger, LogLevel } from './log.js';
-import { openDatabase } from './open-database.js';
-import type { DatabaseParts } from './open-database.js';
+import { localRedis, type LocalRedis } from './local-redis.js';
+import { describeError, type Logger, type LogLevel } from './log.js';
+import { openDatabase, type DatabaseParts } from './open-database.js';
 import { KitWatch } from './recovery/kit-watch.js';
 import { previewRecovery, recoverDatabase } from './recovery/recover-database.js';
 import { recoveryRefusal } from './recovery/recoverable.js';
@@ -81,9 +78,6 @@ const NEEDLESS_RECOVERY = 'VAULT_RECOVERY_PASSWORD is set and not needed: take i
 
 /** A step of a migration takes a fraction of this; a wait for another process' migration is cut off here. */
 const OPENING_ENDS_MS = 5000;
-
-/** How soon the end of a rewriting that failed once is noticed. */
-const SETTLED_POLL_MS = 1000;
 
 export class VaultServer {
   readonly #options: ServerOptions;
@@ -362,23 +356,10 @@ export class VaultServer {
     this.#api.metrics.watchExports(() => exportNote(this.#config.settings, Date.now()));
     const at = { url: this.#url, dataDir: settings.datadir, mayShow: mayPrintSecrets };
     for (const line of firstSteps(created, at)) print(line);
-    // Beside it: whoever waits for the line is kept waiting, whoever calls is not.
-    if (this.#options.isReadyOnceSettled === true) void this.#sayReadyOnceSettled(database);
-    else print(`vault-server ready on ${this.#url}`);
-  }
-
-  /** What failed is tried again by the database itself, and is in the log. */
-  async #sayReadyOnceSettled(database: CredentialDatabase): Promise<void> {
-    const { signal } = this.#stopping;
-    try {
-      // oxlint-disable no-await-in-loop -- it is asked again until it has ended
-      while ((await database.settled()) !== undefined)
-        await delay(SETTLED_POLL_MS, undefined, { signal });
-      // oxlint-enable no-await-in-loop
-    } catch {
-      return; // closed, or degraded: the log says so
-    }
-    this.#options.print(`vault-server ready on ${this.#url}`);
+    const sayReady = () => print(`vault-server ready on ${this.#url}`);
+    if (this.#options.isReadyOnceSettled !== true) sayReady();
+    // Beside serving: who waits for the line is kept waiting, who calls is not.
+    else void onceSettled(database, this.#stopping.signal, sayReady);
   }
 
   /** The database with what its status says of this server beside it. */

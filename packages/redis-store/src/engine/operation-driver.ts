@@ -6,7 +6,7 @@
  * A failure leaves records in both forms, and both are served: it is named in log and status, and the
  * rewriting is taken up again with growing pauses, and by each start.
  */
-import { DegradedError, StoreError } from '../errors.js';
+import { DegradedError, OperationRefusedError, StoreError } from '../errors.js';
 import { messageOf } from '../error-message.js';
 import type { MigrationLock } from '../state/lock.js';
 import type { SealContent } from '../state/seal.js';
@@ -46,6 +46,13 @@ const ADVICE =
 /** Whether every record is being rewritten, in a state that is served. */
 export function isRewriting({ state, previousDefinitions }: SealContent): boolean {
   return state === 'rekeying' || previousDefinitions !== null;
+}
+
+/** What has to wait for the end of it. @param what `verify`, for one */
+export function rewritingRefusal(what: string): OperationRefusedError {
+  return new OperationRefusedError(
+    `every record is being rewritten: ${what} once that has ended, see vault-server status`,
+  );
 }
 
 export class OperationDriver {
