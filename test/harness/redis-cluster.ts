@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { Cluster } from 'ioredis';
 import { RedisServer } from './redis.js';
+import { REPLICATION_USER } from './replication-user.js';
 import type { Stoppable } from './resources.js';
 
 const SLOTS = 16_384;
@@ -32,6 +33,7 @@ export class RedisCluster implements Stoppable {
       'cluster-enabled yes',
       'cluster-node-timeout 2000', // a failover takes about this long; the default is 15 s
       'repl-diskless-sync-delay 0',
+      ...REPLICATION_USER,
       ...(options.config ?? []),
     ];
     const started = await Promise.allSettled(
@@ -84,6 +86,24 @@ export class RedisCluster implements Stoppable {
     }
     for (const client of [target, source]) {
       await client.call('CLUSTER', 'SETSLOT', String(slot), 'NODE', targetId);
+    }
+  }
+
+  /**
+   * Kills a master whose replica got nothing more since `detachReplicas`, and waits until the replica has its slots.
+   * @param index of the master and its replica
+   */
+  async failOver(index: number): Promise<void> {
+    const replica = this.replicas[index] as RedisServer;
+    await (this.masters[index] as RedisServer).kill();
+    const client = replica.client();
+    const endMs = Date.now() + READY_LIMIT_MS;
+    while (
+      !(await client.info('replication')).includes('role:master') ||
+      !String(await client.call('CLUSTER', 'INFO')).includes('cluster_state:ok')
+    ) {
+      if (Date.now() > endMs) throw new Error('the replica was not made master');
+      await delay(POLL_MS);
     }
   }
 

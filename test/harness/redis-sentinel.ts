@@ -4,6 +4,7 @@ import { Redis } from 'ioredis';
 import { findFreePort } from './free-port.js';
 import { Program } from './program.js';
 import { RedisServer } from './redis.js';
+import { detachReplicas, REPLICATION_USER } from './replication-user.js';
 import type { Stoppable } from './resources.js';
 import { TemporaryFolder } from './temporary-folder.js';
 
@@ -36,7 +37,7 @@ export class RedisSentinel implements Stoppable {
   }
 
   static async start(): Promise<RedisSentinel> {
-    const config = ['repl-diskless-sync-delay 0'];
+    const config = ['repl-diskless-sync-delay 0', ...REPLICATION_USER];
     const master = await RedisServer.start({ listen: 'tcp', appendonly: true, config });
     const replica = await RedisServer.start({
       listen: 'tcp',
@@ -69,6 +70,27 @@ export class RedisSentinel implements Stoppable {
     client.on('error', () => undefined); // tests see the failure of their command
     this.#clients.add(client);
     return client;
+  }
+
+  /** The replica runs on, and gets nothing more of what is written: as one that lags, until the failover. */
+  async detachReplica(): Promise<void> {
+    await detachReplicas(this.master);
+  }
+
+  /** Waits until every sentinel has found that the master of before is down. */
+  async untilKnownDown(): Promise<void> {
+    const isDown = /\bs_down\b/;
+    await this.#askUntil(async (client) =>
+      isDown.test(String(await client.call('SENTINEL', 'REPLICAS', this.name))),
+    );
+  }
+
+  /** What an operator does about a server that is gone for good: the sentinels forget it. */
+  async forgetOldMaster(): Promise<void> {
+    await this.#askUntil(async (client) => {
+      await client.call('SENTINEL', 'RESET', this.name);
+      return true;
+    });
   }
 
   /** Kills the master, and waits until the sentinels have made the replica the new one. */
@@ -104,14 +126,20 @@ export class RedisSentinel implements Stoppable {
 
   /** A failover works only once each sentinel knows the replica and the other sentinels. */
   async #waitUntilWatched(): Promise<void> {
+    await this.#askUntil(async (client) => {
+      const info = await client.info('sentinel');
+      return info.includes(`status=ok`) && isComplete(info);
+    });
+  }
+
+  async #askUntil(holds: (sentinel: Redis) => Promise<boolean>): Promise<void> {
     const endMs = Date.now() + READY_LIMIT_MS;
     const clients = this.sentinelPorts.map((port) => new Redis({ host: '127.0.0.1', port }));
     for (const client of clients) client.on('error', () => undefined);
     try {
       for (;;) {
-        const infos = await Promise.all(clients.map((client) => client.info('sentinel')));
-        if (infos.every((info) => info.includes(`status=ok`) && isComplete(info))) return;
-        if (Date.now() > endMs) throw new Error(`sentinels are not ready: ${infos.join('')}`);
+        if ((await Promise.all(clients.map(holds))).every(Boolean)) return;
+        if (Date.now() > endMs) throw new Error(`sentinels do not say so: ${holds.toString()}`);
         await delay(POLL_MS);
       }
     } finally {

@@ -1,4 +1,8 @@
-/** The database: opened through the startup table, served through its collections, changed as a whole only under the lock. */
+/**
+ * The database: opened through the startup table, served through its collections, changed as a whole only under the lock.
+ *
+ * It has over 400 lines: whatever a caller can do with a database is a method here, and most only hand on.
+ */
 import type { KeyId } from '@vault/crypto';
 import { Collection } from './collections/collection.js';
 import type { DatabaseState } from './state/database-state.js';
@@ -16,6 +20,7 @@ import type { KeyUse } from './state/key-use.js';
 import { loadKeys } from './state/load-keys.js';
 import { MigrationLock } from './state/lock.js';
 import type { DeletionOptions, DeletionReport } from './engine/key-removal.js';
+import { retryKeptFiles } from './engine/scrub.js';
 import { makeContext } from './engine/migration-context.js';
 import type { MigrationContext } from './engine/migration-context.js';
 import { DELETION_GRACE_MS } from './open-options.js';
@@ -40,6 +45,9 @@ const WATCH_EVERY_MS = 1000;
 const SETTLE_POLL_MS = 50;
 /** An operation on the whole database does not wait for another one. */
 const OPERATION_LOCK_WAIT_MS = 1000;
+/** A backup that was kept is looked at again after pauses that grow: Redis writes its files anew for it. */
+const RETRY_FIRST_MS = 1000;
+const RETRY_MAX_MS = 300_000;
 
 export class CredentialDatabase {
   readonly #parts: DatabaseParts;
@@ -49,6 +57,8 @@ export class CredentialDatabase {
   readonly #timer: NodeJS.Timeout;
   #watching: Promise<void> | undefined;
   #isClosed = false;
+  #retryAtMs = 0;
+  #retryPauseMs = RETRY_FIRST_MS;
 
   private constructor(parts: DatabaseParts) {
     this.#parts = parts;
@@ -178,7 +188,7 @@ export class CredentialDatabase {
 
   /** All that an operator wants to know. */
   async status(): Promise<DatabaseStatus> {
-    const { options, link, keeper, witness, identity, keptKeysBecause } = this.#parts;
+    const { options, link, keeper, witness, identity, kept } = this.#parts;
     await keeper.watch();
     await this.#encryptions.add();
     const counts = await Promise.all(
@@ -194,7 +204,7 @@ export class CredentialDatabase {
       encrypt: options.encrypt ?? null,
       dataDir: options.dataDir,
       host: identity.host,
-      keptKeysBecause,
+      kept,
       operationFailure: this.#driver.failure,
       isOwnRedis: options.ownRedis ?? false,
       collections: Object.fromEntries(counts) as Record<string, number>,
@@ -388,9 +398,23 @@ export class CredentialDatabase {
   async #look(): Promise<void> {
     try {
       await this.#parts.keeper.watch();
-      if (this.#parts.options.role !== 'tool') await this.#driver.run();
+      if (this.#parts.options.role === 'tool') return;
+      await this.#driver.run();
+      await this.#retryKept();
     } catch {
       // Redis is away; a database that may not be served says so itself.
     }
+  }
+
+  /** A backup that this process kept because Redis proved too little. */
+  async #retryKept(): Promise<void> {
+    const { keeper, kept } = this.#parts;
+    const { state, files } = keeper.content;
+    if (kept.files === undefined || this.#isClosed || Date.now() < this.#retryAtMs) return;
+    const key = keeper.current().signingKey;
+    if (state !== 'encrypted' || files.length === 0 || key === undefined) return;
+    this.#retryAtMs = Date.now() + this.#retryPauseMs;
+    this.#retryPauseMs = Math.min(2 * this.#retryPauseMs, RETRY_MAX_MS);
+    await this.#withLock(async (lock) => retryKeptFiles(this.#context(lock), key), 0);
   }
 }

@@ -10,6 +10,7 @@ import { condemnedIn } from './engine/key-removal.js';
 import type { CondemnedUntil } from './engine/key-removal.js';
 import { isRewriting } from './engine/operation-driver.js';
 import type { OperationFailure } from './engine/operation-driver.js';
+import type { KeptBecause } from './engine/migration-context.js';
 import type { LiveProcess } from './state/processes.js';
 import { persistenceOf, persistenceWarnings, snapshotAdvice } from './redis/redis-files.js';
 import type { Persistence } from './redis/redis-files.js';
@@ -62,6 +63,8 @@ export interface DatabaseStatus {
   readonly underWay: UnderWay | null;
   /** Why keys are kept although the database is plaintext. */
   readonly keptKeysBecause: string | null;
+  /** Why the backup of *encrypt* is kept, which holds what was not encrypted before it. */
+  readonly keptFilesBecause: string | null;
   readonly collections: Readonly<Record<string, number>>;
   readonly processes: readonly ProcessStatus[];
   readonly redis: readonly Persistence[];
@@ -104,7 +107,7 @@ export interface StatusParts {
   readonly dataDir: string;
   /** This machine. */
   readonly host: string;
-  readonly keptKeysBecause: string | undefined;
+  readonly kept: KeptBecause;
   readonly operationFailure: OperationFailure | undefined;
   readonly isOwnRedis: boolean;
   readonly collections: Readonly<Record<string, number>>;
@@ -159,7 +162,8 @@ export async function statusOf(parts: StatusParts): Promise<DatabaseStatus> {
       host: parts.host,
       isServed: processes.some(({ role }) => role === 'server'),
     }),
-    keptKeysBecause: parts.keptKeysBecause ?? null,
+    keptKeysBecause: parts.kept.keys ?? null,
+    keptFilesBecause: keptFilesBecause(content, parts.kept),
     collections: parts.collections,
     processes: processes.map(({ identity, role, isEncrypting, provenKeyIds }) => ({
       host: identity.host,
@@ -189,6 +193,16 @@ function operationStatus(
           nextAt: new Date(failure.nextAtMs).toISOString(),
         };
   return { kind: isRotation ? 'rotate' : 'reindex', failed };
+}
+
+function keptFilesBecause(
+  { state, files }: SealContent,
+  { files: because }: KeptBecause,
+): string | null {
+  if (state !== 'encrypted' || files.length === 0) return null;
+  return (
+    because ?? 'Redis did not prove that it has everything on disk; the next start looks again'
+  );
 }
 
 function residueAdvice(

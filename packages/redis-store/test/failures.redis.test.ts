@@ -184,6 +184,25 @@ describe('another live server', () => {
 });
 
 describe('a Redis that keeps nothing on disk', () => {
+  it('keeps the backup of an encryption, is served, and status says why', async () => {
+    await fixture.client.config('SET', 'appendonly', 'no');
+    await fixture.using({}, async (database) => {
+      expect(database.state).toBe('encrypted');
+      expect(await contents(database)).toEqual(before);
+      const { keptFilesBecause } = await database.status();
+      expect(keptFilesBecause).toContain('keeps nothing on disk: set appendonly yes');
+    });
+    expect(fixture.files()).toContain('encryption-backup.json');
+
+    // Once it does, the next start deletes it.
+    await fixture.client.config('SET', 'appendonly', 'yes');
+    await fixture.using({}, async (database) => {
+      expect((await database.status()).keptFilesBecause).toBeNull();
+      expect(await contents(database)).toEqual(before);
+    });
+    expect(fixture.files()).toEqual(['vault-state']);
+  });
+
   it('keeps the halves after a decryption, and status says why', async () => {
     await fixture.using({}, async () => undefined);
     await fixture.client.config('SET', 'appendonly', 'no');

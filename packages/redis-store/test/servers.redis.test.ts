@@ -96,13 +96,12 @@ describe.each(redisPrograms())('$name', ({ binary }) => {
       const knowsWaitAof = await everySecond.client
         .call('COMMAND', 'INFO', 'waitaof')
         .then((reply) => (reply as unknown[])[0] !== null);
-      const calls = {
-        waitaof: await callsOf(everySecond, 'waitaof'),
-        bgrewriteaof: await callsOf(everySecond, 'bgrewriteaof'),
+      // How often depends on how many changes of the state there are.
+      const isCalled = {
+        waitaof: (await callsOf(everySecond, 'waitaof')) > 0,
+        bgrewriteaof: (await callsOf(everySecond, 'bgrewriteaof')) > 0,
       };
-      expect(calls).toEqual(
-        knowsWaitAof ? { waitaof: 1, bgrewriteaof: 0 } : { waitaof: 0, bgrewriteaof: 1 },
-      );
+      expect(isCalled).toEqual({ waitaof: knowsWaitAof, bgrewriteaof: !knowsWaitAof });
     } finally {
       await everySecond.stop();
     }

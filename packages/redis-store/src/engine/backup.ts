@@ -41,13 +41,21 @@ export function manifestPathOf(backupPath: string): string {
   return `${backupPath}.manifest`;
 }
 
-/** `encryption-backup.json`, or with `_1`, `_2`, … where files of an earlier migration are kept. */
-export async function freeBackupName(dataDir: string, ending: string): Promise<string> {
+/**
+ * `encryption-backup.json`, or with `_1`, `_2`, … where files of an earlier migration are kept.
+ * @param kept those that the seal names, which may be in the data folder of another server
+ */
+export async function freeBackupName(
+  dataDir: string,
+  ending: string,
+  kept: readonly string[],
+): Promise<string> {
   return freeFileName(
     dataDir,
     DATA_FOLDER.migrationBackup.name,
     `.json${ending}`,
     manifestPathOf(''),
+    kept,
   );
 }
 

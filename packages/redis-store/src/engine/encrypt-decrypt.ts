@@ -1,13 +1,11 @@
 /** The migrations *encrypt* and *decrypt*, as steps between which a crash may come: each step can be done again. */
 import { existsSync } from 'node:fs';
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { KeyId, VaultKey } from '@vault/crypto';
 import { countRecords } from '../partitions/record-stream.js';
 import type { CollectionDefinitions } from '../records/collection-definition.js';
 import type { DatabaseState } from '../state/database-state.js';
 import { messageOf } from '../error-message.js';
-import { scrubRedisFiles } from '../redis/redis-files.js';
 import { isTombstone, makeTombstone } from '../state/seal.js';
 import type { SealContent, SealedMigration, Tombstone } from '../state/seal.js';
 import type { StoreLogger } from '../store-logger.js';
@@ -19,12 +17,12 @@ import { NOTHING_DELETED, removeKeys, sayDeletion } from './key-removal.js';
 import type { DeletionOptions, DeletionReport } from './key-removal.js';
 import type { MigrationContext } from './migration-context.js';
 import { provenBackups, removeBackups } from './proven-backups.js';
+import { provenSteps } from './proven-steps.js';
+import { finishScrubbing, leftovers } from './scrub.js';
 import { sealedFromPlaintext } from './sealed-from-plaintext.js';
 import { transformRecords } from './transform.js';
 import type { Direction } from './transform.js';
-import { withTrueCause } from './true-cause.js';
 import { verifyMigration } from './verify-migration.js';
-import { isBecoming } from '../files/data-folder.js';
 
 /** What the seal says when a migration goes back because its backup could not be written. */
 const STATE_BEFORE = { plaintext: 'plaintext', encrypted: 'encrypted' } as const;
@@ -40,7 +38,7 @@ export async function encryptDatabase(
       ? fromPlaintext(context, key, migration, collections)
       : Promise.resolve(fromSealed(context, 'encrypting', key, migration)),
   );
-  const records = await transformAndVerify(context, 'encrypt', key);
+  const { records, isSafe } = await transformAndVerify(context, 'encrypt', key);
   await context.step('encrypt-verified');
   await context.keeper.change(context.lock, { state: 'scrubbing' });
   // The backup is not named: the next step deletes it.
@@ -49,26 +47,7 @@ export async function encryptDatabase(
       ? 'The database is encrypted from its first record on'
       : 'All records are encrypted and verified';
   context.logger.info(done, { keyId: key.id, ...(records > 0 && { records }) });
-  await finishScrubbing(context);
-}
-
-/** The rest of *encrypt*: what is left of plaintext on disk goes. @returns advice for the operator, kept in `context.logger` too */
-export async function finishScrubbing(context: MigrationContext): Promise<string[]> {
-  const { keeper, lock, link, dataDir } = context;
-  await context.step('scrub');
-  // A crash between seal and fences leaves partitions at another epoch.
-  await keeper.raiseFences();
-  context.progress('scrub', 0, 1);
-  const advice = await scrubRedisFiles(link, context.isOwnRedis);
-  await context.step('scrubbed-redis');
-  // A Redis that was rolled back meanwhile may lack records that only the backup has.
-  await keeper.checkStands();
-  await removeBackups(dataDir, await leftovers(dataDir, keeper.content.files));
-  await context.step('scrubbed-files');
-  await keeper.change(lock, { state: 'encrypted', migration: null, files: [] });
-  for (const sentence of advice) context.logger.warn(sentence);
-  context.progress('scrub', 1, 1);
-  return advice;
+  await finishScrubbing(context, key, isSafe);
 }
 
 /** To plaintext; the key goes only when nothing needs it any more, provably. */
@@ -273,7 +252,7 @@ async function plannedMigration(
   const from = before.state === 'plaintext' ? 'plaintext' : 'encrypted';
   const isPlain = from === 'plaintext' && direction === 'encrypt';
   const ending = isPlain ? (context.protection?.ending ?? '') : '';
-  const backup = await freeBackupName(context.dataDir, ending);
+  const backup = await freeBackupName(context.dataDir, ending, before.files);
   return { from, backup, host: context.host, isBackedUp: false };
 }
 
@@ -301,29 +280,24 @@ async function goBack(
   }
 }
 
-/** Steps 3 and 4. @returns how many records there are */
+/** Steps 3 and 4. @returns how many records there are, and whether none of them can come back in the other form */
 async function transformAndVerify(
   context: MigrationContext,
   direction: Direction,
   key: VaultKey,
-): Promise<number> {
+): Promise<{ readonly records: number; readonly isSafe: boolean }> {
   const { migration } = context.keeper.content;
   if (migration === null) throw new TypeError('no migration is under way');
-  const { records, unreadable } = await withTrueCause(context, async () => {
+  const { result, gap } = await provenSteps(context, { isPatient: true }, async () => {
     await transformRecords(context, direction, key, migration.backup);
     await context.step(`${direction}-transformed`);
     return verifyMigration(context, direction, key, migration.backup);
   });
+  const { records, unreadable } = result;
   if (unreadable > 0)
     context.logger.warn('Some records cannot be read: run verify', { unreadable });
-  return records;
-}
-
-/** Files of migrations that the seal names, and temporary ones that a crash left. */
-async function leftovers(dataDir: string, files: readonly string[]): Promise<string[]> {
-  const names = await readdir(dataDir);
-  const temporary = names.filter((name) => isBecoming('migrationBackup', name));
-  return [...files, ...temporary];
+  // Where Redis can never tell, to look once more would tell no more.
+  return { records, isSafe: gap?.kind !== 'pending' };
 }
 
 /** Path of the backup of the migration that is under way, for a message. */

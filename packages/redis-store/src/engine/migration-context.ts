@@ -8,6 +8,14 @@ import type { RedisLink } from '../redis/redis-link.js';
 import type { SealKeeper } from '../state/seal-keeper.js';
 import type { StoreLogger } from '../store-logger.js';
 
+/** What one process keeps, because Redis may still come back as of a time when it is needed: one sentence each. */
+export interface KeptBecause {
+  /** Keys that nothing else needs: after *decrypt*, or the previous one of a rotation. */
+  keys: string | undefined;
+  /** The backup of *encrypt*. */
+  files: string | undefined;
+}
+
 export interface MigrationContext {
   readonly link: RedisLink;
   readonly keeper: SealKeeper;
@@ -21,6 +29,7 @@ export interface MigrationContext {
   readonly protection: BackupProtection | undefined;
   /** A record that stands there was planted. */
   readonly mustBeEmpty: boolean;
+  readonly kept: KeptBecause;
   /** How long a condemned line stays. */
   readonly deletionGraceMs: number;
   progress(phase: string, done: number, total: number): void;
@@ -39,12 +48,14 @@ export function makeContext(parts: {
   readonly logger: StoreLogger;
   readonly identity: ProcessIdentity;
   readonly lock: MigrationLock;
+  readonly kept: KeptBecause;
 }): MigrationContext {
-  const { options, link, keeper, logger, identity, lock } = parts;
+  const { options, link, keeper, logger, identity, lock, kept } = parts;
   return {
     link,
     keeper,
     lock,
+    kept,
     custody: options.custody,
     dataDir: options.dataDir,
     host: identity.host,

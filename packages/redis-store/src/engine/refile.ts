@@ -7,7 +7,7 @@ import { envelopeKeyId } from '@vault/crypto';
 import type { VaultKey } from '@vault/crypto';
 import { audit, PROBLEM_KINDS } from '../audit/audit.js';
 import { openingRules } from '../state/opening-rules.js';
-import { RecordUnreadableError } from '../errors.js';
+import { OperationRefusedError, RecordUnreadableError } from '../errors.js';
 import { entriesWithout } from '../records/filed-entry.js';
 import { decodeRecord } from '../records/json-record.js';
 import { partitionNumber } from '../partitions/partition.js';
@@ -17,7 +17,7 @@ import { onlyKey } from './backup.js';
 import type { MigrationContext } from './migration-context.js';
 import { listNames, MigrationError } from '../migration-error.js';
 import { countRecords, readRecords, WriteWindow } from '../partitions/record-stream.js';
-import { withTrueCause } from './true-cause.js';
+import { provenSteps } from './proven-steps.js';
 import { removeForeign } from './verify-migration.js';
 import type { Problem } from '../audit/audit.js';
 
@@ -53,14 +53,16 @@ export async function beginReindex(context: MigrationContext, target: string): P
 
 /**
  * The rest of a rewriting, as the holder of the lock: every record under the active key and the definitions in
- * force, verified; then a previous key is inactive.
+ * force, verified; then a previous key is inactive, unless a replica lags that would bring back records under it.
  * @returns how many records there are
+ * @throws {OperationRefusedError} when the previous key opens still: call it again
+ * @throws {StateStaleError} when Redis was restarted or failed over meanwhile: call it again
  */
 export async function finishRewriting(context: MigrationContext): Promise<number> {
   const { keeper, lock } = context;
   const { keyId, previousKeyId, inactiveKeyIds } = keeper.content;
   await keeper.raiseFences();
-  const records = await withTrueCause(context, async () => {
+  const { result: records, gap } = await provenSteps(context, { isPatient: false }, async () => {
     const count = await refileRecords(context);
     await context.step('refile-written');
     await verifyRefiled(context);
@@ -68,6 +70,11 @@ export async function finishRewriting(context: MigrationContext): Promise<number
   });
   await context.step('refile-verified');
   const isRotation = previousKeyId !== null && previousKeyId !== keyId;
+  if (isRotation && gap?.kind === 'pending') {
+    throw new OperationRefusedError(
+      `all ${records} records are under the new key ${keyId}; the previous one opens until it is safe that none comes back, which is looked at again by itself: ${gap.why}`,
+    );
+  }
   await keeper.change(lock, {
     state: keyId === null ? 'plaintext' : 'encrypted',
     previousKeyId: null,
@@ -80,6 +87,8 @@ export async function finishRewriting(context: MigrationContext): Promise<number
       previousKeyId,
       records,
     });
+    if (gap !== undefined)
+      context.logger.warn('Redis may bring back records under it', { cause: gap.why });
   }
   return records;
 }

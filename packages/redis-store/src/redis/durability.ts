@@ -30,7 +30,7 @@ export interface DurabilityGap {
 
 /**
  * How much is proven. `floor`: enough for what a power cut or a failover would merely undo; no file is written anew for
- * it. `change`: each master has it on disk, each replica that follows has it. `final`, before something is destroyed that
+ * it. `change`: each master has it on disk, each replica that is up has it. `final`, before something is destroyed that
  * could not be had back: replicas have it on disk too, as far as Redis can tell, and none that is known is away.
  */
 export type DurabilityNeed = 'floor' | 'change' | 'final';
@@ -61,7 +61,7 @@ const PASSING: ReadonlySet<string> = new Set([
 
 export class Durability {
   readonly #link: RedisLink;
-  /** Which run and history of which servers it is about; a failure where they could not be asked. */
+  /** Which run and history of which servers it is about; why they may not be asked. */
   readonly #began: string | RedisRefusedError;
 
   private constructor(link: RedisLink, began: string | RedisRefusedError) {
@@ -69,23 +69,30 @@ export class Durability {
     this.#began = began;
   }
 
-  /** Before what is to be proven is written, or looked at. */
+  /**
+   * Before what is to be proven is written, or looked at.
+   * @throws {RedisUnavailableError | RedisRefusedError} while Redis is away, or a cluster is not whole
+   */
   static async begin(link: RedisLink): Promise<Durability> {
     try {
       return new Durability(link, await standingOf(link));
     } catch (error) {
-      if (error instanceof RedisRefusedError) return new Durability(link, error);
+      const isForbidden = error instanceof RedisRefusedError && !PASSING.has(error.reply);
+      if (isForbidden) return new Durability(link, error);
       throw error;
     }
   }
 
-  /** Whether a server was restarted or replaced since it began. */
+  /**
+   * Whether a server was restarted or replaced since it began.
+   * @throws {RedisUnavailableError | RedisRefusedError} while that cannot be told
+   */
   async hasChanged(): Promise<boolean> {
     if (typeof this.#began !== 'string') return false;
     return (await standingOf(this.#link)) !== this.#began;
   }
 
-  /** @returns `undefined` when all that was written until this call is safe */
+  /** @returns `undefined` when all that was written until this call is safe; a `pending` one may be a change that is not over */
   async gap(need: DurabilityNeed): Promise<DurabilityGap | undefined> {
     if (typeof this.#began !== 'string') return refused('Redis', this.#began);
     const gaps: (DurabilityGap | undefined)[] = [];
@@ -97,6 +104,7 @@ export class Durability {
       if (await this.hasChanged()) return CHANGED;
     } catch (error) {
       if (error instanceof RedisRefusedError) return refused('Redis', error);
+      if (error instanceof RedisUnavailableError) return { kind: 'pending', why: error.message };
       throw error;
     }
     const all = gaps.filter((gap) => gap !== undefined);
@@ -165,16 +173,19 @@ async function nodeGap(
   const persistence = await persistenceOf(node);
   const replication = await replicationOf(node);
   if (!replication.isMaster) return CHANGED;
-  const away = need === 'final' ? await awayOf(link, node, replication) : [];
+  const away = await awayOf(link, node, need, replication);
   if (away.length > 0) {
     return {
       kind: 'pending',
-      why: `replicas of Redis ${node.address} are away (${away.join(', ')}): bring them back, or have the cluster or the sentinels forget them`,
+      why: `replicas of Redis ${node.address} do not follow it (${away.join(', ')}): bring them back, or have the cluster or the sentinels forget them`,
     };
   }
   // A file that is being begun holds nothing yet.
   if (need !== 'floor') await waitUntilIdle(node);
-  if (!(await writeMarker(link, node))) {
+  // With `always`, Redis answers a write only after it is synced; what it leaves to the operating system it cannot wait for.
+  const isWaiting = persistence.isAppending && persistence.appendfsync === 'everysec';
+  const isAsked = isWaiting || replication.replicas.length > 0;
+  if (isAsked && !(await writeMarker(link, node))) {
     return { kind: 'pending', why: `no key of ours could be written to Redis ${node.address}` };
   }
   const confirmed = await waitForFiles(node, persistence, need, replication.replicas.length);
@@ -192,7 +203,7 @@ interface Confirmed {
   readonly inReplicas: number;
 }
 
-/** After a write on this connection, which the answers are about. */
+/** After a write on this connection where one is asked for, which the answers are about. */
 async function waitForFiles(
   node: RedisNode,
   { isAppending, appendfsync, version }: Persistence,
@@ -201,9 +212,7 @@ async function waitForFiles(
 ): Promise<Confirmed> {
   const limitMs = Math.min(WAIT_MS[need], Math.floor(node.commandTimeoutMs / 2));
   const disksOfReplicas = need === 'final' ? replicas : 0;
-  // What Redis leaves to the operating system it cannot wait for.
   const syncs = isAppending && (appendfsync === 'always' || appendfsync === 'everysec');
-  // With `always`, Redis answers a write only after it is synced.
   const isSynced = isAppending && appendfsync === 'always';
   let onDisk: readonly number[] | undefined;
   if (disksOfReplicas > 0 || (syncs && !isSynced)) {
@@ -282,15 +291,20 @@ async function replicaGap(
   };
 }
 
-/** Replicas that a cluster or sentinels know of, and that do not follow now. */
+/**
+ * Replicas that a cluster or sentinels know of, and that do not follow now. One that is down cannot be made master; once
+ * it is up it takes all over again first, unless the master goes at the same time.
+ */
 async function awayOf(
   link: RedisLink,
   node: RedisNode,
+  need: DurabilityNeed,
   { replicas }: Replication,
 ): Promise<readonly string[]> {
-  const known = link.isCluster
+  const all = link.isCluster
     ? (await clusterStandingOf(node)).replicas
     : await replicasOfSentinels(link);
+  const known = all.filter(({ isUp }) => isUp || need === 'final').map(({ address }) => address);
   // By number: a replica may have another address for the cluster than for its master.
   if (known.length <= replicas.length) return [];
   const following = new Set(replicas.map(({ address }) => address));
@@ -315,10 +329,10 @@ async function writeMarker(link: RedisLink, node: RedisNode): Promise<boolean> {
 /** Names of ours of which one lives on this server. */
 async function* markerKeys(link: RedisLink, node: RedisNode): AsyncGenerator<string> {
   const { head, pattern } = link.names;
-  yield `${head}meta}:marker`;
+  yield `${head}meta}:durable`;
   if (!link.isCluster) return;
-  for (let number = 0; number < MARKERS_TRIED; number++) yield `${head}marker.${number}}:marker`;
+  for (let number = 0; number < MARKERS_TRIED; number++) yield `${head}durable.${number}}:durable`;
   for await (const keys of node.scan(pattern)) {
-    for (const key of keys) yield `${key.slice(0, key.indexOf('}'))}}:marker`;
+    for (const key of keys) yield `${key.slice(0, key.indexOf('}'))}}:durable`;
   }
 }

@@ -41,12 +41,19 @@ export async function replicationOf(node: RedisNode): Promise<Replication> {
   };
 }
 
+/** A replica that a cluster or sentinels know of. */
+export interface KnownReplica {
+  /** `host:port` */
+  readonly address: string;
+  /** It runs, whether or not it follows its master: it may be made master at any time. */
+  readonly isUp: boolean;
+}
+
 /** What a node of a cluster says of itself. */
 export interface ClusterStanding {
   /** Ranges such as `0-5460`. */
   readonly slots: readonly string[];
-  /** `host:port` of each of its replicas that the cluster knows. */
-  readonly replicas: readonly string[];
+  readonly replicas: readonly KnownReplica[];
 }
 
 /** `id host:port@bus,name flags master ping pong epoch state slot…`, a node a line. */
@@ -60,7 +67,10 @@ export async function clusterStandingOf(node: RedisNode): Promise<ClusterStandin
   return {
     // One that is moving stands there as `[slot->-id]` beside.
     slots: (self ?? []).slice(8).filter((range) => /^\d+(?:-\d+)?$/.test(range)),
-    replicas: ofSelf.map(([, address = '']) => address.replace(/@.*$/, '')),
+    replicas: ofSelf.map(([, address = '', flags = '']) => ({
+      address: address.replace(/@.*$/, ''),
+      isUp: !flags.split(',').includes('fail'),
+    })),
   };
 }
 
@@ -72,12 +82,13 @@ export function slotsIn(ranges: readonly string[]): number {
   }, 0);
 }
 
-/** `host:port` of every replica that the sentinels know. */
-export async function replicasOfSentinels(link: RedisLink): Promise<readonly string[]> {
+/** Every replica that the sentinels know; none where there are no sentinels. */
+export async function replicasOfSentinels(link: RedisLink): Promise<readonly KnownReplica[]> {
   const reply = await link.askSentinel('REPLICAS');
   return (Array.isArray(reply) ? (reply as readonly Reply[]) : []).map((row) => {
     const words = (Array.isArray(row) ? row : []).map(String);
     const valueOf = (name: string): string => words[words.indexOf(name) + 1] ?? '?';
-    return `${valueOf('ip')}:${valueOf('port')}`;
+    const isUp = !valueOf('flags').split(',').includes('s_down');
+    return { address: `${valueOf('ip')}:${valueOf('port')}`, isUp };
   });
 }

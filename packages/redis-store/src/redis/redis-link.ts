@@ -128,8 +128,17 @@ export class RedisLink {
   /** Each master, to ask the whole database of it (`SCAN`, `INFO`, `WAITAOF`); one where there is no cluster. */
   async masters(): Promise<readonly RedisNode[]> {
     if (!(this.#client instanceof Cluster)) return [new RedisNode(this.#client)];
-    if (this.#client.nodes('master').length === 0) await this.command('PING');
+    await this.#refreshSlots(this.#client);
     return this.#client.nodes('master').map((node) => new RedisNode(node));
+  }
+
+  /** The client looks anew only when it is sent elsewhere: a master that is gone would be left out for ever. */
+  async #refreshSlots(client: Cluster): Promise<void> {
+    await translated(
+      new Promise<void>((resolve, reject) => {
+        client.refreshSlotsCache((error) => (error ? reject(error) : resolve()));
+      }),
+    );
   }
 
   /**

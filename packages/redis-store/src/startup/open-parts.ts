@@ -8,6 +8,7 @@ import { messageOf } from '../error-message.js';
 import { KeyNames } from '../redis/key-names.js';
 import { loadKeys } from '../state/load-keys.js';
 import { removeAbandonedBackups } from '../engine/abandoned-backups.js';
+import type { KeptBecause } from '../engine/migration-context.js';
 import { refuseStandingKeys, refuseStandingRecords } from '../engine/must-be-empty.js';
 import { CHECK_HALVES_EVERY_MS } from '../open-options.js';
 import type { OpenOptions } from '../open-options.js';
@@ -30,7 +31,7 @@ export interface DatabaseParts {
   readonly witness: Witness;
   readonly identity: ProcessIdentity;
   readonly heartbeat: Heartbeat;
-  readonly keptKeysBecause: string | undefined;
+  readonly kept: KeptBecause;
   readonly halves: HalvesWatch;
 }
 
@@ -92,7 +93,7 @@ async function openOn(link: RedisLink, options: OpenOptions): Promise<DatabasePa
     // Before, a degraded database is one that does not open, and `open` says so itself.
     keeper.onDegraded = (error) => options.onDegraded?.(error);
     start.warn();
-    const { keptKeysBecause } = start;
+    const { kept } = start;
     const halves = new HalvesWatch({
       keeper,
       logger,
@@ -103,7 +104,7 @@ async function openOn(link: RedisLink, options: OpenOptions): Promise<DatabasePa
     const everyMs = options.checkHalvesEveryMs ?? CHECK_HALVES_EVERY_MS;
     // What was read at the start may say already that another instance is at work.
     if (role === 'server') await halves.start(everyMs, keeper.custodyReport);
-    return { options, link, keeper, witness, identity, heartbeat, keptKeysBecause, halves };
+    return { options, link, keeper, witness, identity, heartbeat, kept, halves };
   } catch (error) {
     await heartbeat.stop();
     throw asDegraded(error);

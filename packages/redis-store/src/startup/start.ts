@@ -11,14 +11,12 @@ import { DegradedError, StateStaleError, StoreError } from '../errors.js';
 import { rollImportForward } from '../import/import.js';
 import { canonicalFields } from '../records/field-definitions.js';
 import { MigrationLock } from '../state/lock.js';
-import {
-  decryptDatabase,
-  encryptDatabase,
-  finishScrubbing,
-  retireKeys,
-} from '../engine/encrypt-decrypt.js';
+import { decryptDatabase, encryptDatabase, retireKeys } from '../engine/encrypt-decrypt.js';
+import { finishScrubbing, retryKeptFiles } from '../engine/scrub.js';
 import { makeContext } from '../engine/migration-context.js';
-import type { MigrationContext } from '../engine/migration-context.js';
+import type { KeptBecause, MigrationContext } from '../engine/migration-context.js';
+import { MIGRATIONS } from './acts.js';
+import type { Act } from './acts.js';
 import { changeFields } from '../engine/change-fields.js';
 import { countRecords } from '../partitions/record-stream.js';
 import { beginReindex, finishRewriting } from '../engine/refile.js';
@@ -63,9 +61,9 @@ const ROUNDS_MAX = 12;
 export class DatabaseStart {
   readonly #parts: StartParts;
   #lock: MigrationLock | undefined;
-  /** Why the keys of a decrypted database are kept. */
-  keptKeysBecause: string | undefined;
-  #hasRetired = false;
+  readonly kept: KeptBecause = { keys: undefined, files: undefined };
+  /** What is tried once a start, and served without. */
+  readonly #tried = new Set<Act>();
   #intent: Intent;
   readonly #opposite: OppositeCheck;
 
@@ -177,7 +175,7 @@ export class DatabaseStart {
   warn(): void {
     const { keeper, options, logger } = this.#parts;
     if (options.role === 'tool') return;
-    warnOfStart(logger, this.#intent, keeper.custodyReport, this.keptKeysBecause);
+    warnOfStart(logger, this.#intent, keeper.custodyReport, this.kept.keys);
   }
 
   /** What is to be done before serving: the decision, or something that comes first or after. */
@@ -204,16 +202,30 @@ export class DatabaseStart {
     // Before the indexes: a start that is refused for a field has not filed everything anew in vain.
     if (hasOtherFields) return 'fields';
     if (isOther) return 'reindex';
-    const isRetiring = content.state === 'plaintext' && content.inactiveKeyIds.length > 0;
-    return isRetiring && !this.#hasRetired ? 'retire' : undefined;
+    return this.#tidyingUp(content);
+  }
+
+  /** What is tried once a start, and again by a later one. */
+  #tidyingUp({ state, inactiveKeyIds, files }: SealContent): Act | undefined {
+    const acts: (Act | false)[] = [
+      state === 'plaintext' && inactiveKeyIds.length > 0 && 'retire',
+      state === 'encrypted' && files.length > 0 && 'kept-files',
+    ];
+    return acts.find((act): act is Act => act !== false && !this.#tried.has(act));
   }
 
   async #act(act: Act, seen: Observation): Promise<void> {
     const context = this.#context();
     const { dataDir } = context;
+    this.#tried.add(act);
     try {
       await this.#acts[act](context, seen);
     } catch (error) {
+      // Redis failed over meanwhile, or another process changed something: look again.
+      if (error instanceof StateStaleError) {
+        this.#tried.delete(act);
+        throw error;
+      }
       const isLocked = error instanceof StoreError && error.code === 'DATABASE_LOCKED';
       if (error instanceof DegradedError) throw namingBackup(error, this.#content(), dataDir);
       if (isLocked || !MIGRATIONS.has(act)) throw error;
@@ -242,9 +254,8 @@ export class DatabaseStart {
     rewrite: async (context) => {
       await finishRewriting(context);
     },
-    scrub: async (context) => {
-      await finishScrubbing(context);
-    },
+    scrub: (context) => finishScrubbing(context, this.#activeKey()),
+    'kept-files': (context) => retryKeptFiles(context, this.#activeKey()),
     encrypt: async (context) => {
       const { collections, ownKeyId } = this.#parts.options;
       await encryptDatabase(context, await keyToEncrypt(context, ownKeyId), collections);
@@ -252,8 +263,7 @@ export class DatabaseStart {
     decrypt: (context) => decryptDatabase(context, this.#activeKey()),
     fields: (context) => changeFields(context, this.#parts.options.collections),
     retire: async (context) => {
-      this.#hasRetired = true;
-      this.keptKeysBecause = (await retireKeys(context)).kept;
+      this.kept.keys = (await retireKeys(context)).kept;
     },
   };
 
@@ -373,27 +383,6 @@ export class DatabaseStart {
     const { options, link, keeper, logger, identity } = this.#parts;
     const lock = this.#lock;
     if (lock === undefined) throw new TypeError('the lock is not held');
-    return makeContext({ options, link, keeper, logger, identity, lock });
+    return makeContext({ options, link, keeper, logger, identity, lock, kept: this.kept });
   }
 }
-
-type Act =
-  | 'create'
-  | 'reseal'
-  | 'import'
-  | 'fields'
-  | 'reindex'
-  | 'rewrite'
-  | 'scrub'
-  | 'encrypt'
-  | 'decrypt'
-  | 'retire';
-/** Acts whose failure is a failed migration. */
-const MIGRATIONS: ReadonlySet<Act> = new Set<Act>([
-  'import',
-  'reindex',
-  'rewrite',
-  'scrub',
-  'encrypt',
-  'decrypt',
-]);

@@ -1,6 +1,9 @@
 /**
  * Keeper of the seal in one process: the view that collections work from, and the only way in which
- * the seal changes: witness before, compare-and-set together with the lock, witness after, fences.
+ * the seal changes: witness before, compare-and-set together with the lock, safe on disks and replicas, witness after,
+ * fences. So whoever meets a fence knows that what it stands for cannot be lost.
+ *
+ * It has over 400 lines: all that changes this one record, in the order in which that is safe, is in one file.
  */
 import type { KeyId, VaultKey } from '@vault/crypto';
 import type { CollectionDefinitions } from '../records/collection-definition.js';
@@ -10,6 +13,7 @@ import { viewOf } from './database-view.js';
 import { ACCEPT_ADVICE, DegradedError, StateStaleError, StoreError } from '../errors.js';
 import { fenceBytes } from './fence.js';
 import { Fences, SEAL_CHANGED } from './fences.js';
+import { Floor } from './floor.js';
 import { loadKeys } from './load-keys.js';
 import { MigrationLock } from './lock.js';
 import { keysOfSeal, keysOfWitness, withHeld } from './known-keys.js';
@@ -38,8 +42,8 @@ export interface SealKeeperOptions {
   readonly logger: StoreLogger;
 }
 
-/** How long a process that met a foreign fence waits for whoever is changing the state. */
-const HEAL_ATTEMPTS = 30;
+/** How long a process that met a foreign fence waits for whoever is changing the state, and waits for Redis. */
+const HEAL_ATTEMPTS = 100;
 const HEAL_PAUSE_MS = 100;
 const SEAL_GONE = 'the seal is gone: Redis was emptied or replaced';
 
@@ -56,6 +60,7 @@ export class SealKeeper implements ViewSource {
     fenceOf: (partition) => this.fenceOf(partition),
     isSealOurs: () => this.#isSealOurs(),
   });
+  readonly #floor: Floor;
   /** Decides whether a state that another process brought about may be served here. */
   serves: (content: SealContent) => DegradedError | undefined = () => undefined;
   /** Told when keys were read anew. */
@@ -66,6 +71,7 @@ export class SealKeeper implements ViewSource {
   constructor(options: SealKeeperOptions, report: CustodyReport) {
     this.#options = options;
     this.#report = report;
+    this.#floor = new Floor(options.link, options.witness);
   }
 
   get ring(): KeyRing {
@@ -107,9 +113,9 @@ export class SealKeeper implements ViewSource {
     return beliefOf(content, await this.#witnessed(), prefix, this.ring);
   }
 
-  /** Notes the state in force. */
+  /** At the end of a start: notes the state in force, once it is safe. */
   async noteState(): Promise<void> {
-    await this.#options.witness.commit(await this.belief());
+    await this.#floor.begin(await this.belief(), () => this.#isSealOurs());
   }
 
   /** @throws {StoreError} once the database is closed or degraded */
@@ -169,7 +175,7 @@ export class SealKeeper implements ViewSource {
     expected: string | undefined,
     before?: SealContent,
   ): Promise<void> {
-    const { link, witness } = this.#options;
+    const { link } = this.#options;
     lock.check();
     const key = next.keyId === null ? undefined : this.ring.byId(next.keyId);
     const bytes = sealBytes(next, link.names.prefix, key);
@@ -178,7 +184,7 @@ export class SealKeeper implements ViewSource {
     if (typeof parsed !== 'object') throw new TypeError('expected a seal that can be read back');
     const now = await (this.#seal === undefined ? this.#witnessed() : this.belief());
     const then = before === undefined || now === undefined ? next : beliefAfter(now, before, next);
-    await witness.prepare(now, then);
+    const durability = await this.#floor.prepare(now, then);
     const reply = await link.script(
       'vaultSwapSeal',
       [link.names.seal, link.names.lock],
@@ -196,7 +202,7 @@ export class SealKeeper implements ViewSource {
       default:
         throw new StoreError('STATE_STALE', 'the key of the seal holds another type');
     }
-    await witness.commit(then);
+    await this.#floor.rise(then, durability);
     this.adopt(parsed);
     await this.raiseFences();
   }
@@ -269,6 +275,10 @@ export class SealKeeper implements ViewSource {
     this.current();
     const bytes = await this.#read();
     if (bytes !== this.#seal?.bytes) await this.reload(SEAL_CHANGED);
+    await this.#floor.follow(
+      () => this.belief(),
+      () => this.#isSealOurs(),
+    );
     const { pendingKeyId } = this.content;
     if (pendingKeyId !== null && this.ring.byId(pendingKeyId) === undefined)
       await this.reloadKeys();
@@ -300,12 +310,12 @@ export class SealKeeper implements ViewSource {
   }
 
   async #adoptChanged(bytes: string | undefined, reason: string): Promise<DatabaseView> {
-    const { witness, logger } = this.#options;
+    const { logger } = this.#options;
     const seal = await this.#believe(bytes);
     const { content } = seal;
     const refusal = this.serves(content);
     if (refusal !== undefined) throw this.#giveUp(refusal);
-    await witness.commit(await this.belief(content));
+    this.#floor.wait();
     this.adopt(seal);
     logger.info('The database changed state', {
       reason,

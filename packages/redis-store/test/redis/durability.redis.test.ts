@@ -166,10 +166,11 @@ describe('with sentinels', () => {
     const before = await Durability.begin(link);
     await sentinel.failOver();
     expect(await before.gap('change')).toMatchObject({ kind: 'changed' });
+    await sentinel.untilKnownDown();
     const [floor, change, final] = await gapsOf(link);
     expect([floor, change]).toEqual([undefined, undefined]);
     expect(final).toMatchObject({ kind: 'pending' });
-    expect(final?.why).toContain(`away (127.0.0.1:${sentinel.master.port})`);
+    expect(final?.why).toContain(`do not follow it (127.0.0.1:${sentinel.master.port})`);
     expect(final?.why).toContain(`Redis 127.0.0.1:${replica.port}`);
   }, 60_000);
 });

@@ -121,6 +121,7 @@ function databaseLines(status: NonNullable<StatusReport['database']>): Line[] {
       status.processes.map((process) => processText(process, status.activeKeyId)).join(', '),
     ),
     row('kept keys', status.keptKeysBecause),
+    row('kept backup', status.keptFilesBecause),
   ];
 }
 

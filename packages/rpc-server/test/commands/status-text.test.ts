@@ -45,6 +45,7 @@ const PLAINTEXT = {
   underWay: null,
   operation: null,
   keptKeysBecause: null,
+  keptFilesBecause: null,
   collections: {},
   processes: [],
   redis: [],
