@@ -8,6 +8,19 @@ export {
   TOKEN_CHARACTERS,
 } from './blind-index.js';
 export type { Normalisation } from './blind-index.js';
+export type {
+  AppendOptions,
+  CondemnedKey,
+  CustodyReport,
+  HalfReport,
+  HalvesState,
+  KeyCustody,
+  KeyPlace,
+  KeyRing,
+  NamedKeys,
+  Remnant,
+  RemoveOptions,
+} from './custody.js';
 export {
   ENVELOPE_OVERHEAD_BYTES,
   ENVELOPE_VERSION,

@@ -1,7 +1,14 @@
 /** What loading found, as a report. */
 import { VaultKey } from '@vault/crypto';
-import type { KeyHalf, KeyId } from '@vault/crypto';
-import type { CondemnedKey, CustodyReport, HalfReport, HalvesState, KeyRing } from './custody.js';
+import type {
+  CondemnedKey,
+  CustodyReport,
+  HalfReport,
+  HalvesState,
+  KeyHalf,
+  KeyId,
+  KeyRing,
+} from '@vault/crypto';
 import { currentSecret } from './append-plan.js';
 import { diagnose } from './diagnosis.js';
 import type { ReadHalf, ReadHalves } from './diagnosis.js';

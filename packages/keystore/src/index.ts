@@ -12,7 +12,7 @@ export type {
   NamedKeys,
   Remnant,
   RemoveOptions,
-} from './custody.js';
+} from '@vault/crypto';
 export { defaultPair } from './default-pair.js';
 export type { DefaultPair } from './default-pair.js';
 export { KEYSTORE_ERRORS, KeystoreError } from './errors.js';

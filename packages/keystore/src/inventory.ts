@@ -2,8 +2,7 @@
  * Every place where key material lies. Status lists them, deleting a key reaches them or says that it
  * cannot, and README.md has the table of their kinds.
  */
-import type { KeyId } from '@vault/crypto';
-import type { KeyPlace } from './custody.js';
+import type { KeyId, KeyPlace } from '@vault/crypto';
 import type { ReadHalf } from './diagnosis.js';
 import { KeystoreError } from './errors.js';
 import { linesOf } from './half-source.js';

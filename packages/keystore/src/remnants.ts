@@ -1,6 +1,5 @@
 /** Where a half of a removed key is left. */
-import type { KeyId } from '@vault/crypto';
-import type { Remnant } from './custody.js';
+import type { KeyId, Remnant } from '@vault/crypto';
 import type { ReadHalves } from './diagnosis.js';
 import { KeystoreError } from './errors.js';
 import { linesOf } from './half-source.js';

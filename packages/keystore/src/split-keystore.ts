@@ -1,17 +1,17 @@
 /** Split custody: two half sources, taken together. */
 // oxlint-disable no-await-in-loop -- one half after the other
 import { KeyHalf, VaultKey } from '@vault/crypto';
-import type { KeyId } from '@vault/crypto';
-import { appendRefusalOf, halfForNewPair, planRestore } from './append-plan.js';
 import type {
   AppendOptions,
   CustodyReport,
   KeyCustody,
+  KeyId,
   KeyPlace,
   NamedKeys,
   Remnant,
   RemoveOptions,
-} from './custody.js';
+} from '@vault/crypto';
+import { appendRefusalOf, halfForNewPair, planRestore } from './append-plan.js';
 import { checkCustody } from './custody-check.js';
 import { reportCustody } from './custody-report.js';
 import { nameHalf } from './diagnosis.js';

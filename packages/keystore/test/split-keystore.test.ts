@@ -1,9 +1,8 @@
 import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { KeyHalf, VaultKey } from '@vault/crypto';
-import type { KeyId } from '@vault/crypto';
+import type { CustodyReport, KeyId } from '@vault/crypto';
 import { createHalfSource } from '../src/create-half-source.js';
-import type { CustodyReport } from '../src/custody.js';
 import { SplitKeystore } from '../src/split-keystore.js';
 import { makePlace } from './source-environment.js';
 import type { TestPlace } from './source-environment.js';

@@ -53,7 +53,7 @@ export type {
   NamedKeys,
   Remnant,
   RemoveOptions,
-} from './keys/custody.js';
+} from '@vault/crypto';
 export { CredentialDatabase } from './credential-database.js';
 export type { ExportedRecord } from './collections/export-records.js';
 export { DATA_FOLDER, isOfKind, kindOf, SECRECY } from './files/data-folder.js';

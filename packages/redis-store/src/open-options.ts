@@ -1,8 +1,7 @@
 /** How a database is opened. */
 import type { Readable } from 'node:stream';
-import type { KeyId } from '@vault/crypto';
+import type { KeyCustody, KeyId } from '@vault/crypto';
 import type { CollectionDefinitions } from './records/collection-definition.js';
-import type { KeyCustody } from './keys/custody.js';
 import type { DegradedError } from './errors.js';
 import type { RedisOptions } from './redis/redis-options.js';
 import type { StoreLogger } from './store-logger.js';

@@ -1,7 +1,6 @@
 /** What an operator wants to know of a database; plain JSON, nothing secret. */
-import type { KeyId } from '@vault/crypto';
+import type { CustodyReport, HalfReport, HalvesState, KeyId, KeyPlace } from '@vault/crypto';
 import { join } from 'node:path';
-import type { CustodyReport, HalfReport, HalvesState, KeyPlace } from './keys/custody.js';
 import type { DatabaseOrigin, DatabaseState } from './state/database-state.js';
 import { missingHalves } from './state/halves-watch.js';
 import type { MissingHalf } from './state/halves-watch.js';

@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import type { KeyCustody } from '../src/keys/custody.js';
+import type { KeyCustody } from '@vault/crypto';
 import { contents, DatabaseFixture, fill } from './database-fixture.js';
 
 let fixture: DatabaseFixture;

@@ -6,7 +6,7 @@ import type { Redis } from 'ioredis';
 import { RedisServer } from '../../../test/harness/redis.js';
 import type { RedisServerOptions } from '../../../test/harness/redis.js';
 import { CredentialDatabase } from '../src/credential-database.js';
-import type { KeyCustody } from '../src/keys/custody.js';
+import type { KeyCustody } from '@vault/crypto';
 import { DegradedError } from '../src/errors.js';
 import type { OpenOptions } from '../src/open-options.js';
 import { staticCustody } from '../src/keys/static-custody.js';

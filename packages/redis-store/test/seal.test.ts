@@ -3,8 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import type { VaultKey } from '@vault/crypto';
-import type { KeyRing } from '../src/keys/custody.js';
+import type { KeyRing, VaultKey } from '@vault/crypto';
 import {
   isAuthenticSeal,
   isTombstone,

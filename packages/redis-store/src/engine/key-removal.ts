@@ -3,8 +3,7 @@
  * are condemned first, and removed by a later call. No timer removes a line.
  */
 // oxlint-disable no-await-in-loop -- a handful of keys, one place
-import type { KeyId } from '@vault/crypto';
-import type { CustodyReport, KeyCustody, Remnant } from '../keys/custody.js';
+import type { CustodyReport, KeyCustody, KeyId, Remnant } from '@vault/crypto';
 import type { StoreLogger } from '../store-logger.js';
 import type { MigrationContext } from './migration-context.js';
 import { MigrationError } from '../migration-error.js';

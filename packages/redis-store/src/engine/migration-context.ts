@@ -1,5 +1,5 @@
 /** What every step of a migration works with. */
-import type { KeyCustody } from '../keys/custody.js';
+import type { KeyCustody } from '@vault/crypto';
 import type { MigrationLock } from '../state/lock.js';
 import { DELETION_GRACE_MS } from '../open-options.js';
 import type { BackupProtection, OpenOptions } from '../open-options.js';

@@ -4,7 +4,7 @@ import { decodeRecord } from '../records/json-record.js';
 import type { CredentialRecord } from '../records/json-record.js';
 import type { RecordCodec } from '../records/record-codec.js';
 import type { SealedMigration } from '../state/seal.js';
-import type { KeyRing } from '../keys/custody.js';
+import type { KeyRing } from '@vault/crypto';
 import { BACKUP_FORMAT, BACKUP_VERSION } from './backup.js';
 import { MigrationError } from '../migration-error.js';
 

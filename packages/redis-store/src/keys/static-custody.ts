@@ -1,15 +1,15 @@
 /** A custody in memory, for tests, examples and programs that bring their own secrets: `@vault/keystore` keeps halves where they belong. */
 import { KeyHalf, VaultKey } from '@vault/crypto';
-import type { KeyId } from '@vault/crypto';
 import type {
   AppendOptions,
   CustodyReport,
   HalfReport,
   HalvesState,
   KeyCustody,
+  KeyId,
   KeyPlace,
   Remnant,
-} from './custody.js';
+} from '@vault/crypto';
 
 /** Pairs that were given or appended, oldest first. */
 class StaticCustody implements KeyCustody {

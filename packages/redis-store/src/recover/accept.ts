@@ -5,10 +5,9 @@
  */
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { KeyId } from '@vault/crypto';
+import type { KeyId, KeyRing } from '@vault/crypto';
 import { replaceFile } from '@vault/crypto/files';
 import { checkDefinitions, definitionsHash } from '../records/collection-definition.js';
-import type { KeyRing } from '../keys/custody.js';
 import type { DatabaseState } from '../state/database-state.js';
 import { OperationRefusedError } from '../errors.js';
 import { parseFence } from '../state/fence.js';

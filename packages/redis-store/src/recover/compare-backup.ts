@@ -5,10 +5,9 @@
  */
 import { isDeepStrictEqual } from 'node:util';
 import { envelopeKeyId, isEnvelope } from '@vault/crypto';
-import type { KeyId } from '@vault/crypto';
+import type { KeyId, KeyRing } from '@vault/crypto';
 import { checkDefinitions } from '../records/collection-definition.js';
 import type { CollectionDefinitions } from '../records/collection-definition.js';
-import type { KeyRing } from '../keys/custody.js';
 import { OperationRefusedError, RecordInvalidError, RecordUnreadableError } from '../errors.js';
 import type { CredentialRecord } from '../records/json-record.js';
 import { KeyNames } from '../redis/key-names.js';

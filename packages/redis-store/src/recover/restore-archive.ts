@@ -6,10 +6,9 @@
  * key made them; plaintext says nothing, and is believed on the word of whoever calls.
  */
 import { isEnvelope } from '@vault/crypto';
-import type { KeyId } from '@vault/crypto';
+import type { KeyId, KeyRing } from '@vault/crypto';
 import { messageOf } from '../error-message.js';
 import { OperationRefusedError, RedisRefusedError } from '../errors.js';
-import type { KeyRing } from '../keys/custody.js';
 import { checkArchive, readArchive } from '../files/archive-file.js';
 import type { ArchivedKey } from '../files/archive-file.js';
 import type { RedisLink } from '../redis/redis-link.js';

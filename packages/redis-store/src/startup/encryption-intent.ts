@@ -3,7 +3,7 @@
  * say together. Decrypting is never the effect of something that is not there: a line that went
  * missing, a file that was not read.
  */
-import type { KeyRing } from '../keys/custody.js';
+import type { KeyRing } from '@vault/crypto';
 import type { DatabaseOrigin, DatabaseState } from '../state/database-state.js';
 import type { OpenOptions } from '../open-options.js';
 import { isDecryptionConfirmed } from './decrypt-confirmation.js';

@@ -1,9 +1,8 @@
 /** What seal, witness and fences say together; the data itself is looked at only where there is no seal. Reads, never writes. */
-import type { VaultKey } from '@vault/crypto';
+import type { KeyRing, VaultKey } from '@vault/crypto';
 import { envelopeKeyId, isEnvelope } from '@vault/crypto';
 import { canonicalDefinitions } from '../records/collection-definition.js';
 import type { CollectionDefinitions } from '../records/collection-definition.js';
-import type { KeyRing } from '../keys/custody.js';
 import type { DatabaseView } from '../state/database-state.js';
 import { fenceBytes, parseFence } from '../state/fence.js';
 import type { RedisLink } from '../redis/redis-link.js';

@@ -5,8 +5,7 @@
  * can write to Redis: while there is an active key it counts for nothing, and in plaintext, where nobody can
  * prove anything, it is waited for, and no longer than a heartbeat lasts.
  */
-import type { KeyId } from '@vault/crypto';
-import type { KeyRing } from '../keys/custody.js';
+import type { KeyId, KeyRing } from '@vault/crypto';
 import { DegradedError } from '../errors.js';
 import type { ProcessIdentity } from '../state/process-identity.js';
 import { beatingAgain, outwait } from '../state/life-signs.js';

@@ -1,5 +1,5 @@
 /** What an operator is told of a start that a row of the table refuses. */
-import type { CustodyReport, HalfReport } from '../keys/custody.js';
+import type { CustodyReport, HalfReport } from '@vault/crypto';
 import { ACCEPT_ADVICE, DegradedError } from '../errors.js';
 import type { DegradedReason } from '../errors.js';
 import type { Observed } from './startup-table.js';

@@ -1,5 +1,5 @@
 /** What a start that went well warns of. */
-import type { CustodyReport } from '../keys/custody.js';
+import type { CustodyReport } from '@vault/crypto';
 import type { StoreLogger } from '../store-logger.js';
 import type { Intent } from './encryption-intent.js';
 

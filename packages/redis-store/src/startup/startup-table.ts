@@ -2,8 +2,7 @@
  * What happens at a start, in each case: the table of the design as data. The first row that fits
  * decides; a case that no row names leaves the server degraded.
  */
-import type { KeyId } from '@vault/crypto';
-import type { CustodyReport } from '../keys/custody.js';
+import type { CustodyReport, KeyId } from '@vault/crypto';
 import type { DatabaseState } from '../state/database-state.js';
 import type { DegradedReason } from '../errors.js';
 

@@ -1,5 +1,5 @@
 /** What collections work from: the content of a seal, with the keys that it names. */
-import type { KeyRing } from '../keys/custody.js';
+import type { KeyRing } from '@vault/crypto';
 import type { DatabaseView, StoredForm } from './database-state.js';
 import type { SealContent } from './seal.js';
 

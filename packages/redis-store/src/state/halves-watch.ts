@@ -4,8 +4,7 @@
  * took their lines away.
  */
 // oxlint-disable no-await-in-loop -- a key or two
-import type { KeyId, VaultKey } from '@vault/crypto';
-import type { CustodyReport, HalfReport, KeyCustody } from '../keys/custody.js';
+import type { CustodyReport, HalfReport, KeyCustody, KeyId, VaultKey } from '@vault/crypto';
 import { OperationRefusedError } from '../errors.js';
 import { messageOf } from '../error-message.js';
 import type { SealKeeper } from './seal-keeper.js';

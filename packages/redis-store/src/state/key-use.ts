@@ -1,6 +1,5 @@
 /** How old the active key is and how often it encrypted, by all processes together. */
-import type { KeyId } from '@vault/crypto';
-import type { CustodyReport } from '../keys/custody.js';
+import type { CustodyReport, KeyId } from '@vault/crypto';
 import type { RedisLink } from '../redis/redis-link.js';
 import { RedisRefusedError } from '../errors.js';
 import type { SealContent } from './seal.js';

@@ -1,6 +1,5 @@
 /** Which keys are ours by the state of the database, and which are in memory only. */
-import type { KeyId, VaultKey } from '@vault/crypto';
-import type { KeyRing } from '../keys/custody.js';
+import type { KeyId, KeyRing, VaultKey } from '@vault/crypto';
 import { isAuthenticSeal, isTombstone } from './seal.js';
 import type { ReadSeal } from './seal.js';
 import type { WitnessContent, WitnessedState } from './witness.js';

@@ -2,8 +2,7 @@
  * Loads the halves, and admits those without a key id that the state of this database names: a half that an
  * operator put back without its label. Every other one is another system's and stays out of the ring.
  */
-import type { KeyId } from '@vault/crypto';
-import type { CustodyReport, KeyCustody, KeyRing } from '../keys/custody.js';
+import type { CustodyReport, KeyCustody, KeyId, KeyRing } from '@vault/crypto';
 import type { RedisLink } from '../redis/redis-link.js';
 import { keysOfSeal, keysOfWitness } from './known-keys.js';
 import { parseSeal } from './seal.js';

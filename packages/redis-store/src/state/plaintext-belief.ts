@@ -3,8 +3,7 @@
  * witness, and through it the next signed seal, takes nothing over from it but what this machine knew
  * before, what it changes itself, and what a key signed.
  */
-import type { KeyId } from '@vault/crypto';
-import type { KeyRing } from '../keys/custody.js';
+import type { KeyId, KeyRing } from '@vault/crypto';
 import { isTombstone } from './seal.js';
 import type { SealContent } from './seal.js';
 import { isSame, witnessed } from './witness.js';

@@ -9,8 +9,7 @@
  * writes a pending key and then lists the processes misses none, and sees who can open what.
  */
 import { isKeyId } from '@vault/crypto';
-import type { KeyId } from '@vault/crypto';
-import type { KeyRing } from '../keys/custody.js';
+import type { KeyId, KeyRing } from '@vault/crypto';
 import { messageOf } from '../error-message.js';
 import { isProvablyDead, parseIdentity } from './process-identity.js';
 import type { ProcessIdentity } from './process-identity.js';

@@ -5,9 +5,8 @@
  *
  * It has over 400 lines: all that changes this one record, in the order in which that is safe, is in one file.
  */
-import type { KeyId, VaultKey } from '@vault/crypto';
+import type { CustodyReport, KeyCustody, KeyId, KeyRing, VaultKey } from '@vault/crypto';
 import type { CollectionDefinitions } from '../records/collection-definition.js';
-import type { CustodyReport, KeyCustody, KeyRing } from '../keys/custody.js';
 import type { DatabaseView, ViewSource } from './database-state.js';
 import { viewOf } from './database-view.js';
 import { ACCEPT_ADVICE, DegradedError, StateStaleError, StoreError } from '../errors.js';

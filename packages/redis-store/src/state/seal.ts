@@ -11,10 +11,9 @@
  * that this database was decrypted on purpose.
  */
 import { isKeyId } from '@vault/crypto';
-import type { KeyId, VaultKey } from '@vault/crypto';
+import type { KeyId, KeyRing, VaultKey } from '@vault/crypto';
 import { DATABASE_ORIGINS, DATABASE_STATES } from './database-state.js';
 import type { DatabaseOrigin, DatabaseState } from './database-state.js';
-import type { KeyRing } from '../keys/custody.js';
 import { areCanonicalDefinitions } from '../partitions/sealed-definitions.js';
 import { isOfKind } from '../files/data-folder.js';
 import type { DataFolderKind } from '../files/data-folder.js';

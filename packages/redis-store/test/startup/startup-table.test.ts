@@ -1,6 +1,6 @@
 /** Every case of a start: setting × halves × what is observed, against the table of the design written out. */
 import { describe, expect, it } from '@jest/globals';
-import type { HalfReport } from '../../src/keys/custody.js';
+import type { HalfReport } from '@vault/crypto';
 import { decide, fitOf } from '../../src/startup/startup-table.js';
 import type { HalvesFit, ObservedKind } from '../../src/startup/startup-table.js';
 import { newKey } from '../store-fixture.js';

@@ -1,9 +1,9 @@
 /**
- * What this package gives to a user of keys. The shapes are those of the ports that
- * `@vault/redis-store` declares; the two packages do not know each other, so they are written twice,
- * and a type test of the server, which knows both, proves that they fit.
+ * The port between whoever keeps keys and whoever uses them: `@vault/keystore` fulfils it, `@vault/redis-store` takes
+ * it, and the two do not know each other.
  */
-import type { KeyId, VaultKey } from '@vault/crypto';
+import type { KeyId } from './key-id.js';
+import type { VaultKey } from './vault-key.js';
 
 /** The keys that were loaded and paired. Which of them is active is said by the seal, not by the ring. */
 export interface KeyRing {
@@ -54,7 +54,7 @@ export interface CondemnedKey {
 /** A place where key material lies: all that deleting a key has to reach. No secret in it. */
 export interface KeyPlace {
   readonly half: 'A' | 'B';
-  /** One of `KEY_PLACE_KINDS` of `@vault/keystore`. */
+  /** `line`, `condemned`, `corruptCopy`, …: those of `@vault/keystore`. */
   readonly kind: string;
   /** `file /var/lib/…`, as an operator would name it. */
   readonly place: string;
@@ -128,27 +128,28 @@ export interface KeyCustody {
   /**
    * Generates a new pair, appends one line to each writable source (what is there stays; a corrupt
    * value is copied aside first, a foreign one is refused), atomically and durably, reads both back.
-   * @throws KeystoreError when a source cannot be written or reads back something else; a line already written stays
+   * @throws when a source cannot be written or reads back something else; a line already written stays
    */
   append(options?: AppendOptions): Promise<VaultKey>;
   /**
    * Removes the lines of that key from both sources, and the copies of corrupt values that hold
    * nothing else; a key that is not there is no error.
    * @returns where a half of it is left
-   * @throws KeystoreError when a source cannot be read or written, or holds the key in a corrupt value
+   * @throws when a source cannot be read or written, or holds the key in a corrupt value
    */
   remove(id: KeyId, options?: RemoveOptions): Promise<readonly Remnant[]>;
   /**
    * Condemns the lines of a key where others may share the place: they open as before, and whoever
-   * needs them has time to object. Lines that are condemned already stay so from then on.
-   * @throws KeystoreError as {@link remove}
+   * needs them has time to object. Lines that were condemned before stay so from then on; a mark of a
+   * later time, which a wrong clock set, becomes one of this.
+   * @throws as {@link remove}
    */
   condemn(id: KeyId, atMs: number, options?: NamedKeys): Promise<void>;
-  /** Takes the mark away from the lines of a key. @throws KeystoreError as {@link remove} */
+  /** Takes the mark away from the lines of a key. @throws as {@link remove} */
   spare(id: KeyId): Promise<void>;
   /**
    * Appends each half of a key that is not there, from the key itself; what is there stays.
-   * @throws KeystoreError when one is not there and cannot be written
+   * @throws when one is not there and cannot be written
    */
   putBack(key: VaultKey): Promise<void>;
   /** Every place where key material lies. Never throws for one that cannot be asked: it says so. */
