@@ -46,7 +46,7 @@ const SETTLE_POLL_MS = 50;
 /** An operation on the whole database does not wait for another one. */
 const OPERATION_LOCK_WAIT_MS = 1000;
 /** A backup that was kept is looked at again after pauses that grow: Redis writes its files anew for it. */
-const RETRY_FIRST_MS = 1000;
+const RETRY_FIRST_MS = 60_000;
 const RETRY_MAX_MS = 300_000;
 
 export class CredentialDatabase {
@@ -57,7 +57,9 @@ export class CredentialDatabase {
   readonly #timer: NodeJS.Timeout;
   #watching: Promise<void> | undefined;
   #isClosed = false;
-  #retryAtMs = 0;
+  /** The start has just looked. */
+  #retryAtMs = Date.now() + RETRY_FIRST_MS;
+  #retrying: Promise<void> | undefined;
   #retryPauseMs = RETRY_FIRST_MS;
 
   private constructor(parts: DatabaseParts) {
@@ -351,10 +353,16 @@ export class CredentialDatabase {
     };
   }
 
+  /** What somebody asks for is not refused because of what this process does by itself. */
   async #withLock<T>(
     use: (lock: MigrationLock) => Promise<T>,
     waitMs = OPERATION_LOCK_WAIT_MS,
   ): Promise<T> {
+    await this.#retrying?.catch(() => undefined);
+    return this.#locked(use, waitMs);
+  }
+
+  async #locked<T>(use: (lock: MigrationLock) => Promise<T>, waitMs: number): Promise<T> {
     const { link, identity } = this.#parts;
     this.#parts.keeper.current();
     let lock: MigrationLock;
@@ -415,6 +423,8 @@ export class CredentialDatabase {
     if (state !== 'encrypted' || files.length === 0 || key === undefined) return;
     this.#retryAtMs = Date.now() + this.#retryPauseMs;
     this.#retryPauseMs = Math.min(2 * this.#retryPauseMs, RETRY_MAX_MS);
-    await this.#withLock(async (lock) => retryKeptFiles(this.#context(lock), key), 0);
+    const retry = this.#locked(async (lock) => retryKeptFiles(this.#context(lock), key), 0);
+    this.#retrying = retry.finally(() => (this.#retrying = undefined));
+    await this.#retrying;
   }
 }
