@@ -57,6 +57,8 @@ export class CredentialDatabase {
   readonly #timer: NodeJS.Timeout;
   #watching: Promise<void> | undefined;
   #isClosed = false;
+  /** Operations of callers that have the lock, or wait for it. */
+  #operations = 0;
   /** The start has just looked. */
   #retryAtMs = Date.now() + RETRY_FIRST_MS;
   #retrying: Promise<void> | undefined;
@@ -358,8 +360,13 @@ export class CredentialDatabase {
     use: (lock: MigrationLock) => Promise<T>,
     waitMs = OPERATION_LOCK_WAIT_MS,
   ): Promise<T> {
-    await this.#retrying?.catch(() => undefined);
-    return this.#locked(use, waitMs);
+    this.#operations += 1;
+    try {
+      await this.#retrying?.catch(() => undefined);
+      return await this.#locked(use, waitMs);
+    } finally {
+      this.#operations -= 1;
+    }
   }
 
   async #locked<T>(use: (lock: MigrationLock) => Promise<T>, waitMs: number): Promise<T> {
@@ -406,7 +413,8 @@ export class CredentialDatabase {
   async #look(): Promise<void> {
     try {
       await this.#parts.keeper.watch();
-      if (this.#parts.options.role === 'tool') return;
+      // A Redis that came back older forgot the lock of an operation that still runs here: it says so itself.
+      if (this.#parts.options.role === 'tool' || this.#operations > 0) return;
       await this.#driver.run();
       await this.#retryKept();
     } catch {
