@@ -22,6 +22,7 @@ afterAll(async () => {
 });
 
 const RECORDS = 50;
+const SEAL = 'vault:{meta}:seal';
 const EVE = JSON.stringify({ email: 'eve', pwHash: 'HASH-OF-EVE' });
 
 function options(changes: Partial<RestoreArchiveOptions> = {}): RestoreArchiveOptions {
@@ -215,6 +216,80 @@ describe('an archive that anybody can have written', () => {
       code: 'OPERATION_REFUSED',
       message: expect.stringMatching(message),
     });
+  });
+
+  it('of an encryption that came to its end long ago is refused, and nobody is planted', async () => {
+    await fixture.using({ encrypt: false }, async (database) => fill(database, 3));
+    let encrypting = '';
+    const onStep = async (step: string): Promise<void> => {
+      if (step === 'state-set') encrypting = (await fixture.client.get(SEAL)) ?? '';
+    };
+    await fixture.using({ onStep }, () => Promise.resolve());
+    await fixture.client.set(SEAL, encrypting);
+    const { path = '' } = await archiveDatabase(options());
+    const objection = /in the middle of being encrypted.*is believed.*nothing was changed/;
+    for (const custody of [fixture.custody, staticCustody()]) {
+      // oxlint-disable-next-line no-await-in-loop -- with its key, and without
+      expect(await inspectArchive(path, options({ custody }))).toMatchObject({ seal: 'half-done' });
+      // oxlint-disable-next-line no-await-in-loop -- as above
+      await expectNothingChanged(() => restoreArchive(path, options({ custody })), {
+        code: 'OPERATION_REFUSED',
+        message: expect.stringMatching(objection),
+      });
+    }
+    await restoreArchive(path, options({ allowUnprotected: true }));
+    expect(JSON.parse(fixture.readFile('vault-state'))).toMatchObject({ state: 'encrypting' });
+  });
+
+  it('says nothing of origin, pin or other keys before its key is there', async () => {
+    await fixture.using({}, async (database) => {
+      await fill(database, 3);
+      await database.pin();
+    });
+    const [json = '', mac = ''] = ((await fixture.client.get(SEAL)) ?? '').split('\n');
+    const lies = {
+      pinned: false,
+      origin: 'switched-on',
+      inactiveKeyIds: ['00112233445566aa'],
+      pendingKeyId: '00112233445566bb',
+    };
+    const forged = { ...(JSON.parse(json) as object), ...lies };
+    await fixture.client.set(SEAL, `${JSON.stringify(forged)}\n${mac}`);
+    const keyless = options({ custody: staticCustody() });
+    const { path = '' } = await archiveDatabase(keyless);
+    expect(await restoreArchive(path, keyless)).toMatchObject({ seal: 'key-missing' });
+    // The half is there again: the fences prove the rest, and the seal is made anew.
+    for (const encrypt of [false, undefined]) {
+      // oxlint-disable-next-line no-await-in-loop -- one start after the other
+      await fixture.using({ encrypt }, async (database) => {
+        expect(database.state).toBe('encrypted');
+        expect(await database.verify()).toMatchObject({ isSound: true, records: 4 });
+      });
+    }
+    const [made = ''] = ((await fixture.client.get(SEAL)) ?? '').split('\n');
+    expect(JSON.parse(made)).toMatchObject({
+      state: 'encrypted',
+      pinned: true,
+      origin: 'made-encrypted',
+      inactiveKeyIds: [],
+      pendingKeyId: null,
+    });
+  });
+
+  it('of plaintext says nothing of origin or keys either, and names no epoch that none reaches', async () => {
+    await fixture.using({ encrypt: false }, async (database) => fill(database, 3));
+    const [json = ''] = ((await fixture.client.get(SEAL)) ?? '').split('\n');
+    const putBack = async (lies: object): Promise<unknown> => {
+      const forged = { ...(JSON.parse(json) as object), ...lies };
+      await fixture.client.set(SEAL, `${JSON.stringify(forged)}\n-`);
+      const { path = '' } = await archiveDatabase(options());
+      await restoreArchive(path, options({ allowUnprotected: true }));
+      return JSON.parse(fixture.readFile('vault-state'));
+    };
+    expect(
+      await putBack({ origin: 'switched-on', inactiveKeyIds: ['00112233445566aa'] }),
+    ).toMatchObject({ state: 'plaintext', origin: 'made-encrypted', inactiveKeyIds: [] });
+    expect(await putBack({ epoch: Number.MAX_SAFE_INTEGER - 2 })).toMatchObject({ epoch: 0 });
   });
 
   it('writes nothing that is not part of a database', async () => {

@@ -14,7 +14,10 @@ import type { ArchivedKey } from '../files/archive-file.js';
 import type { RedisLink } from '../redis/redis-link.js';
 import { isAuthenticSeal, parseSeal } from '../state/seal.js';
 import type { ParsedSeal, ReadSeal } from '../state/seal.js';
-import { Witness } from '../state/witness.js';
+import { wholeRing } from '../state/load-keys.js';
+import { beliefOf } from '../state/plaintext-belief.js';
+import { epochObjection, Witness } from '../state/witness.js';
+import type { WitnessedState } from '../state/witness.js';
 import { isKept, underLock } from './alone.js';
 import type { ArchiveOptions, Work } from './alone.js';
 import { archive } from './archive.js';
@@ -24,6 +27,8 @@ import type { ArchiveReport } from './archive.js';
 export type ArchivedSeal =
   /** a key that is there made it */
   | 'authentic'
+  /** a key that is there made it, or may have, in the middle of an encryption or decryption: plaintext is believed */
+  | 'half-done'
   /** it names a key that is not there */
   | 'key-missing'
   /** it names a key that is there, and which did not make it */
@@ -47,7 +52,7 @@ export interface ArchiveInspection {
 }
 
 export interface RestoreArchiveOptions extends ArchiveOptions {
-  /** Believes what nothing proves: plaintext records, and a seal that no key made. Default `false`. */
+  /** Believes what nothing proves: plaintext records, and a seal that no key made or that has plaintext believed. Default `false`. */
   readonly allowUnprotected?: boolean;
 }
 
@@ -82,7 +87,7 @@ export async function restoreArchive(
   options: RestoreArchiveOptions,
 ): Promise<RestoreArchiveReport> {
   return underLock(options, async (work) => {
-    const { inspection, seal } = await inspect(path, work);
+    const { inspection, believed } = await inspect(path, work);
     const objection = objectionTo(inspection);
     if (objection !== undefined && options.allowUnprotected !== true) {
       throw new OperationRefusedError(
@@ -93,7 +98,7 @@ export async function restoreArchive(
     const archived = await archive(work);
     await putBack(path, inspection, work);
     // That of the file: what Redis holds by now may be somebody else's.
-    if (seal !== undefined) await new Witness(options.dataDir).commit(seal.content);
+    if (believed !== undefined) await new Witness(options.dataDir).commit(believed);
     await work.step('restore-witnessed');
     return { ...inspection, archived };
   });
@@ -121,6 +126,8 @@ const SEAL_OBJECTIONS = {
   authentic: undefined,
   // Nothing is served before the key is there, and by then it is proven.
   'key-missing': undefined,
+  'half-done':
+    'the archive is of a database in the middle of being encrypted or decrypted, where plaintext that anybody can have written is believed',
   forged: 'no holder of the key that the archive names made its seal',
   plaintext: 'the archive says that it is of a plaintext database, which anybody can have written',
   none: 'the archive has no seal that can be read',
@@ -128,7 +135,8 @@ const SEAL_OBJECTIONS = {
 
 interface Inspected {
   readonly inspection: ArchiveInspection;
-  readonly seal: ReadSeal | undefined;
+  /** What the witness knows from then on. */
+  readonly believed: WitnessedState | undefined;
 }
 
 async function inspect(path: string, work: Work): Promise<Inspected> {
@@ -154,22 +162,40 @@ async function inspect(path: string, work: Work): Promise<Inspected> {
     progress('prove', keys, total);
     await work.step('restore-prove-batch');
   }
-  const read = typeof seal === 'object' ? seal : undefined;
-  const { ring } = await options.custody.load();
+  const parsed = typeof seal === 'object' ? seal : undefined;
+  const isPossible = parsed !== undefined && epochObjection(parsed.content, 0) === undefined;
+  const read = isPossible ? parsed : undefined;
+  // A half without its label proves a seal just as well: that the state does not name it yet says nothing.
+  const ring = wholeRing(await options.custody.load());
   const keyId = read?.content.keyId ?? null;
   const worth = worthOf(read, prefix, ring);
   return {
     inspection: { keys, records, plaintextRecords, keyId, sha256, seal: worth },
-    seal: read,
+    believed: read === undefined ? undefined : beliefOfArchive(read, prefix, ring),
   };
 }
 
 function worthOf(seal: ReadSeal | undefined, prefix: string, ring: KeyRing): ArchivedSeal {
   if (seal === undefined) return 'none';
-  const { keyId } = seal.content;
+  const { keyId, state } = seal.content;
   if (keyId === null) return 'plaintext';
-  if (ring.byId(keyId) === undefined) return 'key-missing';
-  return isAuthenticSeal(seal, prefix, ring) ? 'authentic' : 'forged';
+  const isKeyHere = ring.byId(keyId) !== undefined;
+  if (isKeyHere && !isAuthenticSeal(seal, prefix, ring)) return 'forged';
+  // Its right MAC says that it was made once, and it stays right as long as the key is there.
+  if (state === 'encrypting' || state === 'decrypting') return 'half-done';
+  return isKeyHere ? 'authentic' : 'key-missing';
+}
+
+/**
+ * Of a seal that no key proves yet only what the fences prove later counts; where that seal is lost, a start signs
+ * what the witness says. For the rest the safe side: nothing is decrypted by itself, and no other key is ours.
+ */
+function beliefOfArchive(seal: ReadSeal, prefix: string, ring: KeyRing): WitnessedState {
+  const { databaseId, epoch, state, keyId } = seal.content;
+  if (keyId === null || isAuthenticSeal(seal, prefix, ring)) {
+    return beliefOf(seal.content, undefined, prefix, ring);
+  }
+  return { databaseId, epoch, state, keyId, origin: 'made-encrypted', pinned: true };
 }
 
 interface Proven {

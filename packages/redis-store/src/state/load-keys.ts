@@ -26,18 +26,23 @@ export async function loadKeys(options: LoadKeysOptions): Promise<CustodyReport>
   return custody.load();
 }
 
+/** With the keys that are not admitted: to prove by, never to write under. */
+export function wholeRing({ ring, unlabelled }: CustodyReport): KeyRing {
+  return {
+    ids: [...ring.ids, ...unlabelled.ids],
+    byId: (id) => ring.byId(id) ?? unlabelled.byId(id),
+  };
+}
+
 /** Keys that witness or seal name: the witness is a file of ours, the seal counts only where it is authentic. */
 async function namedIds(
-  { ring, unlabelled }: CustodyReport,
+  report: CustodyReport,
   { link, witness }: LoadKeysOptions,
 ): Promise<ReadonlySet<KeyId>> {
   const read = await witness.read();
   const bytes = (await link.get(link.names.seal))?.toString();
   // A seal says by its MAC that whoever wrote it had the key, so the key may be one that is not admitted yet.
-  const all: KeyRing = {
-    ids: [...ring.ids, ...unlabelled.ids],
-    byId: (id) => ring.byId(id) ?? unlabelled.byId(id),
-  };
+  const all = wholeRing(report);
   const seal = bytes === undefined ? undefined : parseSeal(bytes);
   return new Set([
     ...keysOfWitness(typeof read === 'object' ? read : undefined),

@@ -21,6 +21,8 @@ export function archivePlanText(inspection: ArchiveInspection): string {
 
 const SEAL_TEXTS = {
   authentic: (keyId) => `Its seal was made by a holder of key ${keyId}, which is there.`,
+  'half-done': (keyId) =>
+    `It is of a database in the middle of being encrypted or decrypted, under the key ${keyId}.`,
   'key-missing': (keyId) =>
     `It is under the key ${keyId}, which is not there: without its halves no server opens it.`,
   forged: (keyId) => `It names the key ${keyId}, whose holders did not make it.`,

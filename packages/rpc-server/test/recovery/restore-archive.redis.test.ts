@@ -1,7 +1,7 @@
 /** `restore-archive` with its note: killed anywhere, no start serves what is half there, and the same command ends it. */
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
-import { existsSync, readdirSync, writeFileSync } from 'node:fs';
-import { archiveDatabase } from '@vault/redis-store';
+import { existsSync, readdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { archiveDatabase, inspectArchive } from '@vault/redis-store';
 import type { CredentialDatabase } from '@vault/redis-store';
 import { RedisServer } from '../../../../test/harness/redis.js';
 import { Resources } from '../../../../test/harness/resources.js';
@@ -131,5 +131,39 @@ describe('stopped in the middle', () => {
       // oxlint-disable-next-line no-await-in-loop -- one database
       await expect(open()).rejects.toMatchObject({ reason: 'startFailed' });
     }
+  });
+});
+
+describe('a lost half that is put back without its label', () => {
+  const SEAL = 'vault:{meta}:seal';
+  /** The key is lost, its database is put aside, another begins; then the half comes back as the bare secret. */
+  async function findBareHalf(change: (json: object) => object): Promise<void> {
+    const client = redis.client();
+    const [json = '', mac = ''] = ((await client.get(SEAL)) ?? '').split('\n');
+    const changed = JSON.stringify(change(JSON.parse(json) as object));
+    await client.set(SEAL, `${changed}\n${mac}`);
+    client.disconnect();
+    const path = folder.join('half-a');
+    renameSync(path, folder.join('lost'));
+    const { path: put = '' } = await archiveDatabase(await openOptions({ ...parts, role: 'tool' }));
+    archive = put;
+    await fill(1);
+    const [, bare = ''] = readFileSync(folder.join('lost'), 'utf8').trim().split(':');
+    writeFileSync(path, `${bare}\n${readFileSync(path, 'utf8')}`);
+  }
+  const inspect = async (): Promise<unknown> =>
+    inspectArchive(archive, await openOptions({ ...parts, role: 'tool' }));
+
+  it('proves the seal of the archive all the same', async () => {
+    await findBareHalf((json) => json);
+    expect(await inspect()).toMatchObject({ seal: 'authentic' });
+    await restore();
+    expect(await (await open()).verify()).toMatchObject({ isSound: true });
+  });
+
+  it('and shows a seal that was changed for what it is', async () => {
+    await findBareHalf((json) => ({ ...json, origin: 'switched-on' }));
+    expect(await inspect()).toMatchObject({ seal: 'forged' });
+    await expect(restore()).rejects.toThrow(/no holder of the key that the archive names/);
   });
 });
