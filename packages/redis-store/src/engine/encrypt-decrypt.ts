@@ -252,7 +252,9 @@ async function plannedMigration(
   const from = before.state === 'plaintext' ? 'plaintext' : 'encrypted';
   const isPlain = from === 'plaintext' && direction === 'encrypt';
   const ending = isPlain ? (context.protection?.ending ?? '') : '';
-  const backup = await freeBackupName(context.dataDir, ending, before.files);
+  // Nobody signed what a plaintext seal names: where it is in this folder, its name is taken anyway.
+  const named = before.keyId === null ? [] : before.files;
+  const backup = await freeBackupName(context.dataDir, ending, named);
   return { from, backup, host: context.host, isBackedUp: false };
 }
 
