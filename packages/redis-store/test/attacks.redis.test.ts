@@ -2,7 +2,7 @@
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { acceptDatabase } from '../src/recover/accept.js';
 import { canonicalDefinitions } from '../src/records/collection-definition.js';
 import type { SealContent } from '../src/state/seal.js';
@@ -406,6 +406,54 @@ describe('the state of a copy that was decrypted', () => {
     writeFileSync(join(fixture.dataDir, 'vault-state'), witness);
     expect(await fixture.openDegraded({ encrypt: false })).toMatchObject({
       reason: 'foreignDatabase',
+    });
+  });
+
+  it('is not taken over by a tool that is open meanwhile', async () => {
+    await encrypt();
+    const original = await fixture.snapshot();
+    await putThere();
+    const decrypted = await fixture.snapshot();
+    await fixture.rollBack(original);
+    const witness = fixture.readFile('vault-state');
+    const tool = await fixture.open({ role: 'tool' });
+    await fixture.rollBack(decrypted);
+    await expect(tool.status()).rejects.toMatchObject({
+      reason: 'foreignDatabase',
+      details: { advice: ACCEPT },
+    });
+    expect(() => tool.state).toThrow('not the one that this server knows');
+    await tool.close();
+    expect(fixture.readFile('vault-state')).toBe(witness);
+    expect(await fixture.openDegraded()).toMatchObject({ reason: 'foreignDatabase' });
+    expect(await isPlanted()).toBe(true);
+  });
+
+  it('is no more than what a tool sees, which notes nothing that it did not do', async () => {
+    await encrypt();
+    const witness = fixture.readFile('vault-state');
+    const tool = await fixture.open({ role: 'tool' });
+    cpSync(fixture.dataDir, copy, { recursive: true });
+    await fixture.using({ dataDir: copy }, (database) => database.pin());
+    expect((await tool.status()).pinned).toBe(true);
+    // Long after it would have looked whether that is safe.
+    const now = Date.now();
+    const clock = jest.spyOn(Date, 'now').mockImplementation(() => now + 60_000);
+    await tool.status();
+    clock.mockRestore();
+    expect(fixture.readFile('vault-state')).toBe(witness);
+    // What it does itself it notes.
+    await tool.pin(false);
+    expect(JSON.parse(fixture.readFile('vault-state'))).toMatchObject({ pinned: false });
+    expect(fixture.readFile('vault-state')).not.toBe(witness);
+  });
+
+  it('is what a tool follows where the setting is false', async () => {
+    await encrypt();
+    const tool = await fixture.open({ role: 'tool', encrypt: false });
+    await fixture.using({ encrypt: false }, async (database) => {
+      expect(database.state).toBe('plaintext');
+      expect((await tool.status()).state).toBe('plaintext');
     });
   });
 

@@ -69,14 +69,15 @@ async function openOn(link: RedisLink, options: OpenOptions): Promise<DatabasePa
   const witness = new Witness(options.dataDir);
   const { custody, collections: definitions } = options;
   const report = await loadKeys({ custody, link, witness });
-  const keeper = new SealKeeper({ link, witness, custody, identity, definitions, logger }, report);
+  const parts = { link, witness, custody, identity, definitions, logger, role };
+  const keeper = new SealKeeper(parts, report);
   // What an absent or a false setting means is decided when the seal is read.
   const setting = { role, isEncrypting: options.encrypt === true ? true : null };
   const heartbeat = new Heartbeat(link, identity, setting, report.ring, logger);
   keeper.onRing = (ring) => heartbeat.useRing(ring);
   const announce = (isEncrypting: boolean) => heartbeat.useDecision(isEncrypting);
   const start = new DatabaseStart({ options, link, keeper, witness, identity, logger, announce });
-  keeper.serves = (content) => refusalOf(content, options, start.isEncrypting);
+  keeper.serves = (content, known) => refusalOf(content, known, options, start.isEncrypting);
   try {
     // Before the seal is read: whoever changes keys and then lists the processes misses none.
     await heartbeat.start();
@@ -88,8 +89,9 @@ async function openOn(link: RedisLink, options: OpenOptions): Promise<DatabasePa
       await removeAbandonedBackups(options.dataDir, keeper, logger);
     }
     // Before, this process itself may have been the one that changes them.
-    keeper.serves = (content) =>
-      refusalOf(content, options, start.isEncrypting) ?? definitionsRefusal(content, options);
+    keeper.serves = (content, known) =>
+      refusalOf(content, known, options, start.isEncrypting) ??
+      definitionsRefusal(content, options);
     // Before, a degraded database is one that does not open, and `open` says so itself.
     keeper.onDegraded = (error) => options.onDegraded?.(error);
     start.warn();

@@ -34,7 +34,7 @@ import { migrationFailed, namingBackup } from './failed-migration.js';
 import { keyToEncrypt, ringKey } from './key-to-encrypt.js';
 import { observe } from './observe.js';
 import { dropConfirmation } from './decrypt-confirmation.js';
-import { refuseDecryptedElsewhere } from './decrypted-elsewhere.js';
+import { decryptedElsewhere } from './decrypted-elsewhere.js';
 import { readIntent } from './encryption-intent.js';
 import type { Intent } from './encryption-intent.js';
 import { OppositeCheck } from './opposite-setting.js';
@@ -119,7 +119,7 @@ export class DatabaseStart {
     this.#intent = await readIntent(seen, options, link.names.prefix, keeper.ring);
     const act = this.#needed(seen, this.#decide(seen));
     if (options.role === 'tool') {
-      refuseDecryptedElsewhere(seen, options.encrypt);
+      this.#refuseDecryptedElsewhere(seen);
       return this.#openAsTool(seen);
     }
     // Said first, then looked: of two that start at once, one at least sees the other.
@@ -128,7 +128,7 @@ export class DatabaseStart {
     const activeKeyId = (seen.seal?.content ?? seen.witness)?.keyId ?? null;
     const parts = { link, ring: keeper.ring, self: identity };
     await this.#opposite.run(parts, activeKeyId, this.isEncrypting);
-    refuseDecryptedElsewhere(seen, options.encrypt);
+    this.#refuseDecryptedElsewhere(seen);
     if (act === undefined) {
       if (seen.seal !== undefined) keeper.adopt(seen.seal);
       if ((await keeper.strayFences()).length > 0) return this.#underLock(async () => this.#heal());
@@ -139,6 +139,11 @@ export class DatabaseStart {
     if (this.#lock === undefined) return this.#underLock(() => Promise.resolve());
     await this.#act(act, seen);
     return false;
+  }
+
+  #refuseDecryptedElsewhere({ seal, witness }: Observation): void {
+    const refusal = decryptedElsewhere(seal?.content, witness, this.#parts.options.encrypt);
+    if (refusal !== undefined) throw refusal;
   }
 
   async #look(): Promise<Observation> {

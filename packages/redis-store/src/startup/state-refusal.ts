@@ -4,6 +4,8 @@ import { DegradedError } from '../errors.js';
 import { areFieldsWithin, canonicalFields } from '../records/field-definitions.js';
 import type { OpenOptions } from '../open-options.js';
 import type { SealContent } from '../state/seal.js';
+import type { WitnessContent } from '../state/witness.js';
+import { decryptedElsewhere } from './decrypted-elsewhere.js';
 
 /** Collections of this process that another one changed: this one would look in the wrong places, or write what does not fit. */
 export function definitionsRefusal(
@@ -22,8 +24,24 @@ export function definitionsRefusal(
   });
 }
 
-/** A state that another process brought about, and that this one may not serve. */
+/**
+ * A state that another process brought about, and that this one may not serve, nor take for what it knows.
+ * @param known what the witness says now
+ */
 export function refusalOf(
+  content: SealContent,
+  known: WitnessContent,
+  options: OpenOptions,
+  isEncrypting: boolean,
+): DegradedError | undefined {
+  return (
+    oppositeState(content, options, isEncrypting) ??
+    decryptedElsewhere(content, known, options.encrypt)
+  );
+}
+
+/** A tool takes either state as it is. */
+function oppositeState(
   content: SealContent,
   options: OpenOptions,
   isEncrypting: boolean,

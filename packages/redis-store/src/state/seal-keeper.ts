@@ -39,6 +39,8 @@ export interface SealKeeperOptions {
   readonly identity: ProcessIdentity;
   readonly definitions: CollectionDefinitions;
   readonly logger: StoreLogger;
+  /** A tool raises the floor for its own changes alone: it has not looked at what another process made. Default `server`. */
+  readonly role?: 'server' | 'tool';
 }
 
 /** How long a process that met a foreign fence waits for whoever is changing the state, and waits for Redis. */
@@ -61,7 +63,8 @@ export class SealKeeper implements ViewSource {
   });
   readonly #floor: Floor;
   /** Decides whether a state that another process brought about may be served here. */
-  serves: (content: SealContent) => DegradedError | undefined = () => undefined;
+  serves: (content: SealContent, known: WitnessContent) => DegradedError | undefined = () =>
+    undefined;
   /** Told when keys were read anew. */
   onRing: (ring: KeyRing) => Promise<void> = () => Promise.resolve();
   /** Told once, when a database that was served can be served no more. */
@@ -310,11 +313,11 @@ export class SealKeeper implements ViewSource {
 
   async #adoptChanged(bytes: string | undefined, reason: string): Promise<DatabaseView> {
     const { logger } = this.#options;
-    const seal = await this.#believe(bytes);
+    const { seal, known } = await this.#believe(bytes);
     const { content } = seal;
-    const refusal = this.serves(content);
+    const refusal = this.serves(content, known);
     if (refusal !== undefined) throw this.#giveUp(refusal);
-    this.#floor.wait();
+    if (this.#options.role !== 'tool') this.#floor.wait();
     this.adopt(seal);
     logger.info('The database changed state', {
       reason,
@@ -336,8 +339,13 @@ export class SealKeeper implements ViewSource {
     return false;
   }
 
-  /** A seal that is not the one we know. @throws {DegradedError} when it is none that may come after ours */
-  async #believe(bytes: string | undefined): Promise<ReadSeal> {
+  /**
+   * A seal that is not the one we know, and what it was held against.
+   * @throws {DegradedError} when it is none that may come after ours
+   */
+  async #believe(
+    bytes: string | undefined,
+  ): Promise<{ readonly seal: ReadSeal; readonly known: WitnessContent }> {
     const { link, witness } = this.#options;
     const parsed = bytes === undefined ? undefined : parseSeal(bytes);
     if (typeof parsed !== 'object') {
@@ -355,7 +363,7 @@ export class SealKeeper implements ViewSource {
       typeof read === 'object' ? read : { ...this.content, v: 1, next: null };
     const objection = witnessObjection(known, content, link.names.prefix, this.ring);
     if (objection !== undefined) throw this.#degrade(objection);
-    return parsed;
+    return { seal: parsed, known };
   }
 
   /**
