@@ -39,7 +39,7 @@ async function examine(encrypt: boolean, allowed: readonly Contents[]): Promise<
     if (!(error instanceof DegradedError)) throw error;
     if (error.reason !== 'foreignDatabase') return [`degraded: ${error.reason}`];
     try {
-      await acceptDatabase(stage.options(encrypt));
+      await acceptDatabase({ ...stage.options(encrypt), allowUnprotected: true });
     } catch (refusal) {
       if (!(refusal instanceof OperationRefusedError)) throw refusal;
       return [`not accepted: ${refusal.message}`];

@@ -369,7 +369,13 @@ describe('a database that is not the one the server knows', () => {
     await site.server.terminate();
     expect((await site.server.run(['accept-database'])).status).toBe(2);
     expect(await site.save()).toEqual(before);
-    const accepted = await site.server.run(['accept-database', '--yes']);
+    const refused = await site.server.run(['accept-database', '--yes']);
+    expect([refused.status, refused.stderr]).toEqual([
+      1,
+      expect.stringMatching(/ records in Redis are plaintext.*--allow-unprotected/),
+    ]);
+    expect(await site.save()).toEqual(before);
+    const accepted = await site.server.run(['accept-database', '--yes', '--allow-unprotected']);
     expect([accepted.status, accepted.stderr]).toEqual([0, '']);
     await site.start(true);
     await expectServing('encrypted');

@@ -14,8 +14,12 @@ afterEach(async () => {
   await fixture.stop();
 });
 
-function accept(): Promise<AcceptReport> {
+const ADMIN = '{"email":"mallory@evil.example","pwHash":"known"}';
+const SEAL = 'vault:{meta}:seal';
+
+function accept(allowUnprotected = false): Promise<AcceptReport> {
   return acceptDatabase({
+    allowUnprotected,
     redis: { socketPath: fixture.redis.socketPath ?? '' },
     collections: { server: SERVER, user: USER },
     custody: fixture.custody,
@@ -98,13 +102,13 @@ describe('accepting a database', () => {
       const wrong = change((await fixture.client.get('vault:{meta}:seal')) ?? '');
       await fixture.client.set('vault:{meta}:seal', wrong);
       await fixture.openDegraded({ encrypt: false });
-      const { basis, formerSeal = '' } = await accept();
+      const { basis, formerSeal = '' } = await accept(true);
       expect(basis).toBe('nothing');
       expect(readFileSync(formerSeal, 'utf8')).toBe(wrong);
       // As a power cut leaves it: the witness is new, the seal is still there.
       await fixture.client.set('vault:{meta}:seal', wrong);
       await fixture.openDegraded({ encrypt: false });
-      expect(await accept()).toMatchObject({ basis: 'nothing' });
+      expect(await accept(true)).toMatchObject({ basis: 'nothing' });
       expect(await fixture.using({ encrypt: false }, contents)).toEqual(records);
       expect(await fixture.using({ encrypt: true }, contents)).toEqual(records);
     },
@@ -121,7 +125,76 @@ describe('accepting a database', () => {
     fixture.removeFile('encryption-backup.json.manifest');
     const error = await fixture.openDegraded();
     expect(error.details.cause).toContain('manifest');
-    await accept();
+    await expectRefused(
+      /^the database is encrypting, .* 0 of the 11 records in Redis are plaintext/,
+    );
+    await accept(true);
     expect(await fixture.using({}, contents)).toEqual(before);
+  });
+});
+
+/** Nothing is changed by it. */
+async function expectRefused(message: RegExp): Promise<void> {
+  const stands = async (): Promise<unknown> => [
+    await fixture.dump(),
+    fixture.files(),
+    fixture.readFile('vault-state'),
+  ];
+  const before = await stands();
+  await expect(accept()).rejects.toMatchObject({
+    code: 'OPERATION_REFUSED',
+    message: expect.stringMatching(message),
+  });
+  expect(await stands()).toEqual(before);
+}
+
+describe('plaintext records, which anybody can have written', () => {
+  const plant = async (): Promise<void> => {
+    await fixture.client.set('vault:{user}:r:mallory', ADMIN);
+    await fixture.client.zadd('vault:{user}:ids', 0, 'mallory');
+  };
+
+  it.each(['state-set', 'backup-sealed'])(
+    'are not made authentic by the seal of an encryption, as it was at %s',
+    async (at) => {
+      await fixture.using({ encrypt: false }, async (database) => fill(database, 3));
+      let encrypting = '';
+      const onStep = async (step: string): Promise<void> => {
+        if (step === at) encrypting = (await fixture.client.get(SEAL)) ?? '';
+      };
+      await fixture.using({ onStep }, () => Promise.resolve());
+      await fixture.client.set(SEAL, encrypting);
+      await fixture.client.del('vault:{server}:meta', 'vault:{user}:meta');
+      await fixture.openDegraded();
+      const knew = 'this server knew the database encrypted at epoch \\d+, later than this state';
+      // Before anything is planted, too: whoever put the seal there does it before the next start.
+      await expectRefused(new RegExp(`^${knew}; .* 0 of the 4 records in Redis are plaintext`));
+      await plant();
+      await expectRefused(new RegExp(`^${knew}; .* 1 of the 5 records in Redis are plaintext`));
+      expect((await fixture.openDegraded()).reason).toBe('foreignDatabase');
+    },
+  );
+
+  it('are refused where the state is plaintext, and believed where that is wanted', async () => {
+    const records = await fixture.using({ encrypt: false }, async (database) => {
+      await fill(database, 3);
+      return contents(database);
+    });
+    const plain = await fixture.snapshot();
+    await fixture.using({}, () => Promise.resolve());
+    await fixture.rollBack(plain);
+    await fixture.openDegraded();
+    await expectRefused(/4 of the 4 records in Redis are plaintext.*--allow-unprotected/);
+    expect(await accept(true)).toMatchObject({ basis: 'seal', state: 'plaintext' });
+    expect(await fixture.using({}, contents)).toEqual(records);
+  });
+
+  it('are refused where nothing says what database it is', async () => {
+    await fixture.using({}, () => Promise.resolve());
+    await fixture.client.flushall();
+    await plant();
+    await fixture.openDegraded();
+    await expectRefused(/^1 of the 1 records in Redis are plaintext/);
+    expect(await accept(true)).toMatchObject({ basis: 'nothing' });
   });
 });

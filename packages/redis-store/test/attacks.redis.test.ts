@@ -166,6 +166,7 @@ describe('a plaintext seal that somebody put there', () => {
     }
     expect(fixture.readFile('vault-state')).toBe(witness);
     await acceptDatabase({
+      allowUnprotected: true,
       redis: { socketPath: fixture.redis.socketPath ?? '' },
       collections: { server: SERVER, user: USER },
       custody: fixture.custody,
@@ -357,6 +358,7 @@ describe('the state of a copy that was decrypted', () => {
 
   const accept = () =>
     acceptDatabase({
+      allowUnprotected: true,
       redis: { socketPath: fixture.redis.socketPath ?? '' },
       collections: { server: SERVER, user: USER },
       custody: fixture.custody,

@@ -39,8 +39,9 @@ function expectRolledBack({ reason, details }: DegradedError): void {
   });
 }
 
-function accept(): Promise<AcceptReport> {
+function accept(allowUnprotected = false): Promise<AcceptReport> {
   return acceptDatabase({
+    allowUnprotected,
     redis: { socketPath: fixture.redis.socketPath ?? '' },
     collections: { server: SERVER, user: USER },
     custody: fixture.custody,
@@ -60,7 +61,7 @@ describe('an encryption', () => {
       backupPath: `${fixture.dataDir}/encryption-backup.json`,
       advice: expect.stringContaining('accept-database'),
     });
-    expect(await accept()).toMatchObject({ basis: 'seal', state: 'plaintext' });
+    expect(await accept(true)).toMatchObject({ basis: 'seal', state: 'plaintext' });
     expect(await fixture.using({}, contents)).toEqual(before);
   });
 
@@ -160,7 +161,7 @@ describe('a fence that a process put there when Redis had come back older', () =
     await fixture.rollBack(plain);
     await fixture.client.set(FENCE, fence);
     expectRolledBack(await fixture.openDegraded());
-    expect(await accept()).toMatchObject({ basis: 'seal', state: 'plaintext' });
+    expect(await accept(true)).toMatchObject({ basis: 'seal', state: 'plaintext' });
     expect(await fixture.using({}, contents)).toEqual(before);
   });
 

@@ -31,11 +31,15 @@ import { SILENT_LOGGER } from '../store-logger.js';
 import { epochObjection, Witness } from '../state/witness.js';
 import type { WitnessContent, WitnessedState } from '../state/witness.js';
 import { DATA_FOLDER } from '../files/data-folder.js';
+import { countPlaintextRecords } from './plaintext-records.js';
 
 export type AcceptOptions = Pick<
   OpenOptions,
   'redis' | 'prefix' | 'collections' | 'custody' | 'dataDir' | 'logger'
->;
+> & {
+  /** Believes plaintext records, which anybody can have written. Default `false`. */
+  readonly allowUnprotected?: boolean;
+};
 
 /** What is accepted from now on. */
 export interface AcceptReport {
@@ -57,7 +61,8 @@ const SEAL_MODE = 0o600;
 
 /**
  * Accepts the database that Redis holds.
- * @throws {OperationRefusedError} when it is not one that can be believed: the message says why
+ * @throws {OperationRefusedError} when it is not one that can be believed, or only with `allowUnprotected`: the message
+ *   says why, and nothing was changed
  * @throws {DegradedError} `foreignRedis` when it is another system's
  */
 export async function acceptDatabase(options: AcceptOptions): Promise<AcceptReport> {
@@ -95,6 +100,7 @@ async function acceptUnderLock(
   const told = typeof had === 'object' ? had : undefined;
   const accepted: WitnessedState | undefined =
     seal === undefined ? agreed : beliefOf(seal.content, told, link.names.prefix, report.ring);
+  if (options.allowUnprotected !== true) await refuseUnprotected(accepted, told, link);
   const formerWitness = had === undefined ? undefined : await witness.putAside(Date.now());
   if (accepted === undefined) await witness.expectNew();
   else await witness.commit(accepted);
@@ -109,6 +115,43 @@ async function acceptUnderLock(
     formerWitness,
     formerSeal,
   };
+}
+
+/**
+ * Plaintext that is believed becomes authentic with the next encryption. A signed seal of a migration allows that for
+ * as long as its key is there, so the right MAC of one says nothing of today.
+ * @param accepted `undefined`: a new database of what is there
+ * @throws {OperationRefusedError} where plaintext would be believed
+ */
+async function refuseUnprotected(
+  accepted: WitnessedState | undefined,
+  told: WitnessContent | undefined,
+  link: RedisLink,
+): Promise<void> {
+  const { state } = accepted ?? { state: 'plaintext' };
+  const isHalfDone = state === 'encrypting' || state === 'decrypting';
+  if (state !== 'plaintext' && !isHalfDone) return;
+  const { records, plaintext } = await countPlaintextRecords(link);
+  if (plaintext === 0 && !isHalfDone) return;
+  const isOlder =
+    accepted !== undefined &&
+    told?.databaseId === accepted.databaseId &&
+    told.keyId !== null &&
+    told.epoch > accepted.epoch;
+  const objections = [
+    ...(isOlder
+      ? [
+          `this server knew the database ${told.state} at epoch ${told.epoch}, later than this state`,
+        ]
+      : []),
+    ...(isHalfDone
+      ? [`the database is ${state}, and plaintext is believed until that is at its end`]
+      : []),
+    `${plaintext} of the ${records} records in Redis are plaintext, which anybody can have written`,
+  ];
+  throw new OperationRefusedError(
+    `${objections.join('; ')}: accepted, they would be believed (vault-server does it with --allow-unprotected); nothing was changed`,
+  );
 }
 
 /** Nothing can be served beside a seal that is damaged, or that no key we have made. @returns the file */

@@ -6,10 +6,10 @@
 import { isEnvelope } from '@vault/crypto';
 import { ArchiveWriter, readArchive, removeUnfinishedArchives } from '../files/archive-file.js';
 import type { ArchivedKey } from '../files/archive-file.js';
-import type { RedisLink } from '../redis/redis-link.js';
 import { Witness } from '../state/witness.js';
 import { isKept, underLock } from './alone.js';
 import type { ArchiveOptions, Work } from './alone.js';
+import { headOfRecord } from './plaintext-records.js';
 
 /** What was put aside. */
 export interface ArchiveReport {
@@ -89,13 +89,6 @@ async function* readKeys(
     }
     // oxlint-enable no-await-in-loop
   }
-}
-
-/** The first byte of a record; `undefined` of what is none. */
-async function headOfRecord(link: RedisLink, key: string): Promise<Buffer | undefined> {
-  if (link.names.parse(key)?.kind !== 'record') return undefined;
-  const head = await link.command('GETRANGE', key, 0, 0);
-  return Buffer.isBuffer(head) ? head : undefined;
 }
 
 async function removeKeys(

@@ -12,7 +12,8 @@ const WARNING = `The server remembers beside Redis what it last knew of its data
 something older or something else: it was restored from a backup, emptied, replaced, or tampered with.
 This command makes the server believe what Redis holds now. Do it only when you know why it changed.
 What Redis holds stays as it is, but for a seal that no key of yours made; it and what the server knew are
-kept in files beside. Then restart the server.
+kept in files beside. Plaintext records anybody can have written, an administrator for example: where there are
+any, and they would be believed, it takes --allow-unprotected as well. Then restart the server.
 `;
 
 export const ACCEPT_DATABASE: Command = {
@@ -21,6 +22,11 @@ export const ACCEPT_DATABASE: Command = {
   options: {
     ...CONFIG_OPTIONS,
     ...JSON_OPTION,
+    'allow-unprotected': {
+      type: 'boolean',
+      default: false,
+      describe: 'Believe plaintext records, which anybody can have written',
+    },
     yes: { type: 'boolean', default: false, describe: 'I know why Redis holds something else' },
   },
   examples: [
@@ -34,15 +40,16 @@ export const ACCEPT_DATABASE: Command = {
       return 'usage';
     }
     const report = await withRedis(surroundings, config, async (redis) =>
-      acceptDatabase(
-        await openOptions({
+      acceptDatabase({
+        ...(await openOptions({
           config,
           redis,
           sources: sourcesFor(surroundings, config.settings.datadir),
           role: 'tool',
           logger: toolLogger(surroundings, config),
-        }),
-      ),
+        })),
+        allowUnprotected: args['allow-unprotected'] === true,
+      }),
     );
     surroundings.writeOut(args['json'] === true ? jsonText(report) : reportText(report));
     return 'ok';

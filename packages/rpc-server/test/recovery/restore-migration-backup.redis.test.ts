@@ -234,7 +234,13 @@ describe('the backup of a failed encryption', () => {
     expect(existsSync(backupPath())).toBe(false);
     await expect(open(false)).rejects.toMatchObject({ reason: 'keysMissing' });
     const { redis: link, collections, custody, dataDir } = await options(false);
-    const accepted = await acceptDatabase({ redis: link, collections, custody, dataDir });
+    const accepted = await acceptDatabase({
+      redis: link,
+      collections,
+      custody,
+      dataDir,
+      allowUnprotected: true,
+    });
     expect(accepted).toMatchObject({ basis: 'nothing' });
     await expectServed(false, SERVERS, true);
   });
@@ -457,7 +463,7 @@ describe('the backup of a failed decryption', () => {
     rmSync(`${backupPath()}.manifest`);
     copyFileSync(backupPath(), folder.join('first.json'));
     const { redis: link, collections, custody, dataDir } = await options(false);
-    await acceptDatabase({ redis: link, collections, custody, dataDir });
+    await acceptDatabase({ redis: link, collections, custody, dataDir, allowUnprotected: true });
     rmSync(backupPath());
     await failMigration(false, 'backup-sealed');
     expect(readFileSync(backupPath(), 'utf8')).toContain('"of":"either"');
