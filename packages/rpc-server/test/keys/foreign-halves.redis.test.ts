@@ -96,7 +96,7 @@ describe('halves of another system', () => {
     await at.using({ encrypt: false }, (database) => fill(database, 1));
     const name = 'vault:{meta}:seal';
     const [json = ''] = ((await at.client.get(name)) ?? '').split('\n');
-    const retired = { keyIds: [THEIR_KEY], epoch: 1, mac: 'AAAA' };
+    const retired = { keyIds: [THEIR_KEY], files: [], epoch: 1, mac: 'AAAA' };
     const seal = JSON.parse(json) as Record<string, unknown>;
     const forged = { ...seal, inactiveKeyIds: [THEIR_KEY], retired };
     await at.client.set(name, `${JSON.stringify(forged)}\n-`);
