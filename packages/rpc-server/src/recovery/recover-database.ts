@@ -12,7 +12,7 @@
 import { readdir } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import { isKeyId } from '@vault/crypto';
-import { archiveDatabase, isOfKind } from '@vault/redis-store';
+import { archiveDatabase, isOfKind, OperationRefusedError } from '@vault/redis-store';
 import type {
   CollectionDefinitions,
   CredentialDatabase,
@@ -58,7 +58,7 @@ export interface Recovered {
 
 /**
  * @throws {BackupError} when the backup cannot be taken; {ApiError} FORBIDDEN_OPERATION when no key can be written;
- *   {OperationRefusedError} when another process uses the database: nothing was changed;
+ *   {OperationRefusedError} without a setting, or when another process uses the database: nothing was changed;
  *   or when somebody put something into the emptied place
  */
 export async function recoverDatabase(
@@ -68,6 +68,7 @@ export async function recoverDatabase(
 ): Promise<Recovered> {
   const { config, logger, onStep } = parts;
   const { datadir } = config.settings;
+  checkForm(config);
   importProtection(params);
   const staged = await StagedUpload.take(body, datadir);
   try {
@@ -103,6 +104,7 @@ export async function previewRecovery(
   body: AsyncIterable<Uint8Array>,
   params: ImportParams,
 ): Promise<ImportResult> {
+  checkForm(config);
   const collections: Record<string, number> = {};
   const { records, refused, missingInBackup } = await readBackup(body, importProtection(params), {
     async add(record) {
@@ -124,6 +126,17 @@ export async function previewRecovery(
     missingInBackup,
     refusal: refusal?.message ?? null,
   };
+}
+
+/**
+ * A new database has no origin that an absent line could go by: it would be plaintext, whatever the old one was.
+ * @throws {OperationRefusedError}
+ */
+function checkForm({ settings }: ServerConfig): void {
+  if (settings['redis.encryptCredentialDatabase'] !== undefined) return;
+  throw new OperationRefusedError(
+    'a new database is made, and the setting encryptCredentialDatabase is absent: set it to true, or to false for a plaintext database, start again, and import again; nothing was changed',
+  );
 }
 
 /** Reads all of it, as the import will. @throws {BackupError} */

@@ -49,13 +49,13 @@ const halfB = (): string => join(folder.path, 'vault-encryption-key');
 const lines = (file: string): string[] => readFileSync(file, 'utf8').trim().split('\n');
 const files = (): string[] => readdirSync(folder.path);
 
-function configure(encrypt: boolean): void {
+function configure(encrypt: boolean | undefined): void {
   writeFileSync(
     folder.join('config.toml'),
     `datadir = "${folder.path}"
 [redis]
 socket = "${redis.socketPath ?? ''}"
-encryptCredentialDatabase = ${encrypt}
+${encrypt === undefined ? '' : `encryptCredentialDatabase = ${encrypt}`}
 [keystore]
 halfA = { source = "file", path = "${halfA()}" }
 halfB = { source = "file", path = "${halfB()}" }
@@ -168,6 +168,22 @@ describe('recovering a database', () => {
     const { database } = await recover();
     expect(database.state).toBe('plaintext');
     expect(files()).not.toContain('half-a');
+  });
+
+  it('changes nothing where the setting is absent: that would be a plaintext one', async () => {
+    configure(undefined);
+    const before = [await everyKey(), files()];
+    const refused = {
+      code: 'OPERATION_REFUSED',
+      message: expect.stringMatching(/encryptCredentialDatabase is absent.*nothing was changed/),
+    };
+    await expect(recover()).rejects.toMatchObject(refused);
+    await expect(previewRecovery(parts, Readable.from([PLAIN]), OPEN)).rejects.toMatchObject(
+      refused,
+    );
+    expect([await everyKey(), files()]).toEqual(before);
+    configure(true);
+    await expectRecovered(await recover());
   });
 
   it.each<[string, () => [Buffer, ImportParams]]>([
