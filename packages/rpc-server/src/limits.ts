@@ -119,7 +119,8 @@ export const LIMITS = {
     unit: 'count',
     min: 1,
     max: 65_536,
-    description: 'calls of one user that run at once; more wait for their turn',
+    description:
+      'calls of one user that run at once, of one token (or of the sessions by password) a quarter of them; more wait for their turn',
   },
   callsInFlightOfStrangers: {
     default: 1024,
@@ -143,7 +144,7 @@ export const LIMITS = {
     min: 1,
     max: 1_000_000,
     description:
-      'open WebSockets of one user; for one more the one that was used longest ago is closed',
+      'open WebSockets of one user; for one more the one that was used longest ago is closed, of the token (or of the sessions by password) with most',
   },
   socketsPerAddress: {
     default: 1000,
@@ -306,14 +307,16 @@ export const LIMITS = {
     unit: 'count',
     min: 1,
     max: 100_000,
-    description: 'those of one user; for one more the oldest is forgotten',
+    description:
+      'those of one user; for one more the oldest is forgotten, of the token (or of the sessions by password) with most',
   },
   transfersRunningPerUser: {
     default: 10,
     unit: 'count',
     min: 1,
     max: 100_000,
-    description: 'uploads and downloads of one user that run at once; more are answered 503',
+    description:
+      'uploads and downloads of one user that run at once, of one token half of them; more are answered 503',
   },
   uploadBytes: {
     default: 4 * GIB,

@@ -4,12 +4,15 @@
  */
 import type { Client } from './client-address.js';
 import { Groups } from './groups.js';
+import { mostCommon } from './most-common.js';
 
 /** What the registry needs of a connection. */
 export interface Registered {
   readonly client: Client;
   /** Who is signed in on it, or who showed a token when it was opened. */
   readonly userId: string | undefined;
+  /** What that user came in with. */
+  readonly credential: string | undefined;
   readonly isAdministrator: boolean;
   /** When its last message came, ms. */
   readonly usedAtMs: number;
@@ -21,6 +24,8 @@ export interface Registered {
 interface Place {
   readonly userId: string | undefined;
 }
+
+const credentialOf = ({ credential }: Registered): string | undefined => credential;
 
 export class ConnectionRegistry<Member extends Registered> {
   /** In order of age. */
@@ -91,15 +96,18 @@ export class ConnectionRegistry<Member extends Registered> {
     return this.#dropFirst(this.#strangers.largest(), reason);
   }
 
-  /** The user's connection that was used longest ago gives way. */
+  /** Of the user's credential with most connections, the one used longest ago gives way. */
   dropIdlestOf(userId: string, reason: string, except?: Member): boolean {
-    const others = this.connectionsOf(userId).filter((connection) => connection !== except);
-    return this.#dropIdlest(others, reason);
+    const most = mostCommon(this.#byUser.get(userId), credentialOf);
+    return this.#dropIdlest(
+      most.filter((connection) => connection !== except),
+      reason,
+    );
   }
 
-  /** For an administrator: of the user that has most, the connection used longest ago gives way. */
+  /** The same for an administrator, of the user that has most. */
   dropForAdministrator(reason: string): boolean {
-    return this.#dropIdlest([...this.#byUser.largest()], reason);
+    return this.#dropIdlest(mostCommon(this.#byUser.largest(), credentialOf), reason);
   }
 
   #dropIdlest(connections: readonly Member[], reason: string): boolean {

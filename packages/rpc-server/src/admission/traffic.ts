@@ -23,11 +23,13 @@ export class TrafficShare {
   readonly #holder: Holder;
   readonly #bytes: Record<ByteKind, number> = { held: 0, working: 0 };
   #account: Account;
+  #credential: string | undefined;
 
   constructor(traffic: Traffic, holder: Holder, owner: AccountOwner) {
     this.#traffic = traffic;
     this.#holder = holder;
     this.#account = traffic.accounts.of(owner);
+    this.#credential = owner.credential;
     this.#account.join(holder);
   }
 
@@ -35,6 +37,7 @@ export class TrafficShare {
   changeOwner(owner: AccountOwner): void {
     const next = this.#traffic.accounts.of(owner);
     const last = this.#account;
+    this.#credential = owner.credential;
     if (next === last) return;
     const { held, working } = this.#bytes;
     this.#traffic.budget.change(last, 'working', -(held + working));
@@ -54,13 +57,14 @@ export class TrafficShare {
   /** Runs work on a message when its turn comes; its bytes count until it has ended. */
   submit(bytes: number, work: () => Promise<void>): void {
     this.#changeWorking(bytes);
-    this.#traffic.turns.submit(this.#account, async () => {
+    const counted = async (): Promise<void> => {
       try {
         await work();
       } finally {
         this.#changeWorking(-bytes);
       }
-    });
+    };
+    this.#traffic.turns.submit(this.#account, counted, this.#credential);
   }
 
   /** The connection is closed: what it let us wait with is gone. */

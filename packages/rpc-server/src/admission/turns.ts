@@ -1,9 +1,13 @@
 /**
  * Whose message is worked on next. Everybody's turn comes: messages wait by account, and accounts take
- * turns; those of administrators come first. The work of one round of the event loop is cut after some
+ * turns; those of administrators come first. Inside an account credentials take turns, and the calls of
+ * one leave room for those of the others. The work of one round of the event loop is cut after some
  * milliseconds, so that sockets are read, health is answered and timers run, whatever has piled up.
  */
-import type { Account } from './account.js';
+import type { Account, Work } from './account.js';
+
+/** Of who is not signed in. */
+const NO_CREDENTIAL = '';
 
 /** Work on messages in one round of the event loop. */
 const ROUND_MS = 2;
@@ -23,42 +27,42 @@ export class Turns {
     return this.#spentMs >= ROUND_MS || this.#taken >= ROUND_MESSAGES;
   }
 
-  /** @param work begins at once where nobody waits; it never rejects */
-  submit(account: Account, work: () => Promise<void>): void {
+  /**
+   * @param work begins at once where nobody waits
+   * @param credential that it was asked for with
+   */
+  submit(account: Account, work: Work, credential = NO_CREDENTIAL): void {
     this.#taken += 1;
     const isFirst = account.isPrivileged || this.#ready.size === 0;
-    const isFree = isFirst && account.waiting.length === 0 && account.hasRoom;
+    const isFree = isFirst && !account.canGoOn && account.hasRoomOf(credential);
     if (isFree && this.#spentMs < ROUND_MS) {
-      this.#run(account, work);
+      this.#run(account, work, credential);
       this.#schedule();
       return;
     }
-    account.waiting.push(work);
+    account.waiting.push(credential, work);
     this.#makeReady(account);
     this.#schedule();
   }
 
   #makeReady(account: Account): void {
-    if (account.waiting.length === 0) return;
-    if (account.hasRoom) (account.isPrivileged ? this.#privileged : this.#ready).add(account);
+    if (account.waiting.size === 0) return;
+    if (account.canGoOn) (account.isPrivileged ? this.#privileged : this.#ready).add(account);
     else if (account.running < account.runningMax) account.group?.blocked.add(account);
   }
 
-  #run(account: Account, work: () => Promise<void>): void {
-    const { group } = account;
-    account.running += 1;
-    if (group !== undefined) group.running += 1;
+  #run(account: Account, work: Work, credential: string): void {
+    account.begin(credential);
     const startedMs = performance.now();
     const worked = work();
     this.#spentMs += performance.now() - startedMs;
-    void worked.then(() => this.#done(account));
+    void worked.then(() => this.#done(account, credential));
   }
 
-  #done(account: Account): void {
+  #done(account: Account, credential: string): void {
     const { group } = account;
-    account.running -= 1;
+    account.end(credential);
     if (group !== undefined) {
-      group.running -= 1;
       const [blocked] = group.blocked;
       if (blocked !== undefined) {
         group.blocked.delete(blocked);
@@ -84,8 +88,8 @@ export class Turns {
       const [account] = from;
       if (account === undefined) return;
       from.delete(account);
-      const work = account.hasRoom ? account.waiting.shift() : undefined;
-      if (work !== undefined) this.#run(account, work);
+      const next = account.waiting.take((credential) => account.hasRoomOf(credential));
+      if (next !== undefined) this.#run(account, next.item, next.key);
       this.#makeReady(account);
     }
     this.#schedule();

@@ -14,6 +14,7 @@ import { Connection, notificationBytes } from '../rpc/connection.js';
 import { viewOf, visibleTo } from '../rpc/change-feed.js';
 import type { Dispatcher } from '../rpc/dispatcher.js';
 import type { RightsWatch } from '../session/rights-watch.js';
+import { credentialOf } from '../session/session.js';
 import type { Identity, Session } from '../session/session.js';
 import { recoveryOverError } from './api-state.js';
 import type { RequestGuard } from './request-guard.js';
@@ -186,11 +187,12 @@ export class SocketEndpoint {
       isPrivileged,
     });
     this.#noteArrival(client.key, 1);
-    traffic.turns.submit(account, () => {
+    const admit = (): Promise<void> => {
       this.#noteArrival(client.key, -1);
       this.#admit(request, socket, head, client, vouched);
       return Promise.resolve();
-    });
+    };
+    traffic.turns.submit(account, admit, vouched && credentialOf(vouched));
     return undefined;
   }
 
@@ -297,7 +299,7 @@ export class SocketEndpoint {
     }
   }
 
-  /** A user who has too many sockets loses the one that was used longest ago: a leak locks nobody out. */
+  /** A user who has too many sockets loses one of the credential with most: neither a leak nor a stolen token locks anybody out. */
   #boundUser(connection: Connection): void {
     const { userId } = connection;
     const { limits, onRefusal } = this.#options;

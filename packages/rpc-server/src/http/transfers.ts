@@ -9,6 +9,7 @@ import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { callbackify } from 'node:util';
 import type { StoreLogger } from '@vault/redis-store';
+import { mostCommon } from '../admission/most-common.js';
 import { apiErrorOf, answerOf } from '../rpc/error-answer.js';
 import { ApiError } from '../rpc/api-error.js';
 import type { Limits } from '../limits.js';
@@ -39,6 +40,8 @@ export interface Upload {
 /** Who asked for a transfer. */
 export interface TransferOwner {
   readonly userId: string;
+  /** The token that it was asked for with; `undefined` of a session by password. */
+  readonly tokenId: string | undefined;
   /** Whether they may still do it: asked when it begins, while it runs, and before its end. @throws {ApiError} UNAUTHORIZED */
   readonly check: () => Promise<void>;
   /** Told where they lost the right while it ran, and it was ended for that. */
@@ -70,6 +73,9 @@ const STATUS_OF: Partial<Record<ErrorName, number>> = {
   STARTING: 503,
 };
 
+/** Of a user's places a token takes at most half: who stole one leaves its owner the others. */
+const TOKEN_SHARE = 2;
+
 function statusOf(error: ApiError | undefined): number {
   return error === undefined ? 500 : (STATUS_OF[error.code] ?? 400);
 }
@@ -77,8 +83,8 @@ function statusOf(error: ApiError | undefined): number {
 export class Transfers {
   /** Those that wait, in order of age. */
   readonly #offers = new Map<string, Offer>();
-  /** How many run, by user. */
-  readonly #running = new Map<string, number>();
+  /** Those that run. */
+  readonly #running = new Set<TransferOwner>();
   readonly #options: TransfersOptions;
 
   constructor(options: TransfersOptions) {
@@ -90,7 +96,10 @@ export class Transfers {
     return this.#offers.size;
   }
 
-  /** For one too many of a user the oldest that waits is forgotten: its URL was not used. */
+  /**
+   * For one too many of a user the oldest that waits is forgotten, whose URL was not used: of the
+   * credential with most of them.
+   */
   offerDownload(download: Download, owner: TransferOwner): DownloadOffer {
     const run: Run = (_, to, watch) => this.#send(download, to, watch);
     return { $getFrom: this.#offer('download', owner, run) };
@@ -148,17 +157,11 @@ export class Transfers {
   }
 
   async #run(offer: Offer, request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const { userId, check, onLost } = offer.owner;
-    const { transfersRunningPerUser, rightsRecheckMs } = this.#options.limits;
-    const running = this.#running.get(userId) ?? 0;
-    if (running >= transfersRunningPerUser) {
-      throw new ApiError(
-        'SERVICE_UNAVAILABLE',
-        `a user has at most ${transfersRunningPerUser} transfers that run: limits.transfersRunningPerUser`,
-        { serviceName: 'transfers' },
-      );
-    }
-    this.#running.set(userId, running + 1);
+    const { owner } = offer;
+    const { check, onLost } = owner;
+    const { rightsRecheckMs } = this.#options.limits;
+    this.#assertRoom(owner);
+    this.#running.add(owner);
     const watch = new OwnerWatch(check, rightsRecheckMs);
     try {
       await watch.assertStill();
@@ -169,42 +172,56 @@ export class Transfers {
       throw watch.lost;
     } finally {
       watch.stop();
-      const left = (this.#running.get(userId) ?? 1) - 1;
-      if (left === 0) this.#running.delete(userId);
-      else this.#running.set(userId, left);
+      this.#running.delete(owner);
     }
+  }
+
+  /** @throws {ApiError} SERVICE_UNAVAILABLE */
+  #assertRoom({ userId, tokenId }: TransferOwner): void {
+    const { transfersRunningPerUser } = this.#options.limits;
+    const ofUser = [...this.#running].filter((each) => each.userId === userId);
+    const ofToken = ofUser.filter((each) => each.tokenId === tokenId);
+    const tokenMax = Math.max(1, Math.floor(transfersRunningPerUser / TOKEN_SHARE));
+    const isTokenFull = tokenId !== undefined && ofToken.length >= tokenMax;
+    if (!isTokenFull && ofUser.length < transfersRunningPerUser) return;
+    throw new ApiError(
+      'SERVICE_UNAVAILABLE',
+      `a user has at most ${transfersRunningPerUser} transfers that run, and a token ${tokenMax} of them: limits.transfersRunningPerUser`,
+      { serviceName: 'transfers' },
+    );
   }
 
   #offer(kind: Offer['kind'], owner: TransferOwner, run: Offer['run']): string {
     const { transferLifetimeMs } = this.#options.limits;
-    this.#makeRoom(owner.userId);
     const secret = randomBytes(SECRET_BYTES).toString('base64url');
     const timer = setTimeout(() => this.#offers.delete(secret), transferLifetimeMs);
     timer.unref();
     this.#offers.set(secret, { kind, owner, run, timer });
+    this.#makeRoom(owner);
     return `${API_PATH}${secret}`;
   }
 
   /** Offers that nobody used give way: of the same user, else of the user who has most. */
-  #makeRoom(userId: string): void {
+  #makeRoom(newest: TransferOwner): void {
     const { transfersPerUser, transfersOpen } = this.#options.limits;
-    const waiting = new Map<string, number>();
-    for (const { owner } of this.#offers.values()) {
-      waiting.set(owner.userId, (waiting.get(owner.userId) ?? 0) + 1);
-    }
-    if ((waiting.get(userId) ?? 0) >= transfersPerUser) this.#forgetOldestOf(userId);
-    if (this.#offers.size < transfersOpen) return;
-    const [most] = [...waiting].toSorted(([, a], [, b]) => b - a);
-    if (most !== undefined) this.#forgetOldestOf(most[0]);
+    const own = this.#offersOf(newest);
+    if (own.length > transfersPerUser) this.#forgetOldest(own);
+    if (this.#offers.size <= transfersOpen) return;
+    const [most] = mostCommon(this.#offers.values(), ({ owner }) => owner.userId);
+    if (most !== undefined) this.#forgetOldest(this.#offersOf(most.owner));
   }
 
-  #forgetOldestOf(userId: string): void {
-    for (const [secret, { owner, timer }] of this.#offers) {
-      if (owner.userId !== userId) continue;
-      clearTimeout(timer);
-      this.#offers.delete(secret);
-      return;
-    }
+  #offersOf({ userId }: TransferOwner): readonly (readonly [string, Offer])[] {
+    return [...this.#offers].filter(([, { owner }]) => owner.userId === userId);
+  }
+
+  /** Of a user: those of the credential that has most give way. */
+  #forgetOldest(ofUser: readonly (readonly [string, Offer])[]): void {
+    const [oldest] = mostCommon(ofUser, ([, { owner }]) => owner.tokenId);
+    if (oldest === undefined) return;
+    const [secret, { timer }] = oldest;
+    clearTimeout(timer);
+    this.#offers.delete(secret);
   }
 
   async #send(download: Download, response: ServerResponse, owner: OwnerWatch): Promise<void> {

@@ -28,9 +28,10 @@ function stillAdministrator(
   what: 'exportConfig' | 'importConfig',
 ): TransferOwner {
   const offered = identity();
-  const { userId } = offered;
+  const { userId, tokenId } = offered;
   return {
     userId,
+    tokenId,
     check: async () => {
       await services.assertStill(offered, 'admin');
     },

@@ -65,6 +65,7 @@ function offerLines(context: CallContext, filter: ObjectFilter, limit: number) {
     },
     {
       userId: offered.userId,
+      tokenId: offered.tokenId,
       check: async () => {
         await services.assertStill(offered, offered.permission === 'none' ? 'none' : 'read');
       },

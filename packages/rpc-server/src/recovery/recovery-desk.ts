@@ -197,7 +197,7 @@ export class RecoveryDesk implements RecoveryFace {
     importProtection(params);
     return this.transfers.offerUpload(
       { receive: (body) => this.#import(body, params, caller.address) },
-      { userId: RECOVERY_USER, check: async () => this.#assertNotOver() },
+      { userId: RECOVERY_USER, tokenId: undefined, check: async () => this.#assertNotOver() },
     );
   }
 

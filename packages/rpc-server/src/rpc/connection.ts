@@ -8,7 +8,7 @@ import type { Traffic } from '../admission/traffic.js';
 import { TrafficShare } from '../admission/traffic.js';
 import type { Limits } from '../limits.js';
 import type { Notifications } from '../protocol.js';
-import { hasPermission, Session } from '../session/session.js';
+import { credentialOf, hasPermission, Session } from '../session/session.js';
 import type { Identity } from '../session/session.js';
 import type { Caller, Dispatcher } from './dispatcher.js';
 import { MessageReceiver } from './receiver.js';
@@ -141,11 +141,15 @@ export class Connection implements Caller, Registered, Holder {
   }
 
   get userId(): string | undefined {
-    return (this.session.identity ?? this.voucher.identity)?.userId;
+    return this.#identity?.userId;
+  }
+
+  get credential(): string | undefined {
+    return this.#identity && credentialOf(this.#identity);
   }
 
   get isAdministrator(): boolean {
-    return (this.session.identity ?? this.voucher.identity)?.permission === 'admin';
+    return this.#identity?.permission === 'admin';
   }
 
   get usedAtMs(): number {
@@ -346,10 +350,16 @@ export class Connection implements Caller, Registered, Holder {
     });
   }
 
+  /** Who is signed in, else whose token was shown. */
+  get #identity(): Identity | undefined {
+    return this.session.identity ?? this.voucher.identity;
+  }
+
   /** Whose account its calls and its memory count for: also before the sign-in of who showed a token. */
   get #owner(): AccountOwner {
-    const { userId, isLocal, isAdministrator } = this;
-    return { userId, addressKey: this.client.key, isPrivileged: isLocal || isAdministrator };
+    const { userId, credential, isLocal, isAdministrator } = this;
+    const isPrivileged = isLocal || isAdministrator;
+    return { userId, credential, addressKey: this.client.key, isPrivileged };
   }
 
   #sessionChanged(): void {

@@ -15,7 +15,7 @@ import type { ApiMetrics } from '../http/metrics.js';
 import type { Limits } from '../limits.js';
 import { ERROR_CODES } from '../protocol.js';
 import type { Notifications } from '../protocol.js';
-import { hasPermission } from '../session/session.js';
+import { credentialOf, hasPermission } from '../session/session.js';
 import { assertInScope } from '../session/token-scope.js';
 import type { Identity, Session } from '../session/session.js';
 import { ApiError, forbiddenOperation, unauthorized } from './api-error.js';
@@ -310,10 +310,11 @@ export class Dispatcher {
     const handle = (who: Identity | undefined): Outcome =>
       method.handle(params, this.#context(method.name, services, caller, who));
     if (atOncePerUser === undefined || identity === undefined) return handle(identity);
-    // In so many lines for each user; they are joined in turns.
+    // In so many lines for each user; they are joined in turns, and what was asked with one credential
+    // does not keep back what is asked with another.
     this.#turn = (this.#turn + 1) % Number.MAX_SAFE_INTEGER;
     const line = `${atOncePerUser} ${this.#turn % atOncePerUser} ${identity.userId}`;
-    return this.#oneAtATime.run(line, async () => {
+    return this.#oneAtATime.run(line, credentialOf(identity), async () => {
       const current = await this.#afterWait(identity, method, services, caller.session);
       assertAllowed(method, current);
       return handle(current);

@@ -23,6 +23,14 @@ export interface Identity {
   readonly sessionGeneration: string;
 }
 
+/** Of a user who came in by password, however often: the id of a token is another text. */
+const PASSWORD_CREDENTIAL = 'password';
+
+/** What a user came in with: of one user these share, and the places of one leave places to the others. */
+export function credentialOf({ tokenId }: Pick<Identity, 'tokenId'>): string {
+  return tokenId ?? PASSWORD_CREDENTIAL;
+}
+
 export function hasPermission(identity: Identity, needed: Permission): boolean {
   return PERMISSIONS.indexOf(identity.permission) >= PERMISSIONS.indexOf(needed);
 }

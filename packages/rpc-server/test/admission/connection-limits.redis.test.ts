@@ -75,6 +75,28 @@ describe('sockets of one user', () => {
     expect(await third.call('session.getUser')).toMatchObject({ email: ADMIN.email });
   });
 
+  test('past socketsPerUser close one of the credential with most: a stolen token shuts its owner out of nothing', async () => {
+    const api = await start({ limits: { socketsPerUser: 3 } });
+    const owner = await api.signIn();
+    const token = await owner.call<string>('token.create', {});
+    const stolen: RpcClient[] = [];
+    for (let i = 0; i < 6; i++) {
+      api.clock.aheadMs += 1000;
+      // oxlint-disable-next-line no-await-in-loop -- one after the other: the oldest gives way
+      stolen.push(await api.signIn({ token }));
+    }
+    const first = await Promise.all(stolen.slice(0, 4).map(({ closed }) => closed));
+    expect(first).toEqual([1013, 1013, 1013, 1013]);
+    expect(await owner.call('session.getUser')).toMatchObject({ email: ADMIN.email });
+    // A new sign-in of the owner makes the token give way, too.
+    const again = await api.signIn();
+    expect(await stolen[4]?.closed).toBe(1013);
+    for (const client of [owner, again]) {
+      // oxlint-disable-next-line no-await-in-loop -- one client after the other
+      expect(await client.call('session.getUser')).toMatchObject({ email: ADMIN.email });
+    }
+  });
+
   test('are found by the user, and end together', async () => {
     const api = await start({});
     const user = await api.userWith('none');
@@ -158,6 +180,20 @@ describe('when all sockets are taken', () => {
     expect(await gone).toBe('1013 a newer socket: limits.sockets is 3');
     expect(await lane.call('session.getUser')).toBeNull();
     expect(await lane.call('session.signIn', { token })).toMatchObject({ email: ADMIN.email });
+  });
+
+  test('by a stolen token of that administrator, its own give way', async () => {
+    const api = await start({ limits: { sockets: 4 } });
+    const admin = await api.signIn();
+    const stolen = await admin.call<string>('token.create', { scope: { readOnly: true } });
+    const own = await admin.call<string>('token.create', {});
+    api.clock.aheadMs += 1000;
+    const first = await api.signIn({ token: stolen });
+    await api.signIn({ token: stolen });
+    await api.signIn({ token: stolen });
+    await api.connect(bearer(own));
+    expect(await first.closed).toBe(1013);
+    expect(await admin.call('session.getUser')).toMatchObject({ email: ADMIN.email });
   });
 
   test('a token that is not valid, or of another user, makes no room', async () => {

@@ -13,7 +13,7 @@ function workHard(): void {
 
 class Fixture {
   readonly accounts = new Accounts(
-    resolveLimits({ callsInFlightPerUser: 2, callsInFlightOfStrangers: 4 }),
+    resolveLimits({ callsInFlightPerUser: 8, callsInFlightOfStrangers: 4 }),
   );
   readonly turns = new Turns();
   readonly done: string[] = [];
@@ -26,11 +26,17 @@ class Fixture {
     return this.accounts.of({ userId: undefined, addressKey, isPrivileged: false });
   }
 
-  submit(account: Account, name: string, work: () => Promise<void> | void = () => undefined): void {
-    this.turns.submit(account, async () => {
+  submit(
+    account: Account,
+    name: string,
+    work: () => Promise<void> | void = () => undefined,
+    credential?: string,
+  ): void {
+    const named = async (): Promise<void> => {
       this.done.push(name);
       await work();
-    });
+    };
+    this.turns.submit(account, named, credential);
   }
 
   /** Until nothing is left to do. */
@@ -71,7 +77,7 @@ describe('work', () => {
     await fixture.settle(5);
   });
 
-  test('of one account runs at most so often at once; all is done in the end', async () => {
+  test('asked for with one credential runs at most a quarter of a user’s calls at once; all is done in the end', async () => {
     const fixture = new Fixture();
     const account = fixture.user('a');
     const ends: (() => void)[] = [];
@@ -85,7 +91,35 @@ describe('work', () => {
       ends.shift()?.();
     }
     await fixture.settle(6);
-    expect(account.running + account.waiting.length).toBeLessThanOrEqual(1);
+    expect(account.running + account.waiting.size).toBeLessThanOrEqual(1);
+  });
+
+  test('asked for with several credentials takes turns, whatever waits of one of them', async () => {
+    const fixture = new Fixture();
+    const account = fixture.user('a', true);
+    const busy = fixture.user('busy', true);
+    fixture.submit(busy, 'busy', workHard);
+    for (const name of ['t1', 't2', 't3', 't4']) fixture.submit(account, name, workHard, 'token');
+    fixture.submit(account, 'p1', workHard, 'password');
+    fixture.submit(account, 'p2', workHard, 'password');
+    expect(await fixture.settle(7)).toEqual(['busy', 't1', 'p1', 't2', 'p2', 't3', 't4']);
+  });
+
+  test('of one credential that never ends leaves room for that of others, up to all of the user’s', async () => {
+    const fixture = new Fixture();
+    const account = fixture.user('a');
+    const endless = (): Promise<void> => new Promise(() => undefined);
+    for (let i = 0; i < 20; i++) fixture.submit(account, 'token', endless, 'token');
+    await fixture.settle(2);
+    await nextRound();
+    fixture.submit(account, 'password', undefined, 'password');
+    expect(await fixture.settle(3)).toEqual(['token', 'token', 'password']);
+    await nextRound();
+    for (let i = 0; i < 10; i++) fixture.submit(account, `${i}`, endless, `other ${i}`);
+    await fixture.settle(9);
+    await nextRound();
+    expect(account.running).toBe(8);
+    expect(account.waiting.size).toBe(18 + 4);
   });
 
   test('of all strangers together too, and each address has a share', async () => {

@@ -279,6 +279,34 @@ describe('transfers', () => {
     expect(await posted(api, path)).toBe(200);
   });
 
+  const offerObjects = async (client: RpcClient): Promise<string> =>
+    (await client.call<{ $getFrom: string }>('xo.getAllObjects', { ndjson: true })).$getFrom;
+
+  test('that a stolen token asked for make those of its owner neither forgotten nor refused', async () => {
+    const backup = importingBackup();
+    const limits = { transfersPerUser: 2, transfersRunningPerUser: 2 };
+    const api = await start(limits, backup);
+    const owner = await api.signIn();
+    const token = await owner.call<string>('token.create', {});
+    const thief = await api.signIn({ token });
+    const path = await offerUpload(owner);
+    const stolen: string[] = [];
+    for (let i = 0; i < 5; i++) {
+      // oxlint-disable-next-line no-await-in-loop -- the oldest is forgotten
+      stolen.push(await offerObjects(thief));
+    }
+    const running = request(`${api.url}${await offerUpload(thief)}`, { method: 'POST' });
+    const answered = once(running, 'response');
+    running.write('x');
+    while (backup.received.length === 0) await (await fetch(`${api.url}/healthz`)).text();
+    // The thief's second is refused, the owner's is not.
+    expect(await posted(api, await offerUpload(thief))).toBe(503);
+    expect(await posted(api, path)).toBe(200);
+    running.end();
+    await answered;
+    expect((await fetch(`${api.url}${stolen[0]}`)).status).toBe(404);
+  });
+
   test('of one user run at most transfersRunningPerUser at once', async () => {
     const backup = importingBackup();
     const api = await start({ transfersRunningPerUser: 1 }, backup);

@@ -171,6 +171,7 @@ test('an export that is still being prepared is given up, and what it opens late
     },
     {
       userId: 'somebody',
+      tokenId: undefined,
       check: () => (isLost ? Promise.reject(unauthorized('admin')) : Promise.resolve()),
     },
   );

@@ -16,9 +16,9 @@ const CALLER = {
   notify: () => undefined,
 };
 
-function identityOf(userId: string): Identity {
+function identityOf(userId: string, tokenId?: string): Identity {
   const rights = { permission: 'none', mayReveal: false, groups: [], preferences: {} } as const;
-  const token = { tokenId: undefined, tokenHash: undefined, expiresAtMs: undefined };
+  const token = { tokenId, tokenHash: undefined, expiresAtMs: undefined };
   return { userId, email: userId, ...rights, ...token, sessionGeneration: '' };
 }
 
@@ -69,8 +69,15 @@ describe('an answer', () => {
   });
 });
 
-test('a method that reads much runs once at a time for each user, and for nobody twice', async () => {
-  const waiting: (() => void)[] = [];
+interface Much {
+  /** What ends each call that runs, or has run. */
+  readonly began: (() => void)[];
+  readonly callOf: (userId: string, tokenId?: string) => Promise<string | undefined>;
+}
+
+/** A method that runs once at a time for each user. */
+function much(): Much {
+  const began: (() => void)[] = [];
   const dispatcher = new Dispatcher({
     methods: new MethodTable([
       method({
@@ -79,7 +86,7 @@ test('a method that reads much runs once at a time for each user, and for nobody
         permission: null,
         atOncePerUser: 1,
         result: 'true',
-        handler: () => new Promise<void>((resolve) => waiting.push(resolve)),
+        handler: () => new Promise<void>((resolve) => began.push(resolve)),
       }),
     ]),
     services: () => ({}) as ReturnType<ConstructorParameters<typeof Dispatcher>[0]['services']>,
@@ -89,19 +96,41 @@ test('a method that reads much runs once at a time for each user, and for nobody
     metrics: new ApiMetrics({ openSockets: () => 0, bytesInFlight: () => 0 }),
     onUnexpected: () => undefined,
   });
-  const callOf = (userId: string): Promise<string | undefined> => {
+  const callOf: Much['callOf'] = (userId, tokenId) => {
     const session = new Session();
-    session.signIn(identityOf(userId), 0);
+    session.signIn(identityOf(userId, tokenId), 0);
     const text = '{"jsonrpc":"2.0","id":1,"method":"test.getMuch"}';
     return dispatcher.answer(Buffer.from(text), { ...CALLER, session });
   };
+  return { began, callOf };
+}
+
+test('a method that reads much runs once at a time for each user, and for nobody twice', async () => {
+  const { began, callOf } = much();
   const calls = [callOf('a'), callOf('a'), callOf('b')];
   await nextTurn();
-  expect(waiting).toHaveLength(2);
-  for (const end of waiting) end();
+  expect(began).toHaveLength(2);
+  for (const end of began) end();
   await Promise.all([calls[0], calls[2]]);
   await nextTurn();
-  expect(waiting).toHaveLength(3);
-  waiting[2]?.();
+  expect(began).toHaveLength(3);
+  began[2]?.();
   expect(await calls[1]).toContain('"result":true');
+});
+
+test('who stole a token keeps its owner waiting for one call of such a method, not for all', async () => {
+  const { began, callOf } = much();
+  const stolen = Array.from({ length: 10 }, () => callOf('a', 'stolen'));
+  const own = callOf('a');
+  await nextTurn();
+  for (const at of [0, 1]) {
+    began[at]?.();
+    // oxlint-disable-next-line no-await-in-loop -- the end of one begins the next
+    await stolen[at];
+    // oxlint-disable-next-line no-await-in-loop -- the same
+    await nextTurn();
+  }
+  began[2]?.();
+  expect(await own).toContain('"result":true');
+  expect(began.length).toBeLessThanOrEqual(4);
 });
