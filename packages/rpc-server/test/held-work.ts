@@ -60,3 +60,26 @@ export function whenOver(prototype: object, name: string): Promise<void> {
     };
   });
 }
+
+/**
+ * Lets all work be done as always, and tells of each call once it was made.
+ * @param told of the first argument
+ * @returns how to stop
+ */
+export function onCall(
+  prototype: object,
+  name: string,
+  told: (first: unknown) => void,
+): () => void {
+  const target = prototype as Record<string, Work>;
+  const original = target[name];
+  if (original === undefined) throw new TypeError(`there is no ${name}`);
+  target[name] = function heard(...args) {
+    const result = original.apply(this, args);
+    told(args[0]);
+    return result;
+  };
+  return () => {
+    target[name] = original;
+  };
+}

@@ -374,7 +374,9 @@ export class Connection implements Caller, Registered, Holder {
   }
 
   #ownerChanged(): void {
-    if (!this.#isGone) this.#share.changeOwner(this.#owner);
+    // A sign-in or a comparison of rights may end after the socket: whoever is told of it now never forgets it.
+    if (this.#isGone) return;
+    this.#share.changeOwner(this.#owner);
     this.#options.onSessionChange(this);
   }
 }
