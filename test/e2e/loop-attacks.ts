@@ -131,6 +131,12 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
     ONE_BYTE_PIECES,
   ),
   'requests without waiting for answers': http(get('/healthz').repeat(500)),
+  'requests without a Host': http('GET / HTTP/1.1\r\n\r\n'.repeat(3600), undefined, 60),
+  'requests that expect what nobody knows': http(
+    get('/', 'Expect: a\r\n').repeat(1500),
+    undefined,
+    60,
+  ),
   'long queries': http(get(`/healthz?${'a[]=%41&'.repeat(1500)}`)),
   'many headers': http(get('/', 'a: b\r\n'.repeat(900)), undefined, 10),
   'many cookies': http(

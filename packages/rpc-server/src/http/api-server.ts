@@ -112,6 +112,11 @@ interface Faces {
   readonly recovery: Server;
 }
 
+/** Also those that expect what nobody knows, which Node would refuse itself, past every bound of ours: RFC 9110 lets us ignore it. */
+function handleAll(server: Server, handler: RequestListener): void {
+  server.on('request', handler).on('checkExpectation', handler);
+}
+
 /**
  * @param watch told of each server that listens: of a name such as `localhost` there are two
  * @param inTurn does work for a request when its turn comes
@@ -121,22 +126,23 @@ function createFaces(
   watch: (server: Server) => void,
   inTurn: (request: IncomingMessage, work: () => void) => void,
 ): Faces {
-  const timeouts = {
+  const common = {
     headersTimeout: HEADERS_TIMEOUT_MS,
+    // Node would answer those without a Host itself, past every bound of ours: the guard refuses them.
+    requireHostHeader: false,
     // Off: only uploads read a body, and they have a limit of their own.
     requestTimeout: 0,
   };
   const tlsServers: TlsServer[] = [];
-  const create = (handler: RequestListener): Server =>
-    tls === undefined ? createServer(timeouts, handler) : createTls(tls, handler);
-  const createTls = (files: NonNullable<typeof tls>, handler: RequestListener): Server => {
-    const options = { ...timeouts, handshakeTimeout: HANDSHAKE_TIMEOUT_MS, ...files };
-    const server = createTlsServer(options, handler);
+  const create = (): Server => (tls === undefined ? createServer(common) : createTls(tls));
+  const createTls = (files: NonNullable<typeof tls>): Server => {
+    const options = { ...common, handshakeTimeout: HANDSHAKE_TIMEOUT_MS, ...files };
+    const server = createTlsServer(options);
     tlsServers.push(server);
     return server;
   };
-  const local = createServer(timeouts);
-  const recovery = createServer(timeouts);
+  const local = createServer(common);
+  const recovery = createServer(common);
   const app = fastify({
     logger: false,
     forceCloseConnections: true,
@@ -147,9 +153,10 @@ function createFaces(
         ),
       );
       for (const own of [local, recovery]) {
-        if (own.listenerCount('request') === 0) own.on('request', handler);
+        if (own.listenerCount('request') === 0) handleAll(own, handler);
       }
-      const server = create(handler);
+      const server = create();
+      handleAll(server, handler);
       watch(server);
       return server;
     },
