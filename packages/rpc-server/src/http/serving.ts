@@ -91,9 +91,9 @@ export class Serving {
       assertServed: () => {
         if (this.#isStopped) throw notServedAnyMoreError();
       },
-      recheckRights: () => this.rights.sweepAfresh(),
+      recheckRights: (userIds) => this.rights.recheck(userIds),
       assertStill: async (identity, permission) => {
-        const [current] = await authenticator.recheck([identity]);
+        const [current] = await authenticator.recheck([{ identity }]);
         if (current === undefined || !hasPermission(current, permission)) {
           throw unauthorized(permission);
         }

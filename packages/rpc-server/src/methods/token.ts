@@ -104,7 +104,7 @@ async function removeAll(context: CallContext, tokens: readonly Token[]): Promis
     await services.tokens.remove(token);
     services.audit.record({ action: 'token.delete', userId, address, collection: 'token', id });
   }
-  await services.recheckRights();
+  await services.recheckRights(tokens.map(({ userId: owner }) => owner));
 }
 
 function selection(tokens: readonly string[] | undefined, pattern: JsonObject | undefined) {

@@ -8,7 +8,7 @@ import { changeSecrets } from '../session/change-secrets.js';
 import { decodeBase32 } from '../session/one-time-password.js';
 import { assertMayGrant } from '../session/token-scope.js';
 import { tokenInfo } from '../session/tokens.js';
-import type { User, UserChanges } from '../session/users.js';
+import type { ChangedBy, User, UserChanges } from '../session/users.js';
 
 /** Passwords that people choose; NIST SP 800-63B §5.1.1.2 wants 8 at least. */
 const PASSWORD_CHARACTERS_MIN = 8;
@@ -50,21 +50,22 @@ async function changed(context: CallContext, action: string, id: string): Promis
   const { userId } = context.identity();
   const { address, services } = context;
   services.audit.record({ action, userId, address, collection: 'user', id });
-  await services.recheckRights();
+  await services.recheckRights([id]);
 }
 
 /**
- * Who calls, as of the moment that it is asked: the session may have gone on under another generation.
- * @returns how to ask, before something is written, whether they still may
+ * Whose turn a change takes, and how to ask, before something is written, whether they still may: who
+ * they are as of that moment, since the session may have gone on under another generation.
  */
-function stillMay(context: CallContext, permission: 'none' | 'admin'): () => Promise<void> {
+function changedBy(context: CallContext, permission: 'none' | 'admin'): ChangedBy {
   const { services, session, identity } = context;
-  const began = identity();
-  return async () => {
+  const caller = identity();
+  const assertStill = async (): Promise<void> => {
     const { identity: now } = session;
-    const isSame = now?.userId === began.userId && now.tokenId === began.tokenId;
-    await services.assertStill(isSame ? now : began, permission);
+    const isSame = now?.userId === caller.userId && now.tokenId === caller.tokenId;
+    await services.assertStill(isSame ? now : caller, permission);
   };
+  return { caller, assertStill };
 }
 
 /** @throws {ApiError} INVALID_CREDENTIALS when it is not the caller's */
@@ -93,8 +94,7 @@ export const USER_METHODS: readonly Method[] = [
     result: 'id of the new user',
     async handler(user, context) {
       assertMayGrant(context.identity(), 'user.create');
-      const assertStill = stillMay(context, 'admin');
-      const id = await context.services.users.create(user, { assertStill });
+      const id = await context.services.users.create(user, changedBy(context, 'admin'));
       await changed(context, 'user.create', id);
       return id;
     },
@@ -140,9 +140,9 @@ export const USER_METHODS: readonly Method[] = [
       }
       const otp = otpSecret === undefined ? {} : { otpSecret: secret ?? null };
       const changes: UserChanges = { ...rest, ...otp };
-      const assertStill = stillMay(context, needsAdministrator ? 'admin' : 'none');
+      const by = changedBy(context, needsAdministrator ? 'admin' : 'none');
       if (rest.password === undefined && otpSecret === undefined) {
-        await context.services.users.set(id, changes, { assertStill });
+        await context.services.users.set(id, changes, by);
       } else {
         if (isOwn && currentPassword === undefined) {
           throw invalidParameter(
@@ -151,7 +151,7 @@ export const USER_METHODS: readonly Method[] = [
           );
         }
         if (isOwn) await confirmOwnPassword(context, currentPassword ?? '');
-        await changeSecrets(context, id, changes, assertStill);
+        await changeSecrets(context, id, changes, by);
       }
       await changed(context, 'user.set', id);
     },
@@ -167,9 +167,9 @@ export const USER_METHODS: readonly Method[] = [
     result: 'true',
     async handler({ oldPassword, newPassword }, context) {
       const caller = context.identity();
-      const assertStill = stillMay(context, 'none');
+      const by = changedBy(context, 'none');
       await confirmOwnPassword(context, oldPassword);
-      await changeSecrets(context, caller.userId, { password: newPassword }, assertStill);
+      await changeSecrets(context, caller.userId, { password: newPassword }, by);
       await changed(context, 'user.changePassword', caller.userId);
     },
   }),
@@ -185,7 +185,7 @@ export const USER_METHODS: readonly Method[] = [
       if (id === context.identity().userId) {
         throw forbiddenOperation('user.delete', 'nobody deletes their own user');
       }
-      await services.users.remove(id, { assertStill: stillMay(context, 'admin') });
+      await services.users.remove(id, changedBy(context, 'admin'));
       await services.tokens.removeOfUser(id);
       await changed(context, 'user.delete', id);
     },

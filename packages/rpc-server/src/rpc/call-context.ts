@@ -33,8 +33,8 @@ export interface Services {
   readonly now: () => number;
   /** @throws {ApiError} STARTING once the database is not served any more: a sign-in may have waited that long */
   readonly assertServed: () => void;
-  /** Compares all live sessions with the database at once, after rights were changed. */
-  readonly recheckRights: () => Promise<void>;
+  /** Compares all live sessions of these users with the database at once, after their rights were changed. */
+  readonly recheckRights: (userIds: readonly string[]) => Promise<void>;
   /**
    * Whether somebody who was signed in when something began still has the permission.
    * @returns who they are now

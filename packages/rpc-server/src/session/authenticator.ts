@@ -48,6 +48,13 @@ export interface AuthenticatorOptions {
   readonly now: () => number;
 }
 
+/** Who was signed in. */
+export interface Rechecked {
+  readonly identity: Identity;
+  /** See `Session`. */
+  readonly nextGenerations?: ReadonlySet<string>;
+}
+
 /** What a right password leaves to be written. */
 type Trace = Omit<SignInTrace, 'address' | 'nowMs'>;
 
@@ -153,22 +160,25 @@ export class Authenticator {
   }
 
   /**
-   * Reads users and tokens again. Aligned with `identities`; `undefined` for whoever must be signed
+   * Reads users and tokens again. Aligned with `checked`; `undefined` for whoever must be signed
    * out: user gone, token deleted, replaced or expired, password or one-time password secret changed.
    */
-  async recheck(identities: readonly Identity[]): Promise<(Identity | undefined)[]> {
+  async recheck(checked: readonly Rechecked[]): Promise<(Identity | undefined)[]> {
     const { users, tokens, now } = this.#options;
-    const tokenIds = identities.flatMap(({ tokenId }) => tokenId ?? []);
+    const tokenIds = checked.flatMap(({ identity }) => identity.tokenId ?? []);
     const [foundUsers, foundTokens] = await Promise.all([
-      users.byIds(identities.map(({ userId }) => userId)),
+      users.byIds(checked.map(({ identity }) => identity.userId)),
       tokens.byIds(tokenIds),
     ]);
     const live = new Map(foundTokens.flatMap((token) => (token ? [[token.id, token]] : [])));
-    return identities.map(({ tokenId, tokenHash, sessionGeneration }, at) => {
+    return checked.map(({ identity, nextGenerations }, at) => {
+      const { tokenId, tokenHash, sessionGeneration } = identity;
       const user = foundUsers[at];
       if (user === undefined) return undefined;
       if (tokenId === undefined) {
-        return user.sessionGeneration === sessionGeneration ? identityOf(user) : undefined;
+        const { sessionGeneration: current } = user;
+        const isLive = current === sessionGeneration || nextGenerations?.has(current) === true;
+        return isLive ? identityOf(user) : undefined;
       }
       const token = live.get(tokenId);
       const isSame = token?.userId === user.id && token.hash === tokenHash;

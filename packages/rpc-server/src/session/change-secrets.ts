@@ -11,25 +11,25 @@
  */
 import { randomUUID } from 'node:crypto';
 import type { CallContext } from '../rpc/call-context.js';
-import type { UserChanges } from './users.js';
+import type { ChangedBy, UserChanges } from './users.js';
 
 export async function changeSecrets(
   context: CallContext,
   userId: string,
   changes: UserChanges,
-  assertStill: () => Promise<void>,
+  changedBy: ChangedBy,
 ): Promise<void> {
   const { services, session, address } = context;
   const { users, tokens, now } = services;
   const caller = context.identity();
   if (caller.userId !== userId) {
-    await users.set(userId, changes, { assertStill });
+    await users.set(userId, changes, changedBy);
     await tokens.removeOfUser(userId);
     return;
   }
   const { tokenId } = caller;
   const sessionGeneration = randomUUID();
-  session.isChangingSecrets = true;
+  session.nextGenerations.add(sessionGeneration);
   try {
     // Before: the sockets of this very token go on, on every server.
     if (tokenId !== undefined) {
@@ -37,12 +37,12 @@ export async function changeSecrets(
     }
     const under = caller.sessionGeneration;
     const own = { under, sessionGeneration, address, nowMs: now() };
-    await users.set(userId, changes, { assertStill, own });
+    await users.set(userId, changes, { ...changedBy, own });
     const current = session.identity;
     const isSame = current?.userId === userId && current.tokenId === tokenId;
     if (isSame) session.signIn({ ...current, sessionGeneration }, now());
   } finally {
-    session.isChangingSecrets = false;
+    session.nextGenerations.delete(sessionGeneration);
   }
   if (tokenId !== undefined) await tokens.setGenerations(tokenId, [sessionGeneration]);
   await tokens.removeOfUser(userId, tokenId);

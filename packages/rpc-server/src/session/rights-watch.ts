@@ -23,6 +23,11 @@ export class RightsWatch {
   readonly #sessions = new Set<Session>();
   #timer: NodeJS.Timeout | undefined;
   #running: Promise<void> | undefined;
+  /** Users whose sessions the next recheck compares. */
+  readonly #asked = new Set<string>();
+  /** The recheck that did not begin yet. */
+  #next: Promise<void> | undefined;
+  #last: Promise<void> = Promise.resolve();
 
   constructor(options: RightsWatchOptions) {
     this.#options = options;
@@ -67,14 +72,34 @@ export class RightsWatch {
     return this.#running;
   }
 
-  /** A sweep that begins now: one that is under way may have read before the change. */
-  async sweepAfresh(): Promise<void> {
-    await this.#running;
-    await this.sweep();
+  /**
+   * Compares the sessions of these users alone, after a change of theirs; never rejects. The reading
+   * begins now: one that is under way may have read before the change. All who ask meanwhile share the next.
+   */
+  recheck(userIds: readonly string[]): Promise<void> {
+    for (const userId of userIds) this.#asked.add(userId);
+    this.#next ??= this.#last
+      .then(() => this.#running)
+      .then(() => this.#recheckAsked())
+      .catch((error: unknown) => this.#options.onError(error));
+    this.#last = this.#next;
+    return this.#next;
   }
 
-  async #sweepNow(): Promise<void> {
-    const all = [...this.#sessions];
+  async #recheckAsked(): Promise<void> {
+    const asked = new Set(this.#asked);
+    this.#asked.clear();
+    this.#next = undefined;
+    const isAsked = ({ identity }: Session): boolean =>
+      identity !== undefined && asked.has(identity.userId);
+    await this.#compareInBatches([...this.#sessions].filter(isAsked));
+  }
+
+  #sweepNow(): Promise<void> {
+    return this.#compareInBatches([...this.#sessions]);
+  }
+
+  async #compareInBatches(all: readonly Session[]): Promise<void> {
     for (let at = 0; at < all.length; at += BATCH_SESSIONS) {
       // oxlint-disable-next-line no-await-in-loop -- one batch at a time: it must not crowd out calls
       await this.#compare(all.slice(at, at + BATCH_SESSIONS));
@@ -83,17 +108,17 @@ export class RightsWatch {
 
   async #compare(sessions: readonly Session[]): Promise<void> {
     const { authenticator, now, onEnd } = this.#options;
-    const pairs = sessions.flatMap((session) =>
-      session.identity === undefined ? [] : [{ session, identity: session.identity }],
-    );
+    const pairs = sessions.flatMap((session) => {
+      const { identity, nextGenerations } = session;
+      return identity === undefined ? [] : [{ session, identity, nextGenerations }];
+    });
     if (pairs.length === 0) return;
     const nowMs = now();
-    const fresh = await authenticator.recheck(pairs.map(({ identity }) => identity));
+    const fresh = await authenticator.recheck(pairs);
     for (const [at, { session, identity }] of pairs.entries()) {
       // Somebody else signed in on it meanwhile: that sign-in was fresher than this read.
       if (session.identity !== identity) continue;
       const next = fresh[at];
-      if (next === undefined && session.isChangingSecrets) continue;
       if (next === undefined) {
         session.signOut();
         onEnd(session);

@@ -50,8 +50,11 @@ export function publicUser(identity: Identity): PublicUser {
 export class Session {
   #identity: Identity | undefined;
   #checkedAtMs = 0;
-  /** Set while it changes its own user's password: a recheck in the middle must not end it. */
-  isChangingSecrets = false;
+  /**
+   * That its user gets from the changes of their secrets that it is making: a recheck that finds one of
+   * them does not end it. One that finds another generation does, though a change is under way.
+   */
+  readonly nextGenerations = new Set<string>();
   readonly #onChange: (identity: Identity | undefined) => void;
 
   /**

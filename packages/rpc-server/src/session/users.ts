@@ -11,6 +11,8 @@ import {
 import { recordPages } from '../rpc/record-pages.js';
 import { PERMISSIONS } from '../protocol.js';
 import type { JsonObject, Permission } from '../protocol.js';
+import { ChangeTurns } from './change-turns.js';
+import type { ChangeCaller } from './change-turns.js';
 import type { Share } from './fair-queue.js';
 import type { Passwords } from './passwords.js';
 
@@ -78,6 +80,8 @@ export interface OwnChange {
 
 /** On whose word something is changed. */
 export interface ChangedBy {
+  /** Takes its turn among the others that change something. Default: the server itself. */
+  readonly caller?: ChangeCaller | undefined;
   /**
    * Asked last of all before the write: a change waits, for its hash and for other changes, and
    * whoever asked for it may have lost the right meanwhile. Default: nobody who could lose it.
@@ -141,8 +145,8 @@ export function userOf({ id, record }: StoredRecord): User {
 export class Users {
   readonly #collection: RecordCollection;
   readonly #passwords: Passwords;
-  /** The last change under way: rules over several users hold only one change at a time. */
-  #lastChange: Promise<unknown> = Promise.resolve();
+  /** Rules over several users hold only one change at a time. */
+  readonly #turns = new ChangeTurns();
 
   constructor(collection: RecordCollection, passwords: Passwords) {
     this.#collection = collection;
@@ -185,11 +189,11 @@ export class Users {
   /** @returns id of the new user */
   async create(
     user: UserChanges & { readonly email: string },
-    { assertStill }: Pick<ChangedBy, 'assertStill'> = {},
+    { caller, assertStill }: Omit<ChangedBy, 'own'> = {},
   ): Promise<string> {
     const share = { key: 'new users', isKnown: true };
     const fields = await this.#fields({ permission: 'none', ...user }, share);
-    return this.#exclusive(async () => {
+    return this.#turns.run(caller, async () => {
       await assertStill?.();
       return this.#collection.add(fields);
     });
@@ -200,11 +204,15 @@ export class Users {
    * @throws {ApiError} NO_SUCH_OBJECT; FORBIDDEN_OPERATION when no administrator would be left;
    *   UNAUTHORIZED when who changes it lost the right while it waited: nothing was changed
    */
-  async set(id: string, changes: UserChanges, { assertStill, own }: ChangedBy = {}): Promise<void> {
+  async set(
+    id: string,
+    changes: UserChanges,
+    { caller, assertStill, own }: ChangedBy = {},
+  ): Promise<void> {
     const share = { key: `user ${id}`, isKnown: true };
     // Before its turn: a hash takes its time, and what is asked below must hold when it is written.
     const fields = await this.#fields(changes, share);
-    await this.#exclusive(async () => {
+    await this.#turns.run(caller, async () => {
       const user = await this.byId(id);
       if (user === undefined) throw noSuchObject(id, 'user');
       const isLowered = changes.permission !== undefined && changes.permission !== 'admin';
@@ -258,8 +266,8 @@ export class Users {
    * Also a user whose record cannot be read: somebody changed it in Redis.
    * @throws {ApiError} NO_SUCH_OBJECT; FORBIDDEN_OPERATION when no administrator would be left
    */
-  remove(id: string, { assertStill }: Pick<ChangedBy, 'assertStill'> = {}): Promise<void> {
-    return this.#exclusive(async () => {
+  remove(id: string, { caller, assertStill }: Omit<ChangedBy, 'own'> = {}): Promise<void> {
+    return this.#turns.run(caller, async () => {
       const [user] = await this.#collection.getMany([id]);
       if (user === undefined) throw noSuchObject(id, 'user');
       if (user instanceof Error && !(user instanceof RecordUnreadableError)) throw user;
@@ -317,12 +325,6 @@ export class Users {
     if (password !== undefined) fields['pwHash'] = await this.#passwords.hash(password, share);
     if (otpSecret !== undefined) fields['otpSecret'] = otpSecret ?? undefined;
     return fields;
-  }
-
-  #exclusive<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#lastChange.then(work, work);
-    this.#lastChange = result.catch(() => undefined);
-    return result;
   }
 }
 

@@ -75,6 +75,30 @@ describe('who changes the own password with a stolen session', () => {
   });
 });
 
+test.each([
+  ['session', false],
+  ['token', true],
+])(
+  'a stolen %s that is changing the password ends with a reset all the same',
+  async (_, isToken) => {
+    const owner = await here.userWith('read');
+    const token = await owner.call<string>('token.create', {});
+    const password = { email: await emailOf(owner), password: PASSWORD };
+    const thief = await here.signIn(isToken ? { token } : password);
+    const held = hold(PASSWORDS, 'hash', { isMeant: (wanted) => wanted === OF_THE_THIEF });
+    const change = { oldPassword: PASSWORD, newPassword: OF_THE_THIEF };
+    const changed = thief.call('user.changePassword', change);
+    changed.catch(() => undefined);
+    await held.reached;
+    const admin = await here.signIn();
+    await admin.call('user.set', { id: owner.userId, password: OF_THE_ADMINISTRATOR });
+    // While the change is still under way; an answer to this would come first.
+    thief.socket.send(JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'session.getUser' }));
+    await expect(changed).rejects.toThrow(/permissions|closed/);
+    held.release();
+  },
+);
+
 describe('who is no administrator any more', () => {
   /** Demoted on the other server, while the hash of a new password is made here. */
   async function demotedWhileHashing(
