@@ -212,7 +212,7 @@ export const LIMITS = {
     min: 1,
     max: 100_000,
     description:
-      'failed sign-ins of one name, from all addresses that never signed in with it, before they are slowed',
+      'failed sign-ins of one name, from all addresses that never signed in with it, and wrong own passwords sent with one token, before they are slowed',
   },
   guessIntervalMs: {
     default: 10 * SECOND_MS,

@@ -5,6 +5,7 @@ import type { AuditLog } from './audit-log.js';
 import { decodeBase32, matchingStep } from './one-time-password.js';
 import type { OtpGuesses } from './otp-guesses.js';
 import type { Passwords } from './passwords.js';
+import { credentialOf } from './session.js';
 import type { Identity } from './session.js';
 import type { AttemptOutcome, Settle, SignInThrottle } from './sign-in-throttle.js';
 import type { Token, Tokens } from './tokens.js';
@@ -41,7 +42,7 @@ export interface AuthenticatorOptions {
   readonly tokens: Tokens;
   readonly passwords: Passwords;
   readonly throttle: SignInThrottle;
-  /** Of checks of the own password by who is signed in: strangers cannot use it up. */
+  /** Of checks of the own password by who is signed in, by credential: strangers cannot use it up. */
   readonly ownThrottle: SignInThrottle;
   readonly otpGuesses: OtpGuesses;
   readonly audit: AuditLog;
@@ -126,15 +127,18 @@ export class Authenticator {
   }
 
   /**
-   * Whether a signed-in user's own password is right. Throttled apart from sign-ins: only who is
-   * signed in as the user can use it up.
+   * Whether a signed-in user's own password is right. Throttled apart from sign-ins, and each
+   * credential apart from the others of its user: who stole a token waits for its own wrong guesses,
+   * spends the budget of that token alone, and keeps the owner from nothing.
    * @throws {ApiError} TOO_MANY_SIGN_INS
    */
   async isOwnPassword(identity: Identity, password: string, origin: Origin): Promise<boolean> {
     const { ownThrottle, users, passwords, audit } = this.#options;
     const { userId } = identity;
     const { address, connection } = origin;
-    const attempt = { name: userId, address: '', connection, isKnown: true };
+    const name = `${userId} ${credentialOf(identity)}`;
+    // Not known, so that wrong ones count against the budget, as strangers' do.
+    const attempt = { name, address: '', connection, isKnown: false };
     const settle = await ownThrottle.reserve(attempt);
     if (settle === undefined) throw this.#throttled(address);
     const share = { key: `user ${userId}`, isKnown: true };

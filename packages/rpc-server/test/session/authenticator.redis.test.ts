@@ -5,7 +5,9 @@ import { Authenticator } from '../../src/session/authenticator.js';
 import { decodeBase32, oneTimePassword, stepOf } from '../../src/session/one-time-password.js';
 import { OtpGuesses } from '../../src/session/otp-guesses.js';
 import { Passwords } from '../../src/session/passwords.js';
+import type { Identity } from '../../src/session/session.js';
 import { SignInThrottle } from '../../src/session/sign-in-throttle.js';
+import type { ThrottleOptions } from '../../src/session/sign-in-throttle.js';
 import { Tokens } from '../../src/session/tokens.js';
 import { Users } from '../../src/session/users.js';
 import { RecordingLogger } from '../api-fixture.js';
@@ -28,6 +30,7 @@ const now = (): number => 1_000_000_000;
 /** One check at once, and none that waits. */
 async function oneCheckAtOnce(
   otpGuesses = new OtpGuesses({ otpGuesses: 1000, otpGuessIntervalMs: 1000 }, now),
+  ownLimits: Partial<ThrottleOptions> = {},
 ): Promise<{
   authenticator: Authenticator;
   passwords: Passwords;
@@ -39,7 +42,7 @@ async function oneCheckAtOnce(
   const tokens = new Tokens(store.database.collection('token'), 10, now);
   const limits = { delayMs: 2000, waitMs: 0, guessesPerName: 3, guessIntervalMs: 1000, now };
   const throttle = new SignInThrottle(limits);
-  const ownThrottle = new SignInThrottle(limits);
+  const ownThrottle = new SignInThrottle({ ...limits, ...ownLimits });
   const audit = new AuditLog(new RecordingLogger());
   return {
     passwords,
@@ -92,6 +95,32 @@ test('nor is a check of the own password that it refused', async () => {
   expect(await authenticator.isOwnPassword(identity, 'wrong', ORIGIN)).toBe(false);
   await expect(authenticator.isOwnPassword(identity, USER.password, ORIGIN)).rejects.toMatchObject({
     code: 'TOO_MANY_SIGN_INS',
+  });
+});
+
+describe('who checks the own password with a stolen token', () => {
+  async function stolen(ownLimits?: Partial<ThrottleOptions>) {
+    const { authenticator } = await oneCheckAtOnce(undefined, ownLimits);
+    const owner = await authenticator.byPassword(USER, ORIGIN);
+    const isRight = (identity: Identity, password: string): Promise<boolean> =>
+      authenticator.isOwnPassword(identity, password, { ...ORIGIN, connection: {} });
+    return { owner, thief: { ...owner, tokenId: 'stolen' }, isRight };
+  }
+  const TOO_MANY = { code: 'TOO_MANY_SIGN_INS' };
+
+  test('waits after a wrong one, and keeps its owner from nothing', async () => {
+    const { owner, thief, isRight } = await stolen();
+    expect(await isRight(thief, 'wrong')).toBe(false);
+    await expect(isRight(thief, USER.password)).rejects.toMatchObject(TOO_MANY);
+    expect(await isRight(owner, USER.password)).toBe(true);
+    expect(await isRight({ ...owner, tokenId: 'own' }, USER.password)).toBe(true);
+  });
+
+  test('has a budget for wrong ones, of that token alone', async () => {
+    const { owner, thief, isRight } = await stolen({ delayMs: 0 });
+    for (const guess of ['one', 'two', 'three']) expect(await isRight(thief, guess)).toBe(false);
+    await expect(isRight(thief, USER.password)).rejects.toMatchObject(TOO_MANY);
+    expect(await isRight(owner, USER.password)).toBe(true);
   });
 });
 
