@@ -118,6 +118,38 @@ describe('a seal', () => {
     expect(parseSeal(`${json}\n-`)).toBe('malformed');
   });
 
+  it('says nothing but what is known, at any depth', () => {
+    const all = content({
+      migration: {
+        from: 'plaintext',
+        backup: 'encryption-backup.json',
+        host: 'h',
+        isBackedUp: true,
+      },
+      importing: { spool: 'import-1.spool', host: 'h' },
+      retired: { keyIds: [key.id], files: [], epoch: 4, mac: 'mac' },
+    });
+    const more = {
+      ...all,
+      junk: 1,
+      migration: { ...all.migration, junk: 1 },
+      importing: { ...all.importing, junk: 1 },
+      retired: { ...all.retired, junk: 1 },
+    };
+    const seal = read(sealBytes(more as SealContent, 'vault', key));
+    expect(seal.content).toEqual(all);
+    expect(isAuthenticSeal(seal, 'vault', ring)).toBe(true);
+  });
+
+  it('of more than 1 MiB is malformed', () => {
+    const ofLength = (bytes: number) =>
+      `${JSON.stringify(content({ fields: 'x' }))}${' '.repeat(bytes)}`;
+    const room = 2 ** 20 - ofLength(0).length - '\n-'.length;
+    expect(typeof parseSeal(`${ofLength(room)}\n-`)).toBe('object');
+    // Not compared as a whole: a failure would print it.
+    expect(parseSeal(`${ofLength(room + 1)}\n-`) === 'malformed').toBe(true);
+  });
+
   it.each(['', '\n', 'null\n-', '[]\n-', '{}\n-', '{"v":1}\n-', 'text'])(
     'is malformed: %j',
     (bytes) => {

@@ -18,6 +18,8 @@ import { areCanonicalDefinitions } from '../partitions/sealed-definitions.js';
 import { isOfKind } from '../files/data-folder.js';
 import type { DataFolderKind } from '../files/data-folder.js';
 
+/** Definitions, the longest that a seal holds, take some kilobytes; a record itself may have no more. */
+const SEAL_BYTES_MAX = 2 ** 20;
 /** Longer than any of ours, and than any file system takes. */
 const FILE_NAME_MAX = 255;
 
@@ -144,7 +146,7 @@ const listOf =
   (value: unknown): boolean =>
     Array.isArray(value) && value.every(check);
 const shapeOf =
-  (shape: Readonly<Record<string, (value: unknown) => boolean>>) =>
+  (shape: Shape) =>
   (value: unknown): boolean =>
     typeof value === 'object' &&
     value !== null &&
@@ -160,6 +162,24 @@ const isSpool = isNamed('spool');
 const isState = (value: unknown): boolean => DATABASE_STATES.includes(value as DatabaseState);
 const isOrigin = (value: unknown): boolean => DATABASE_ORIGINS.includes(value as DatabaseOrigin);
 
+type Shape = Readonly<Record<string, (value: unknown) => boolean>>;
+
+const MIGRATION_SHAPE = {
+  from: (value) => value === 'plaintext' || value === 'encrypted' || value === 'either',
+  backup: isMigrationFile,
+  host: isText,
+  isBackedUp: (value) => typeof value === 'boolean',
+} satisfies Record<keyof SealedMigration, (value: unknown) => boolean>;
+const IMPORT_SHAPE = {
+  spool: isSpool,
+  host: isText,
+} satisfies Record<keyof SealedImport, (value: unknown) => boolean>;
+const TOMBSTONE_SHAPE = {
+  keyIds: listOf(isKeyId),
+  files: listOf(isMigrationFile),
+  epoch: isCount,
+  mac: isText,
+} satisfies Record<keyof Tombstone, (value: unknown) => boolean>;
 const SEAL_SHAPE = {
   v: (value) => value === SEAL_LAYOUT,
   databaseId: (value) => typeof value === 'string' && /^[0-9a-f-]{36}$/.test(value),
@@ -173,24 +193,10 @@ const SEAL_SHAPE = {
   definitions: isDefinitions,
   previousDefinitions: orNull(isDefinitions),
   fields: orNull(isText),
-  migration: orNull(
-    shapeOf({
-      from: (value) => value === 'plaintext' || value === 'encrypted' || value === 'either',
-      backup: isMigrationFile,
-      host: isText,
-      isBackedUp: (value) => typeof value === 'boolean',
-    }),
-  ),
-  importing: orNull(shapeOf({ spool: isSpool, host: isText })),
+  migration: orNull(shapeOf(MIGRATION_SHAPE)),
+  importing: orNull(shapeOf(IMPORT_SHAPE)),
   files: listOf(isMigrationFile),
-  retired: orNull(
-    shapeOf({
-      keyIds: listOf(isKeyId),
-      files: listOf(isMigrationFile),
-      epoch: isCount,
-      mac: isText,
-    }),
-  ),
+  retired: orNull(shapeOf(TOMBSTONE_SHAPE)),
   bootstrapped: (value) => typeof value === 'boolean',
   origin: isOrigin,
   pinned: (value) => typeof value === 'boolean',
@@ -199,7 +205,7 @@ const SEAL_SHAPE = {
 /** Reads the bytes of a seal without believing them. */
 export function parseSeal(bytes: string): ParsedSeal {
   const at = bytes.lastIndexOf('\n');
-  if (at < 0) return 'malformed';
+  if (at < 0 || Buffer.byteLength(bytes) > SEAL_BYTES_MAX) return 'malformed';
   const json = bytes.slice(0, at);
   let content: unknown;
   try {
@@ -210,11 +216,27 @@ export function parseSeal(bytes: string): ParsedSeal {
   if (typeof content !== 'object' || content === null || !('v' in content)) return 'malformed';
   if (typeof content.v === 'number' && content.v > SEAL_LAYOUT) return 'newer-layout';
   if (!shapeOf(SEAL_SHAPE)(content)) return 'malformed';
-  const seal = content as SealContent;
+  const seal = onlyKnown(content as SealContent);
   if ((seal.keyId === null) !== (seal.state === 'plaintext')) return 'malformed';
   // Nobody signs a plaintext seal: what it says must bind nobody later.
   if (seal.pinned && seal.state === 'plaintext') return 'malformed';
   return { bytes, content: seal, json, mac: bytes.slice(at + 1) };
+}
+
+/** What it does not know is not carried over into the next seal, which a key signs. */
+function onlyKnown(content: SealContent): SealContent {
+  const { migration, importing, retired } = content;
+  return {
+    ...onlyOf(SEAL_SHAPE, content),
+    migration: migration && onlyOf(MIGRATION_SHAPE, migration),
+    importing: importing && onlyOf(IMPORT_SHAPE, importing),
+    retired: retired && onlyOf(TOMBSTONE_SHAPE, retired),
+  };
+}
+
+function onlyOf<T extends object>(shape: Shape & Record<keyof T, unknown>, value: T): T {
+  const names = Object.keys(shape) as (keyof T)[];
+  return Object.fromEntries(names.map((name) => [name, value[name]])) as T;
 }
 
 /**
