@@ -66,6 +66,28 @@ describe('accepting a database', () => {
     expect(await fixture.using({}, contents)).toEqual(before);
   });
 
+  it('keeps every key, where the fences are those of before a rotation', async () => {
+    const fences = ['vault:{server}:meta', 'vault:{user}:meta'];
+    await fixture.using({}, async (database) => fill(database, 1));
+    const old = await fixture.client.mget(fences);
+    const { previousKeyId, activeKeyId } = await fixture.using({}, async (database) =>
+      database.rotateKey(),
+    );
+    await fixture.client.del('vault:{meta}:seal');
+    await Promise.all(fences.map((key, i) => fixture.client.set(key, old[i] ?? '')));
+    await fixture.openDegraded();
+    expect(await accept()).toMatchObject({ basis: 'fences', keyId: previousKeyId });
+    await fixture.using({}, async (database) => {
+      expect((await database.status()).activeKeyId).toBe(previousKeyId);
+      expect(database.inactiveKeyIds).toEqual([activeKeyId]);
+      // The records are under it.
+      await expect(database.deleteInactiveKeys()).rejects.toThrow(`under the key ${activeKeyId}`);
+    });
+    expect((await fixture.custody.load()).ring.ids.toSorted()).toEqual(
+      [previousKeyId, activeKeyId].toSorted(),
+    );
+  });
+
   it('takes the word of all fences against a plaintext seal that somebody put there', async () => {
     const before = await fixture.using({}, async (database) => {
       await fill(database, 3);

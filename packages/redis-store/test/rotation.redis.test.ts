@@ -6,6 +6,8 @@ import { envelopeKeyId, KeyHalf } from '@vault/crypto';
 import type { KeyId } from '@vault/crypto';
 import type { CredentialDatabase } from '../src/credential-database.js';
 import { staticCustody } from '../src/keys/static-custody.js';
+import { sealBytes } from '../src/state/seal.js';
+import type { SealContent } from '../src/state/seal.js';
 import { DatabaseFixture, fill } from './database-fixture.js';
 
 let fixture: DatabaseFixture;
@@ -281,6 +283,22 @@ describe('a key that stayed pending', () => {
 });
 
 describe('deleting inactive keys', () => {
+  test('is refused for the key in use, whatever names it inactive', async () => {
+    await fixture.using({}, (database) => database.markBootstrapped());
+    const { ring } = await fixture.custody.load();
+    const content = JSON.parse(
+      (await fixture.client.get('vault:{meta}:seal'))?.split('\n')[0] ?? '',
+    ) as SealContent;
+    const key = content.keyId === null ? undefined : ring.byId(content.keyId);
+    const epoch = content.epoch + 1;
+    const wrong = sealBytes({ ...content, epoch, inactiveKeyIds: [...ring.ids] }, 'vault', key);
+    await fixture.client.set('vault:{meta}:seal', wrong);
+    await fixture.using({}, async (database) => {
+      await expect(database.deleteInactiveKeys()).rejects.toThrow(`the key ${key?.id} is in use`);
+    });
+    expect((await fixture.custody.load()).ring.ids).toEqual(ring.ids);
+  });
+
   test('removes their lines once no record needs them, and gives their ids', async () => {
     const database = await fixture.open();
     await fill(database, 100);

@@ -38,13 +38,19 @@ export const NOTHING_DELETED: DeletionReport = {
   notErased: [],
 };
 
-/** @param isAsked whether somebody asks for it now: then what was condemned long enough goes */
+/**
+ * @param isAsked whether somebody asks for it now: then what was condemned long enough goes
+ * @throws {MigrationError} when one of them is in use, or cannot be removed
+ */
 export async function removeKeys(
   context: MigrationContext,
   keyIds: readonly KeyId[],
   { now = false, isAsked }: DeletionOptions & { readonly isAsked: boolean },
 ): Promise<DeletionReport> {
   const { custody, keeper, lock, deletionGraceMs } = context;
+  // Whoever says that a key is inactive: what is written now is under this one.
+  const used = keeper.keysInUse().find(({ id }) => keyIds.includes(id));
+  if (used !== undefined) throw new MigrationError(`the key ${used.id} is in use`);
   const namedKeyIds = await keeper.namedKeyIds();
   // Seal or witness names them: a half that was put back without its label is a line of them, too.
   custody.admit(keyIds);

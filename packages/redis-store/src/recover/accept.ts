@@ -232,16 +232,24 @@ async function agreedByFences(
   const { databaseId, epoch, keyId } = first;
   // The fences do not say it: what this machine knew of that database counts, else what decrypts nothing by itself.
   const isKnown = typeof known === 'object' && known.databaseId === databaseId;
-  const { origin, pinned, inactiveKeyIds, pendingKeyId } = isKnown
+  const { origin, pinned } = isKnown
     ? known
-    : ({
-        origin: 'made-encrypted',
-        pinned: false,
-        inactiveKeyIds: [],
-        pendingKeyId: null,
-      } as const);
+    : ({ origin: 'made-encrypted', pinned: false } as const);
   const told = { databaseId, epoch, state: 'encrypted', keyId: keyId as KeyId } as const;
-  return { ...told, origin, pinned, inactiveKeyIds, pendingKeyId };
+  return { ...told, origin, pinned, ...otherKeys(told.keyId, isKnown ? known : undefined) };
+}
+
+/** Fences of before a rotation name a key that was inactive since: it is active again, and the one that was is kept. */
+function otherKeys(
+  active: KeyId,
+  known: WitnessedState | undefined,
+): Required<Pick<WitnessedState, 'inactiveKeyIds' | 'pendingKeyId'>> {
+  const { keyId = null, inactiveKeyIds = [], pendingKeyId = null } = known ?? {};
+  const former = [...inactiveKeyIds, ...(keyId === null ? [] : [keyId])];
+  return {
+    inactiveKeyIds: [...new Set(former)].filter((id) => id !== active),
+    pendingKeyId: pendingKeyId === active ? null : pendingKeyId,
+  };
 }
 
 /**

@@ -160,7 +160,11 @@ export function sealOfWitness(known: WitnessedState, fresh: SealContent): SealCo
   const { epoch, keyId, origin, pinned, inactiveKeyIds = [], pendingKeyId = null } = known;
   if (keyId === null) throw new TypeError('the witness knows of no key');
   // Which of the other keys are ours went with the seal, and is known here, too.
-  const keys = { keyId, inactiveKeyIds, pendingKeyId };
+  const keys = {
+    keyId,
+    inactiveKeyIds: inactiveKeyIds.filter((id) => id !== keyId),
+    pendingKeyId: pendingKeyId === keyId ? null : pendingKeyId,
+  };
   const state = { state: 'encrypted', activeSinceMs: Date.now(), bootstrapped: true } as const;
   return { ...fresh, ...state, ...keys, epoch: epoch + 1, origin, pinned };
 }
