@@ -114,6 +114,44 @@ describe('the seal', () => {
   });
 });
 
+describe('a seal that was made again', () => {
+  it('does not cost the backup that is kept because Redis proves too little', async () => {
+    await fixture.client.config('SET', 'appendonly', 'no');
+    await fixture.client.config('SET', 'save', '');
+    await encrypt();
+    const backups = ['encryption-backup.json', 'encryption-backup.json.manifest'];
+    expect(fixture.files()).toEqual([...backups, 'vault-state']);
+    await fixture.client.del(SEAL);
+    await encrypt();
+    expect(fixture.files()).toEqual([...backups, 'vault-state']);
+    const said = fixture.logger.lines.findLast(({ message }) => message.includes('are kept'));
+    expect(said?.data).toMatchObject({
+      files: [backups[0]],
+      cause: expect.stringContaining('keeps nothing on disk') as unknown,
+    });
+    await fixture.client.config('SET', 'appendonly', 'yes');
+    await encrypt();
+    expect(fixture.files()).toEqual(['vault-state']);
+  });
+});
+
+describe('a key of the state that holds another type', () => {
+  it.each([SEAL, FENCE, 'vault:{meta}:processes'])(
+    'is named, and once %s is removed the server starts',
+    async (key) => {
+      await encrypt();
+      await fixture.client.del(key);
+      await fixture.client.rpush(key, 'x');
+      const { reason, details } = await fixture.openDegraded();
+      expect(reason).toBe('redisUnusable');
+      expect(details.cause).toContain(`the key ${key} holds another type`);
+      expect(details.cause).toContain(`DEL ${key}`);
+      await fixture.client.del(key);
+      await fixture.using({}, async (database) => expect(database.state).toBe('encrypted'));
+    },
+  );
+});
+
 describe('an earlier seal', () => {
   it('is not believed by a running server whose witness was lost', async () => {
     await encrypt();
@@ -254,6 +292,20 @@ describe('a plaintext seal that somebody put there', () => {
     });
     expect(first?.activeSinceMs).toBeGreaterThanOrEqual(beganMs);
     expect(await sealed()).toMatchObject({ origin: 'switched-on', inactiveKeyIds: [] });
+  });
+
+  it('with properties that are none, or of many megabytes, has none of it sealed', async () => {
+    const names = Object.keys(await sealed());
+    await forge({ junk: 'x', retired: null });
+    await encrypt();
+    expect(Object.keys(await sealed())).toEqual(names);
+
+    await fixture.reset();
+    await fixture.using({ encrypt: false }, async (database) => fill(database, 3));
+    await forge({ junk: 'x'.repeat(2 ** 20) });
+    const error = await fixture.openDegraded();
+    expect(error).toMatchObject({ reason: 'foreignDatabase', details: { advice: ACCEPT } });
+    expect(error.details.cause).toContain('damaged');
   });
 
   it('decides nothing of an absent setting where no witness knows the database', async () => {

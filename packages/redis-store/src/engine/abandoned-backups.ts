@@ -8,6 +8,9 @@ import { createReadStream } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { DegradedError, StoreError } from '../errors.js';
+import { Durability } from '../redis/durability.js';
+import type { RedisLink } from '../redis/redis-link.js';
 import { plaintextRecordsIn } from '../files/archive-file.js';
 import type { SealKeeper } from '../state/seal-keeper.js';
 import type { StoreLogger } from '../store-logger.js';
@@ -24,9 +27,11 @@ const HEAD_BYTES = 4096;
 /** In the data folder of a process that serves `content`: nothing is done while a migration is under way. */
 export async function removeAbandonedBackups(
   dataDir: string,
-  { content, ring }: Pick<SealKeeper, 'content' | 'ring'>,
+  link: RedisLink,
+  keeper: Pick<SealKeeper, 'content' | 'ring' | 'checkStands'>,
   logger: StoreLogger,
 ): Promise<void> {
+  const { content, ring } = keeper;
   const { state, databaseId, migration, files, keyId, inactiveKeyIds } = content;
   if (state !== 'encrypted' || migration !== null || files.length > 0) return;
   const names = await readdir(dataDir);
@@ -50,6 +55,15 @@ export async function removeAbandonedBackups(
     logger,
   );
   if (abandoned.length === 0) return;
+  const doubt = await doubtOf(link, keeper);
+  if (doubt !== undefined) {
+    logger.warn('Plaintext backups of a migration that has ended are kept', {
+      files: abandoned,
+      cause: doubt,
+      advice: 'mend the cause: the next start looks again, and deletes them then',
+    });
+    return;
+  }
   await removeBackups(
     dataDir,
     abandoned.flatMap((name) => (isWhole(name) ? [name, manifestPathOf(name)] : [name])),
@@ -57,6 +71,26 @@ export async function removeAbandonedBackups(
   logger.warn('Plaintext backups of a migration that another server finished are deleted', {
     files: abandoned,
   });
+}
+
+/**
+ * Whether what the backups hold is safe in Redis: they may be all that a power cut leaves, and a seal that was lost and
+ * made again does not name them.
+ * @returns why that is not proven
+ */
+async function doubtOf(
+  link: RedisLink,
+  keeper: Pick<SealKeeper, 'checkStands'>,
+): Promise<string | undefined> {
+  try {
+    const gap = await (await Durability.begin(link)).gap('final');
+    // A Redis that was rolled back meanwhile may lack records that only a backup has.
+    if (gap === undefined) await keeper.checkStands();
+    return gap?.why;
+  } catch (error) {
+    if (error instanceof StoreError && !(error instanceof DegradedError)) return error.message;
+    throw error;
+  }
 }
 
 /** Not one that was being written: nobody ever kept such a one. */

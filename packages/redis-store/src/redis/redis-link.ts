@@ -7,6 +7,7 @@ import type { Socket } from 'node:net';
 import { Cluster, Redis } from 'ioredis';
 import { RedisRefusedError, RedisUnavailableError, StoreError } from '../errors.js';
 import type { KeyNames } from './key-names.js';
+import { namingState } from './other-type.js';
 import { checkRedisOptions, parseHostPort } from './redis-options.js';
 import type { RedisOptions } from './redis-options.js';
 import { loadScript, SCRIPT_FILES } from './scripts.js';
@@ -99,7 +100,8 @@ export class RedisLink {
 
   /** One command; binary replies. In a cluster it goes where its first key lives. */
   command(name: string, ...args: readonly Argument[]): Promise<Reply> {
-    return translated(this.#client.callBuffer(name, ...args) as Promise<Reply>);
+    const reply = this.#client.callBuffer(name, ...args) as Promise<Reply>;
+    return namingState(this.names, String(args[0]), translated(reply));
   }
 
   /** Runs a script by its digest (sent whole once, and again after Redis forgot it). */
@@ -109,7 +111,9 @@ export class RedisLink {
 
   /** `GET`. @returns the bytes, or `undefined` */
   async get(key: string): Promise<Buffer | undefined> {
-    return (await translated(this.#client.getBuffer(key))) ?? undefined;
+    return (
+      (await namingState(this.names, key, translated(this.#client.getBuffer(key)))) ?? undefined
+    );
   }
 
   /** `MGET` of keys of one slot. */

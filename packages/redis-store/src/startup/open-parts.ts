@@ -86,7 +86,7 @@ async function openOn(link: RedisLink, options: OpenOptions): Promise<DatabasePa
     if (role === 'server') {
       await keeper.noteState();
       await removeAbandonedTemporaries(options.dataDir);
-      await removeAbandonedBackups(options.dataDir, keeper, logger);
+      await removeAbandonedBackups(options.dataDir, link, keeper, logger);
     }
     // Before, this process itself may have been the one that changes them.
     keeper.serves = (content, known) =>

@@ -7,6 +7,7 @@ import { randomUUID } from 'node:crypto';
 import { StoreError } from '../errors.js';
 import { isProvablyDead, parseIdentity } from './process-identity.js';
 import type { ProcessIdentity } from './process-identity.js';
+import { otherType } from '../redis/other-type.js';
 import type { RedisLink, Reply } from '../redis/redis-link.js';
 
 /** A lock that is not renewed for so long is free. */
@@ -136,7 +137,7 @@ export class MigrationLock {
     const args = [this.token, value, LOCK_MS, mode, seen];
     const reply = await this.#link.script('vaultTakeLock', [this.#link.names.lock], args);
     if (!Array.isArray(reply)) {
-      throw new StoreError('DATABASE_LOCKED', 'the key of the migration lock holds another type');
+      throw new StoreError('DATABASE_LOCKED', otherType(this.#link.names.lock));
     }
     const [isHeld, stored] = reply as readonly Reply[];
     if (isHeld === 1) return undefined;

@@ -19,6 +19,7 @@ import { keysOfSeal, keysOfWitness, withHeld } from './known-keys.js';
 import type { Partition } from '../partitions/partition.js';
 import { beliefAfter, beliefOf } from './plaintext-belief.js';
 import type { ProcessIdentity } from './process-identity.js';
+import { otherType } from '../redis/other-type.js';
 import type { RedisLink } from '../redis/redis-link.js';
 import { isAuthenticSeal, parseSeal, sealBytes } from './seal.js';
 import type { ReadSeal, SealContent } from './seal.js';
@@ -202,7 +203,7 @@ export class SealKeeper implements ViewSource {
         await this.#isSealOurs();
         throw new StateStaleError(SEAL_CHANGED);
       default:
-        throw new StoreError('STATE_STALE', 'the key of the seal holds another type');
+        throw new StoreError('STATE_STALE', otherType(String(reply).slice('TYPE '.length)));
     }
     await this.#floor.rise(then, durability);
     this.adopt(parsed);
