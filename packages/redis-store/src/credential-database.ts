@@ -29,8 +29,8 @@ import { listProcesses } from './state/processes.js';
 import { confirmDecryption, setPin } from './startup/pin.js';
 import { openParts } from './startup/open-parts.js';
 import type { DatabaseParts } from './startup/open-parts.js';
-import { statusOf } from './status.js';
-import type { DatabaseStatus } from './status.js';
+import { failedStatus, statusOf } from './status.js';
+import type { DatabaseStatus, OperationStatus } from './status.js';
 import { isRewriting, OperationDriver, rewritingRefusal } from './engine/operation-driver.js';
 import type { OperationFailure } from './engine/operation-driver.js';
 import { deleteInactiveKeys, rotateKey } from './engine/rotation.js';
@@ -134,8 +134,8 @@ export class CredentialDatabase {
   }
 
   /** Why the rewriting that is under way does not come to its end, as far as this process tried. */
-  get operationFailure(): OperationFailure | undefined {
-    return this.#driver.failure;
+  get operationFailed(): NonNullable<OperationStatus['failed']> | undefined {
+    return failedStatus(this.#driver.failure);
   }
 
   /** Takes up a rewriting that failed, now. @returns why it failed again */

@@ -183,15 +183,15 @@ function operationStatus(
   if (!isRewriting(content)) return null;
   const { keyId, previousKeyId } = content;
   const isRotation = previousKeyId !== null && previousKeyId !== keyId;
-  const failed =
-    failure === undefined
-      ? null
-      : {
-          cause: failure.cause,
-          advice: failure.advice,
-          nextAt: new Date(failure.nextAtMs).toISOString(),
-        };
-  return { kind: isRotation ? 'rotate' : 'reindex', failed };
+  return { kind: isRotation ? 'rotate' : 'reindex', failed: failedStatus(failure) ?? null };
+}
+
+export function failedStatus(
+  failure: OperationFailure | undefined,
+): NonNullable<OperationStatus['failed']> | undefined {
+  if (failure === undefined) return undefined;
+  const { cause, advice, nextAtMs } = failure;
+  return { cause, advice, nextAt: new Date(nextAtMs).toISOString() };
 }
 
 function keptFilesBecause(

@@ -359,7 +359,7 @@ export class VaultServer {
     const sayReady = () => print(`vault-server ready on ${this.#url}`);
     if (this.#options.isReadyOnceSettled !== true) sayReady();
     // Beside serving: who waits for the line is kept waiting, who calls is not.
-    else void onceSettled(database, this.#stopping.signal, sayReady);
+    else void onceSettled(database, this.#stopping.signal, this.#log, sayReady);
   }
 
   /** The database with what its status says of this server beside it. */

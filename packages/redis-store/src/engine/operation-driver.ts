@@ -8,6 +8,7 @@
  */
 import { DegradedError, OperationRefusedError, StoreError } from '../errors.js';
 import { messageOf } from '../error-message.js';
+import { UniqueContradictionError } from '../migration-error.js';
 import type { MigrationLock } from '../state/lock.js';
 import type { SealContent } from '../state/seal.js';
 import type { SealKeeper } from '../state/seal-keeper.js';
@@ -51,7 +52,7 @@ export function isRewriting({ state, previousDefinitions }: SealContent): boolea
 /** What has to wait for the end of it. @param what `verify`, for one */
 export function rewritingRefusal(what: string): OperationRefusedError {
   return new OperationRefusedError(
-    `every record is being rewritten: ${what} once that has ended, see vault-server status`,
+    `every record is being rewritten: ${what} once that has ended, where it failed, vault-server status says what to do`,
   );
 }
 
@@ -123,10 +124,13 @@ export class OperationDriver {
 
   #fail(error: unknown): void {
     const cause = messageOf(error);
-    this.#failure = { cause, advice: ADVICE, nextAtMs: Date.now() + this.#pauseMs, error };
+    const advice = error instanceof UniqueContradictionError ? error.advice : ADVICE;
+    const isNews = this.#failure?.cause !== cause;
+    this.#failure = { cause, advice, nextAtMs: Date.now() + this.#pauseMs, error };
     this.#pauseMs = Math.min(2 * this.#pauseMs, LONGEST_PAUSE_MS);
-    if (this.#isStopped) return;
+    // One line for each cause, not for each attempt.
+    if (this.#isStopped || !isNews) return;
     const message = 'Credential database migration failed - the database is served in both forms';
-    this.#parts.logger.error(message, { cause, advice: ADVICE });
+    this.#parts.logger.error(message, { cause, advice });
   }
 }

@@ -15,7 +15,7 @@ import type { Partition, WriteOp } from '../partitions/partition.js';
 import type { FiledCollection } from '../partitions/sealed-definitions.js';
 import { onlyKey } from './backup.js';
 import type { MigrationContext } from './migration-context.js';
-import { listNames, MigrationError } from '../migration-error.js';
+import { listNames, MigrationError, UniqueContradictionError } from '../migration-error.js';
 import { countRecords, readRecords, WriteWindow } from '../partitions/record-stream.js';
 import { provenSteps } from './proven-steps.js';
 import { removeForeign } from './verify-migration.js';
@@ -196,12 +196,15 @@ async function checkedApply(
   // What it makes of a record follows from the record alone: done twice it is as done once.
   const repeatable = ops.map((op) => ({ ...op, mayRepeat: true }));
   const results = await partition.apply(keeper.fenceOf(partition), repeatable);
-  results.forEach((result, i) => {
-    if (result.status !== 'unique') return;
-    throw new MigrationError(
-      `${partition.collection} ${ops[i]?.id} and ${result.holderId} have the same value in the unique index "${result.index}"`,
-    );
-  });
+  const found = results.flatMap((result, i) =>
+    result.status === 'unique'
+      ? [{ index: result.index, pair: `${ops[i]?.id} and ${result.holderId}` }]
+      : [],
+  );
+  const [first] = found;
+  if (first === undefined) return;
+  const pairs = found.filter(({ index }) => index === first.index).map(({ pair }) => pair);
+  throw new UniqueContradictionError(pairs, partition.collection, first.index);
 }
 
 async function move(

@@ -59,7 +59,9 @@ export async function rotateKey(
   const { keeper, lock, logger } = context;
   const { state, keyId: previousKeyId, importing } = keeper.content;
   if (isRewriting(keeper.content)) {
-    throw new OperationRefusedError('a rewriting of all records is under way already');
+    throw new OperationRefusedError(
+      'a rewriting of all records is under way already: wait for its end; where it failed, vault-server status says what to do',
+    );
   }
   if (state !== 'encrypted' || previousKeyId === null) {
     throw new OperationRefusedError('the database is not encrypted: there is no key to rotate');

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { DegradedError } from '../errors.js';
 import { messageOf } from '../error-message.js';
 import { backupPathOf, migrationAdvice } from '../engine/encrypt-decrypt.js';
+import { UniqueContradictionError } from '../migration-error.js';
 import type { SealContent } from '../state/seal.js';
 import { DATA_FOLDER } from '../files/data-folder.js';
 
@@ -17,7 +18,10 @@ export function migrationFailed(
   dataDir: string,
 ): DegradedError {
   const cause = messageOf(error);
-  const advice = migrationAdvice(content, dataDir);
+  const advice =
+    error instanceof UniqueContradictionError
+      ? error.degradedAdvice
+      : migrationAdvice(content, dataDir);
   // A rotation, an import and a change of the collections make no backup.
   const hasNone = content?.migration === null && !isPlainStart(content);
   const backupPath = backupPathOf(content, dataDir) ?? join(dataDir, FIRST_BACKUP);

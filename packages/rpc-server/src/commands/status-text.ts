@@ -89,9 +89,7 @@ function machineText({ machine }: MachineNote): Line {
 
 function failureText({ operation }: DatabaseStatus): Line {
   const failed = operation?.failed;
-  return failed == null
-    ? undefined
-    : `${failed.cause}; ${failed.advice} (next at ${failed.nextAt})`;
+  return failed == null ? undefined : `${failed.cause} (tried again at ${failed.nextAt})`;
 }
 
 function databaseLines(status: NonNullable<StatusReport['database']>): Line[] {
@@ -113,7 +111,7 @@ function databaseLines(status: NonNullable<StatusReport['database']>): Line[] {
     row('migration', status.migration?.backupPath),
     row('under way', status.underWay?.what),
     row('failed', failureText(status)),
-    row('what to do', status.underWay?.toDo),
+    row('what to do', status.operation?.failed?.advice ?? status.underWay?.toDo),
     row('what not', status.underWay?.notToDo),
     row('records', counts.map(([name, count]) => `${name} ${count}`).join(', ')),
     row(

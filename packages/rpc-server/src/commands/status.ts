@@ -5,7 +5,7 @@ import { exportNote } from '../backup/export-state.js';
 import type { ExportNote } from '../backup/export-state.js';
 import { localSocketOf } from '../config/local-socket.js';
 import { MISSING_PATH } from '../http/local-keys.js';
-import type { MissingAnswer } from '../http/local-keys.js';
+import type { MissingAnswer, OperationFailed } from '../http/local-keys.js';
 import { askLocally } from './ask-locally.js';
 import { custodyOf, loadKeysOf } from '../config/custody-config.js';
 import type { ServerConfig } from '../config/load-config.js';
@@ -70,21 +70,24 @@ export const STATUS: Command = {
       server.mode === 'degraded' ||
       server.mode === ANOTHER_SERVER ||
       servesAnother(server, database);
-    return degraded !== undefined || isWrong ? 'failed' : 'ok';
+    const hasFailed = database?.operation?.failed != null;
+    return degraded !== undefined || isWrong || hasFailed ? 'failed' : 'ok';
   },
 };
 
 async function lookAtAll(surroundings: Surroundings, config: ServerConfig): Promise<StatusReport> {
   const { settings, file } = config;
+  const asked = await askRunning(config);
   const base = {
     configFile: file,
     datadir: settings.datadir,
     server: await askServer(config),
     halves: await lookAtHalves(surroundings, config),
-    missingHalves: await askForMissing(config),
+    missingHalves: asked.missingHalves ?? [],
   };
   try {
-    const database = await withDatabase(surroundings, config, (opened) => opened.status());
+    const seen = await withDatabase(surroundings, config, (opened) => opened.status());
+    const database = withFailure(seen, asked.operationFailed);
     // The database knows better than the halves alone which of them are its own.
     const { halves } = database;
     const rotation = rotationNote(database, settings['keystore.rotateAfter'], Date.now());
@@ -100,12 +103,20 @@ async function lookAtAll(surroundings: Surroundings, config: ServerConfig): Prom
   }
 }
 
-async function askForMissing({ settings }: ServerConfig): Promise<readonly MissingHalf[]> {
+function withFailure(
+  { operation, ...status }: DatabaseStatus,
+  failed: OperationFailed | undefined,
+): DatabaseStatus {
+  return { ...status, operation: operation && { ...operation, failed: failed ?? null } };
+}
+
+/** What only the running server knows. */
+async function askRunning({ settings }: ServerConfig): Promise<MissingAnswer> {
   try {
     const answer = await askLocally<MissingAnswer>(localSocketOf(settings), 'GET', MISSING_PATH);
-    return ('missingHalves' in answer ? answer.missingHalves : undefined) ?? [];
+    return 'message' in answer ? {} : answer;
   } catch {
-    return []; // no server, and no key in memory
+    return {}; // no server, and no key in memory
   }
 }
 

@@ -355,7 +355,11 @@ export function createApi(options: ApiOptions): Api {
       return url === undefined ? socket : [url, ...socket];
     },
     listen: async () => {
-      await app.listen({ host: listen.host, port: listen.port, backlog: BACKLOG });
+      try {
+        await app.listen({ host: listen.host, port: listen.port, backlog: BACKLOG });
+      } catch (error) {
+        throw listenError(error, listen);
+      }
       if (options.localSocket !== undefined) await listenBeside(options.localSocket);
       const address = app.server.address();
       const port = typeof address === 'object' && address !== null ? address.port : listen.port;
@@ -372,4 +376,18 @@ export function createApi(options: ApiOptions): Api {
       await app.close();
     },
   };
+}
+
+/** What an operator does about an address that cannot be listened at. */
+function listenError(error: unknown, { host, port }: { host: string; port: number }): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (code === 'EADDRINUSE') {
+    const message = `${host}:${port} is in use: a server runs there already, this one perhaps; stop it first, or give another port (--port, or listen in [http])`;
+    return new Error(message, { cause: error });
+  }
+  if (code === 'EADDRNOTAVAIL') {
+    const message = `${host} is no address of this machine: correct listen in [http]`;
+    return new Error(message, { cause: error });
+  }
+  return error;
 }

@@ -3,7 +3,7 @@
  * and nowhere else: who may open that (mode 0600) could read the memory of the server as well.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { MissingHalf, StoreLogger } from '@vault/redis-store';
+import type { MissingHalf, OperationStatus, StoreLogger } from '@vault/redis-store';
 import type { ClientAddresses } from '../admission/client-address.js';
 import type { Services } from '../rpc/call-context.js';
 import { apiErrorOf } from '../rpc/error-answer.js';
@@ -15,7 +15,11 @@ export const MISSING_PATH = '/local/keys/missing';
 
 export interface MissingAnswer {
   readonly missingHalves?: readonly MissingHalf[];
+  /** Why the rewriting that goes on beside serving does not come to its end: only the server that tried knows. */
+  readonly operationFailed?: OperationFailed;
 }
+
+export type OperationFailed = NonNullable<OperationStatus['failed']>;
 
 /** What is answered: 200 with `keyIds`, else a `message`. */
 export interface PutBackAnswer {
@@ -64,6 +68,10 @@ export function serveLocalKeys(
     if (!isServing()) return { missingHalves: [] } satisfies MissingAnswer;
     const { database } = services();
     await database.checkHalves();
-    return { missingHalves: [...database.missingHalves] } satisfies MissingAnswer;
+    const failed = database.operationFailed;
+    return {
+      missingHalves: [...database.missingHalves],
+      ...(failed !== undefined && { operationFailed: failed }),
+    } satisfies MissingAnswer;
   });
 }

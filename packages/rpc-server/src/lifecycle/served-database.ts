@@ -57,6 +57,9 @@ export class ServedDatabase implements Database {
     this.#onRotated(report.activeKeyId);
     return report;
   }
+  get operationFailed(): Database['operationFailed'] {
+    return this.#database.operationFailed;
+  }
   retryOperation(): ReturnType<CredentialDatabase['retryOperation']> {
     return this.#database.retryOperation();
   }

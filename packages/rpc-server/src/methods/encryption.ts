@@ -1,4 +1,5 @@
 /** `encryption.*`: the state of the encryption and its keys, for administrators. */
+import { OperationRefusedError } from '@vault/redis-store';
 import type { JsonObject } from '../protocol.js';
 import type { CallContext } from '../rpc/call-context.js';
 import type { DeletionResult } from '../rpc/database-port.js';
@@ -50,13 +51,13 @@ export const ENCRYPTION_METHODS: readonly Method[] = [
     description:
       'takes up, now, a rewriting of all records that failed; without a call it is taken up with growing pauses, and by each start',
     permission: 'admin',
-    result: 'object {failed: null, or {cause, advice}}',
+    result:
+      'boolean, true: nothing is to be rewritten any more; else an error with the cause and what to do',
     async handler(_, context) {
       audit(context, 'encryption.retry');
       const failure = await context.services.database.retryOperation();
-      return {
-        failed: failure === undefined ? null : { cause: failure.cause, advice: failure.advice },
-      };
+      if (failure === undefined) return true;
+      throw new OperationRefusedError(`it failed again: ${failure.cause}; ${failure.advice}`);
     },
   }),
   method({

@@ -2,7 +2,7 @@
  * What the server's faces need of the database. `@vault/redis-store` fulfils it; the user of a port
  * owns it.
  */
-import type { CollectionDefinition, MissingHalf } from '@vault/redis-store';
+import type { CollectionDefinition, MissingHalf, OperationStatus } from '@vault/redis-store';
 import type { Json } from '../protocol.js';
 
 /** A record without its id. */
@@ -56,6 +56,8 @@ export interface Database {
   verify(options?: { readonly onProgress?: (progress: DatabaseProgress) => void }): Promise<object>;
   /** Makes a new key active and encrypts every record anew, while it serves. @throws when conditions are not met */
   rotateKey(): Promise<RotationResult>;
+  /** Why a rewriting of all records does not come to its end. */
+  readonly operationFailed: NonNullable<OperationStatus['failed']> | undefined;
   /** Takes up a rewriting of all records that failed. @returns why it failed again */
   retryOperation(): Promise<{ readonly cause: string; readonly advice: string } | undefined>;
   /** Ids of the keys that nothing is encrypted under any more. */
