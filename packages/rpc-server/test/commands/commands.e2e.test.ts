@@ -177,7 +177,7 @@ describe('vault-server', () => {
     const first = resources.use(await VaultServer.start({ config: ENCRYPTED }));
     const { status, stderr } = await first.run(['start']);
     expect(status).toBe(1);
-    expect(stderr).toMatch(/EADDRINUSE/);
+    expect(stderr).toMatch(/is in use: a server runs there already.*stop it first/);
   });
 
   it('is degraded, up and telling why, when its Redis cannot be reached', async () => {

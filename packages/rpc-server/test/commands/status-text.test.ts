@@ -100,6 +100,20 @@ describe('the status for people', () => {
     expect(statusText(SERVING)).not.toContain('what to do');
   });
 
+  it('says what failed of an operation beside serving, and what to do instead of waiting', () => {
+    const failed = {
+      cause: 'two records',
+      advice: 'change one',
+      nextAt: '2026-11-26T00:00:00.000Z',
+    };
+    const underWay = { what: 'the indexes are being made anew', toDo: 'wait', notToDo: 'delete' };
+    const database = { ...PLAINTEXT, underWay, operation: { kind: 'reindex', failed } } as const;
+    const text = statusText({ ...SERVING, database });
+    expect(text).toContain('failed        two records (tried again at 2026-11-26T00:00:00.000Z)');
+    expect(text).toMatch(/what to do +change one/);
+    expect(text).not.toMatch(/what to do +wait/);
+  });
+
   it('has no advice to restart a server that tries again by itself', () => {
     const server = { ...SERVING.server, mode: 'degraded', reason: 'redisUnusable', retrying: true };
     expect(statusText({ ...SERVING, server })).not.toContain('what to do');

@@ -136,6 +136,7 @@ describe.each(Object.keys(PAIRS) as (keyof typeof PAIRS)[])('env and %s', (other
     at.variables = both;
     await at.using({}, async (next) => {
       expect(await contents(next)).toEqual(records);
+      expect(await next.settled()).toBeUndefined();
       expect(await next.status()).toMatchObject({ state: 'encrypted', isSuperseded: false });
     });
   });
