@@ -20,8 +20,11 @@ nearest right name. Relative paths start from the folder of the file. Durations 
 const TAIL = `## [collections.name]
 
 Your own kinds of credentials, beside the built-in collections; also more fields and indexes for those (but not for \`user\` and
-\`token\`). Each gets the methods \`<name>.add\`, \`set\`, \`get\`, \`getAll\`, \`remove\` and \`reveal\`. A change of indexes or
-partitions is migrated at the next start; a change of fields makes it look at all records of the collection, and one that
+\`token\`). Each gets the methods \`<name>.add\`, \`set\`, \`get\`, \`getAll\`, \`remove\` and \`reveal\`. A change of indexes begins
+at the next start and goes on while the server serves: until a changed index is whole, a search by it reads the collection. Where two records
+have one value in a new \`unique\` index, log and \`vault-server status\` name both, everything is served, and it is tried again by itself once one of them is
+changed (\`vault-cli encryption.retry\`: at once); the indexes of before, at the next start, take it back. \`vault-server start --wait\` prints
+\`ready\` only when it has ended. A change of partitions is made before the server serves; a change of fields makes the start look at all records of the collection, and one that
 contradicts them leaves the server degraded, with collection, field and number in the log. Give all servers of one Redis the same: one that still runs with others is degraded
 until it is restarted.
 
