@@ -160,7 +160,8 @@ export const BUILTIN_COLLECTIONS = {
       engine: { ...STRING, ...TO },
       host: { ...STRING, ...TO },
       port: { ...NUMBER, ...TO },
-      databaseName: STRING,
+      // Some protocols take a whole connection string for it.
+      databaseName: { ...STRING, ...TO },
       username: STRING,
       password: SECRET,
       connectionString: { ...SECRET, ...TO },

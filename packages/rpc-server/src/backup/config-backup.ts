@@ -118,6 +118,8 @@ export class DatabaseConfigBackup implements ConfigBackup {
     try {
       read = await readBackup(source, protection, target);
       refusal = refusalOfRecords(read.refused, params);
+      // An upload takes its time.
+      administrators.recheck(await this.#database.administrators());
       if (administrators.isLost) refusal ??= new BackupError('BACKUP_NO_ADMINISTRATOR');
       if (refusal !== undefined && !dryRun) throw refusal;
       await assertStill();

@@ -10,6 +10,7 @@
  * resets the password of a thief's victim has the last word.
  */
 import { randomUUID } from 'node:crypto';
+import { addressKey } from '../admission/client-address.js';
 import type { CallContext } from '../rpc/call-context.js';
 import type { ChangedBy, UserChanges } from './users.js';
 
@@ -36,7 +37,7 @@ export async function changeSecrets(
       await tokens.setGenerations(tokenId, [caller.sessionGeneration, sessionGeneration]);
     }
     const under = caller.sessionGeneration;
-    const own = { under, sessionGeneration, address, nowMs: now() };
+    const own = { under, sessionGeneration, address: addressKey(address), nowMs: now() };
     await users.set(userId, changes, { ...changedBy, own });
     const current = session.identity;
     const isSame = current?.userId === userId && current.tokenId === tokenId;

@@ -1,5 +1,5 @@
 /** The users of this server: records of the collection `user`, read as what the server needs of them. */
-import { RecordUnreadableError } from '@vault/redis-store';
+import { OutcomeUnknownError, RecordUnreadableError } from '@vault/redis-store';
 import { randomUUID } from 'node:crypto';
 import type { RecordCollection, RecordFields, StoredRecord } from '../rpc/database-port.js';
 import {
@@ -73,7 +73,7 @@ export interface OwnChange {
   readonly under: string;
   /** The generation that their session goes on under. */
   readonly sessionGeneration: string;
-  /** Stays known. */
+  /** Stays known, as an IPv4 address or the /64 that a sign-in looks up. */
   readonly address: string;
   readonly nowMs: number;
 }
@@ -218,14 +218,15 @@ export class Users {
       const isLowered = changes.permission !== undefined && changes.permission !== 'admin';
       if (isLowered) await this.#keepOneAdministrator(user, 'user.set');
       await assertStill?.();
-      if (isLowered) await this.#lower(user, 'user.set');
-      await this.#collection.update(id, (record) => {
-        const current = userOf({ id, record });
-        // Compared and set as one, on whatever server somebody else changes them.
-        if (own !== undefined && own.under !== current.sessionGeneration)
-          throw unauthorized('none');
-        return { ...record, ...fields, ...ended(current, changes, own) };
-      });
+      const write = (): Promise<StoredRecord> =>
+        this.#collection.update(id, (record) => {
+          const current = userOf({ id, record });
+          // Compared and set as one, on whatever server somebody else changes them.
+          if (own !== undefined && own.under !== current.sessionGeneration)
+            throw unauthorized('none');
+          return { ...record, ...fields, ...ended(current, changes, own) };
+        });
+      await (isLowered ? this.#lowered(user, 'user.set', write) : write());
     });
   }
 
@@ -277,25 +278,35 @@ export class Users {
         'user.delete',
       );
       await assertStill?.();
-      if (!(user instanceof Error)) await this.#lower(userOf(user), 'user.delete');
-      await this.#collection.remove(id);
+      const remove = (): Promise<unknown> => this.#collection.remove(id);
+      await (user instanceof Error ? remove() : this.#lowered(userOf(user), 'user.delete', remove));
     });
   }
 
   /**
-   * Takes the right of an administrator away, looks again whether there is another one, and gives it back
-   * where there is none. Of two servers that lower each other's last one at once, both looked before and
-   * found one; but each writes before it looks again, so at least one of them sees what the other did.
+   * Takes the right of an administrator away, looks again whether there is another one, makes the change,
+   * and gives the right back where there is none, or the change is refused. Of two servers that lower each
+   * other's last one at once, both looked before and found one; but each writes before it looks again, so
+   * at least one of them sees what the other did.
    */
-  async #lower({ id, permission }: User, operation: string): Promise<void> {
-    if (permission !== 'admin') return;
-    const write = (now: Permission): Promise<StoredRecord> =>
-      this.#collection.update(id, (record) => ({ ...record, permission: now }));
-    await write('none');
+  async #lowered(
+    { id, permission }: User,
+    operation: string,
+    change: () => Promise<unknown>,
+  ): Promise<void> {
+    if (permission === 'admin') {
+      await this.#collection.update(id, (record) => ({ ...record, permission: 'none' }));
+    }
     try {
       await this.#keepOneAdministrator({ id, permission }, operation);
+      await change();
     } catch (error) {
-      await write(permission);
+      // Whether it was made is then not known: the least right is the safe one.
+      if (permission !== 'admin' || error instanceof OutcomeUnknownError) throw error;
+      await this.#collection.update(id, (record) =>
+        // What somebody else made of it on another server stays.
+        record['permission'] === 'none' ? { ...record, permission } : undefined,
+      );
       throw error;
     }
   }

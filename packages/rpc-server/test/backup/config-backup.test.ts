@@ -466,6 +466,23 @@ describe('an import is refused, with nothing changed, for', () => {
     expect(await code(two, { id: 'u1', email: 'Ada', permission: 'none' })).toBe('taken');
   });
 
+  it('the loss of the last administrator who was another one when the upload began', async () => {
+    const admin = { email: 'Ada', permission: 'admin', pwHash: '$argon2id$a' };
+    const present = { u1: admin, u2: { ...admin, email: 'Bob' } };
+    const target = new MemoryDatabase({ user: present });
+    const source = Readable.from(
+      (function* () {
+        yield Buffer.from('{"format":"vault-config-backup","version":1,"entries":{"user":[');
+        // Meanwhile an administrator demotes the other one.
+        target.content['user'] = { ...present, u2: { ...present.u2, permission: 'none' } };
+        yield Buffer.from('{"id":"u1","email":"Ada","permission":"none"}]}}');
+      })(),
+    );
+    const importing = backupOf(target).import(source, OPEN);
+    await expect(importing).rejects.toMatchObject({ code: 'BACKUP_NO_ADMINISTRATOR' });
+    expect(target.content['user']?.['u1']).toEqual(admin);
+  });
+
   it('an upload that is cut off, with the error of the upload', async () => {
     const source = Readable.from(
       (function* () {

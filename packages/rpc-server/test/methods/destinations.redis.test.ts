@@ -74,6 +74,12 @@ test.each([
   ],
   [
     'database',
+    { name: 'dbn', host: 'h', databaseName: 'd', password: 's' },
+    { databaseName: 'host=evil' },
+    ['password'],
+  ],
+  [
+    'database',
     { name: 'b', host: 'h', password: 's', connectionString: 't' },
     { host: 'evil' },
     ['password', 'connectionString'],
@@ -129,6 +135,7 @@ test('of each built-in collection the fields that say where, or how safely, secr
     'database.engine',
     'database.host',
     'database.port',
+    'database.databaseName',
     'database.connectionString',
   ]);
 });

@@ -127,6 +127,24 @@ test('a changed permission is judged anew on open sockets and tokens, which live
   }
 });
 
+test('the IPv6 address of who changes the password stays known by its /64', async () => {
+  const proxied = await ApiFixture.start({ trustedProxies: ['127.0.0.1'] });
+  const { userId } = await proxied.userWith('read');
+  const admin = await proxied.signIn();
+  const { email } = (await admin.call<{ id: string; email: string }[]>('user.getAll')).find(
+    ({ id }) => id === userId,
+  ) ?? { email: '' };
+  const headers = { 'x-forwarded-for': '2001:db8:1:2::3' };
+  const user = await proxied.connect({ headers });
+  await user.call('session.signIn', { email, password: PASSWORD });
+  await user.call('user.changePassword', { oldPassword: PASSWORD, newPassword: 'another one' });
+  const stored = await proxied.store.database.collection('user').get(userId);
+  expect(stored?.record['signInAddresses']).toEqual({
+    '2001:db8:1:2::/64': expect.any(Number),
+  });
+  await proxied.stop();
+});
+
 describe('the own secret is changed only with the own password', () => {
   test.each([['read'], ['admin']])('by a user of permission %s', async (permission) => {
     const user = await here.userWith(permission);

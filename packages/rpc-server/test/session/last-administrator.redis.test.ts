@@ -5,7 +5,7 @@ import { usersOf } from '../../src/http/serving.js';
 import { resolveLimits } from '../../src/limits.js';
 import type { Database, RecordCollection } from '../../src/rpc/database-port.js';
 import type { Users } from '../../src/session/users.js';
-import { ApiFixture } from '../api-fixture.js';
+import { ADMIN, ApiFixture } from '../api-fixture.js';
 
 let fixture: ApiFixture;
 beforeAll(async () => {
@@ -59,6 +59,17 @@ async function another(): Promise<string> {
 
 const LOWER = (users: Users, id: string) => users.set(id, { permission: 'write' });
 const REMOVE = (users: Users, id: string) => users.remove(id);
+
+test('an administrator whose change is refused stays one', async () => {
+  const { database } = fixture.store;
+  const [, ...more] = await administrators();
+  for (const id of more) await database.collection('user').remove(id);
+  const id = await another();
+  const users = usersOf(database, resolveLimits({ passwordMemoryKiB: 8192 }));
+  const change = { permission: 'read', email: ADMIN.email } as const;
+  await expect(users.set(id, change)).rejects.toMatchObject({ code: 'UNIQUE_CONFLICT' });
+  expect(await users.byId(id)).toMatchObject({ permission: 'admin' });
+});
 
 describe('one administrator stays', () => {
   test.each([
