@@ -137,6 +137,17 @@ export const ATTACKS: Readonly<Record<string, Attack>> = {
     undefined,
     60,
   ),
+  'two thousand headers': http(get('/', 'a: b\r\n'.repeat(1900)).repeat(8), undefined, 250),
+  'a long chain of proxies': http(
+    get('/healthz', `Forwarded: ${';for,'.repeat(3000)}\r\n`).repeat(8),
+    undefined,
+    100,
+  ),
+  'pieces of 64 bytes for an unknown transfer': http(
+    `POST /api/${'x'.repeat(43)} HTTP/1.1\r\n${CHUNKED}`,
+    `40\r\n${'a'.repeat(64)}\r\n`.repeat(900),
+    100,
+  ),
   'long queries': http(get(`/healthz?${'a[]=%41&'.repeat(1500)}`)),
   'many headers': http(get('/', 'a: b\r\n'.repeat(900)), undefined, 10),
   'many cookies': http(

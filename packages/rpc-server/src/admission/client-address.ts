@@ -27,6 +27,9 @@ const PREFIX_GROUPS = 4;
 /** IPv4 addresses as a server that listens on IPv6, too, sees them. */
 const MAPPED = /^::ffff:(\d{1,3}(?:\.\d{1,3}){3})$/i;
 
+/** Proxies one behind another: who writes more of them into the header counts as the last of these. */
+const HOPS_MAX = 20;
+
 /** Without zone, and IPv4 as IPv4. @returns `undefined` where the text is no address */
 function plainAddress(text: string): string | undefined {
   const bare = text.replace(/%.*$/, '');
@@ -75,15 +78,26 @@ function hopAddress(text: string): string | undefined {
   return plainAddress(bracketed ?? withPort ?? hop);
 }
 
-/** Hops from the client to the last proxy; RFC 7239 where the older header is absent. */
-function hopsOf(headers: IncomingHttpHeaders): readonly string[] {
+/** Elements of a header, the last one first: nobody takes apart what is not asked for. */
+function* elementsFromLast(header: string): Generator<string> {
+  let end = header.length;
+  while (end >= 0) {
+    const comma = end === 0 ? -1 : header.lastIndexOf(',', end - 1);
+    yield header.slice(comma + 1, end);
+    end = comma;
+  }
+}
+
+/** Hops from the last proxy to the client; RFC 7239 where the older header is absent. */
+function* hopsFromLast(headers: IncomingHttpHeaders): Generator<string> {
   const listed = headers['x-forwarded-for'];
-  if (listed !== undefined) return (Array.isArray(listed) ? listed.join(',') : listed).split(',');
-  const { forwarded } = headers;
-  if (forwarded === undefined) return [];
-  return forwarded
-    .split(',')
-    .map((element) => /(?:^|;)\s*for\s*=\s*("[^"]*"|[^;\s]*)/i.exec(element)?.[1] ?? '');
+  if (listed !== undefined) {
+    yield* elementsFromLast(Array.isArray(listed) ? listed.join(',') : listed);
+    return;
+  }
+  for (const element of elementsFromLast(headers.forwarded ?? '')) {
+    yield /(?:^|;)\s*for\s*=\s*("[^"]*"|[^;\s]*)/i.exec(element)?.[1] ?? '';
+  }
 }
 
 export class ClientAddresses {
@@ -118,6 +132,10 @@ export class ClientAddresses {
     return this.#proxies.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
   }
 
+  #isProxy(address: string): boolean {
+    return isIP(address) !== 0 && this.isTrustedProxy(address);
+  }
+
   /** Address of the peer of a TCP connection. */
   peerOf(socket: Socket): string {
     return plainAddress(socket.remoteAddress ?? '') ?? 'unknown';
@@ -134,12 +152,16 @@ export class ClientAddresses {
       // No proxy leads there, so that a header would only help to guess under many addresses.
       return { address, key: addressKey(address), isLocal: false, isAtRecoveryDoor: true };
     }
-    for (const hop of hopsOf(headers).toReversed()) {
-      if (isIP(address) === 0 || !this.isTrustedProxy(address)) break;
+    // Not read where it does not count: anybody may send a long one.
+    const hops = this.#isProxy(address) ? hopsFromLast(headers) : [];
+    let read = 0;
+    for (const hop of hops) {
       const next = hopAddress(hop);
       // What a proxy we trust could not name, nobody else may name for it.
       if (next === undefined) break;
       address = next;
+      read += 1;
+      if (read === HOPS_MAX || !this.#isProxy(address)) break;
     }
     return { address, key: addressKey(address), isLocal: false, isAtRecoveryDoor: false };
   }

@@ -2,14 +2,9 @@
  * The faces of the server on one port: WebSocket at `/api/`, one-time transfers below it, health,
  * metrics and the console. Up from the first moment; what it can do is told by {@link Api.setState}.
  */
-import { fastify } from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { CollectionDefinitions, StoreLogger } from '@vault/redis-store';
 import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { IncomingMessage, RequestListener, Server } from 'node:http';
-import { createServer as createTlsServer } from 'node:https';
-import type { Server as TlsServer } from 'node:https';
 import { ClientAddresses } from '../admission/client-address.js';
 import type { ConnectionRegistry } from '../admission/connection-registry.js';
 import { HttpConnections } from '../admission/http-connections.js';
@@ -32,19 +27,19 @@ import {
 import type { ApiState } from './api-state.js';
 import { serveConsole } from './console.js';
 import { RedisProbe, serveHealth } from './health.js';
+import { createFaces } from './faces.js';
+import { hasTooManyHeaders, refuseTooManyHeaders } from './header-count.js';
 import { serveKeyRest } from './key-rest.js';
 import { serveLocalKeys } from './local-keys.js';
 import { listenLocally, LocalSocketError } from './local-socket.js';
 import { ApiMetrics } from './metrics.js';
 import { serveOpenApi } from './open-api.js';
-import { withoutFloods } from './pipelining.js';
 import { RecoveryDoor } from './recovery-door.js';
 import { RequestGuard } from './request-guard.js';
 import { SECURITY_HEADERS } from './security-headers.js';
 import { Serving } from './serving.js';
 import { sharedByTurn } from './shared-by-turn.js';
 import { SocketEndpoint } from './socket-endpoint.js';
-import { withoutUnreadBodies } from './unread-bodies.js';
 
 export interface ApiOptions {
   readonly listen: { readonly host: string; /** 0: a free one. */ readonly port: number };
@@ -96,73 +91,8 @@ export interface Api {
   close(): Promise<void>;
 }
 
-/** Time for a client that sends its headers slowly; the body has its own limit. */
-const HEADERS_TIMEOUT_MS = 30_000;
-const HANDSHAKE_TIMEOUT_MS = 10_000;
 /** Connections that wait to be accepted: with the 511 of Node, who comes in a flood of others waits for seconds. */
 const BACKLOG = 4096;
-
-interface Faces {
-  readonly app: FastifyInstance;
-  /** The same API for the local socket, without TLS. */
-  readonly local: Server;
-  /** Those that listen with TLS: of a name such as `localhost` there are two. */
-  readonly tlsServers: readonly TlsServer[];
-  /** And for the port of recovery mode. */
-  readonly recovery: Server;
-}
-
-/** Also those that expect what nobody knows, which Node would refuse itself, past every bound of ours: RFC 9110 lets us ignore it. */
-function handleAll(server: Server, handler: RequestListener): void {
-  server.on('request', handler).on('checkExpectation', handler);
-}
-
-/**
- * @param watch told of each server that listens: of a name such as `localhost` there are two
- * @param inTurn does work for a request when its turn comes
- */
-function createFaces(
-  tls: ApiOptions['tls'],
-  watch: (server: Server) => void,
-  inTurn: (request: IncomingMessage, work: () => void) => void,
-): Faces {
-  const common = {
-    headersTimeout: HEADERS_TIMEOUT_MS,
-    // Node would answer those without a Host itself, past every bound of ours: the guard refuses them.
-    requireHostHeader: false,
-    // Off: only uploads read a body, and they have a limit of their own.
-    requestTimeout: 0,
-  };
-  const tlsServers: TlsServer[] = [];
-  const create = (): Server => (tls === undefined ? createServer(common) : createTls(tls));
-  const createTls = (files: NonNullable<typeof tls>): Server => {
-    const options = { ...common, handshakeTimeout: HANDSHAKE_TIMEOUT_MS, ...files };
-    const server = createTlsServer(options);
-    tlsServers.push(server);
-    return server;
-  };
-  const local = createServer(common);
-  const recovery = createServer(common);
-  const app = fastify({
-    logger: false,
-    forceCloseConnections: true,
-    serverFactory: (routes) => {
-      const handler = withoutFloods(
-        withoutUnreadBodies((request, response) =>
-          inTurn(request, () => routes(request, response)),
-        ),
-      );
-      for (const own of [local, recovery]) {
-        if (own.listenerCount('request') === 0) handleAll(own, handler);
-      }
-      const server = create();
-      handleAll(server, handler);
-      watch(server);
-      return server;
-    },
-  });
-  return { app, local, tlsServers, recovery };
-}
 
 export function createApi(options: ApiOptions): Api {
   const { logger, version, listen, now = Date.now } = options;
@@ -188,6 +118,8 @@ export function createApi(options: ApiOptions): Api {
     if (state.mode === 'serving') throw new TypeError('a serving state has no services');
     throw notServingError(state);
   };
+  const transfersNow = () =>
+    state.mode === 'recovery' ? state.recovery.transfers : serving?.services.transfers;
   const dispatcher = new Dispatcher({
     methods,
     limits,
@@ -231,6 +163,7 @@ export function createApi(options: ApiOptions): Api {
         return Promise.resolve();
       });
     },
+    (path) => transfersNow()?.awaitsUpload(path) === true,
   );
   const { app, local, tlsServers } = faces;
   const recoveryDoor = new RecoveryDoor(faces.recovery, logger);
@@ -263,8 +196,7 @@ export function createApi(options: ApiOptions): Api {
     reply.type(metrics.contentType).send(await scrape()),
   );
   app.all(`${API_PATH}:secret`, async (request: FastifyRequest, reply: FastifyReply) => {
-    const transfers =
-      state.mode === 'recovery' ? state.recovery.transfers : serving?.services.transfers;
+    const transfers = transfersNow();
     if (state.mode === 'recovery') {
       const { isLocal, isAtRecoveryDoor } = addresses.clientOf(request.raw);
       if (!isLocal && !isAtRecoveryDoor) {
@@ -292,7 +224,8 @@ export function createApi(options: ApiOptions): Api {
   for (const server of [app.server, local, faces.recovery]) {
     server.on('upgrade', (request, socket, head) => {
       httpConnections.release(request.socket);
-      sockets.upgrade(request, socket, head);
+      if (hasTooManyHeaders(request)) refuseTooManyHeaders(socket);
+      else sockets.upgrade(request, socket, head);
     });
   }
 

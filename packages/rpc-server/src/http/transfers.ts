@@ -96,6 +96,13 @@ export class Transfers {
     return this.#offers.size;
   }
 
+  /** Whether that path was offered for an upload, and not used. */
+  awaitsUpload(path: string): boolean {
+    return (
+      path.startsWith(API_PATH) && this.#offers.get(path.slice(API_PATH.length))?.kind === 'upload'
+    );
+  }
+
   /**
    * For one too many of a user the oldest that waits is forgotten, whose URL was not used: of the
    * credential with most of them.

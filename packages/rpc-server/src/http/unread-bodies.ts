@@ -1,11 +1,10 @@
 /**
- * Bodies of HTTP requests. Only uploads read one; what comes with any other request is dropped by the
+ * Bodies of HTTP requests. Only uploads that somebody was offered read one; what comes with any other request is dropped by the
  * parser, and the connection ends with the answer. And a body in pieces of some bytes (chunked, one
  * piece each) is nothing that a program sends: each piece costs as much as a thousand bytes, so that
  * connection is ended at once.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import { API_PATH } from '../protocol.js';
 import { hearBody } from './http-parser.js';
 
 /** Pieces of any length that a body may begin with: a program that writes line by line. */
@@ -33,13 +32,19 @@ function boundPieces(request: IncomingMessage): void {
   };
 }
 
-/** The handler, told of no body but those of transfers. */
-export function withoutUnreadBodies(handler: RequestListener): RequestListener {
+/**
+ * The handler, told of no body that nobody waits for.
+ * @param isAwaited whether somebody was offered to upload to that path
+ */
+export function withoutUnreadBodies(
+  handler: RequestListener,
+  isAwaited: (path: string) => boolean,
+): RequestListener {
   return (request: IncomingMessage, response: ServerResponse) => {
     if (hasBody(request)) {
-      const isTransfer = request.url?.startsWith(API_PATH) === true;
-      hearBody(request.socket, isTransfer);
-      if (isTransfer) boundPieces(request);
+      const isUpload = isAwaited(request.url ?? '');
+      hearBody(request.socket, isUpload);
+      if (isUpload) boundPieces(request);
       else response.shouldKeepAlive = false;
     }
     handler(request, response);

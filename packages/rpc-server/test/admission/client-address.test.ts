@@ -86,6 +86,41 @@ describe('the address of a client', () => {
   });
 });
 
+/** Counts how often a header is read. */
+function countedHeaders(): { readonly headers: IncomingHttpHeaders; readonly reads: () => number } {
+  let reads = 0;
+  const headers = new Proxy<IncomingHttpHeaders>(
+    { forwarded: ';for,'.repeat(3000) },
+    {
+      get: (target, name) => {
+        reads += 1;
+        return Reflect.get(target, name) as unknown;
+      },
+    },
+  );
+  return { headers, reads: () => reads };
+}
+
+describe('headers that say who the client is', () => {
+  test.each([
+    ['of a stranger', '198.51.100.1', PROXIES],
+    ['where no proxy is trusted', '10.0.0.1', []],
+  ])('are not even read %s', (_, peer, trusted) => {
+    const { headers, reads } = countedHeaders();
+    expect(addressOf(peer, headers, trusted)).toBe(peer);
+    expect(reads()).toBe(0);
+  });
+
+  test('are read for twenty proxies one behind another, and no more', () => {
+    const chain = (length: number): IncomingHttpHeaders => ({
+      'x-forwarded-for': ['1.1.1.1', ...Array.from({ length }, (_, i) => `10.0.1.${i}`)].join(', '),
+    });
+    expect(addressOf('10.0.0.1', chain(19), PROXIES)).toBe('1.1.1.1');
+    expect(addressOf('10.0.0.1', chain(20), PROXIES)).toBe('10.0.1.0');
+    expect(addressOf('10.0.0.1', chain(250), PROXIES)).toBe('10.0.1.230');
+  });
+});
+
 describe('limits count', () => {
   test.each([
     ['198.51.100.1', '198.51.100.1'],

@@ -46,13 +46,15 @@ test('of two thousand requests on one connection hardly more than the allowed on
   expect(parsed).toBe(17);
 });
 
+const isOffered = (path: string): boolean => path === '/api/x';
+
 /** Counts the pieces of a body that are given to a request. */
 function counting(): { readonly listener: RequestListener; readonly pieces: () => number } {
   let pieces = 0;
   const handler = withoutUnreadBodies((request, response) => {
     if (request.url === '/healthz') response.end('ok');
     else request.resume();
-  });
+  }, isOffered);
   return {
     pieces: () => pieces,
     listener: (request, response) => {
@@ -68,6 +70,16 @@ function counting(): { readonly listener: RequestListener; readonly pieces: () =
 
 const CHUNKED = 'HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n';
 const PIECES = '1\r\na\r\n'.repeat(9000);
+
+test('no piece of a body is given to an upload that nobody was offered, however long they are', async () => {
+  const { listener, pieces } = counting();
+  const sent = `40\r\n${'a'.repeat(64)}\r\n`.repeat(900);
+  await sendTo((request, response) => {
+    listener(request, response);
+    request.once('end', () => response.end());
+  }, `POST /api/y ${CHUNKED}${sent}0\r\n\r\n`);
+  expect(pieces()).toBe(0);
+});
 
 test('no piece of a body is given to a request that reads none; it is answered', async () => {
   const { listener, pieces } = counting();
@@ -88,7 +100,7 @@ test('of an upload in pieces of one byte some hundred are, and the next upload h
       received += data.toString();
     });
     request.on('end', () => response.writeHead(200, { Connection: 'close' }).end());
-  });
+  }, isOffered);
   await sendTo(next, `POST /api/x ${CHUNKED}3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n`);
   expect(received).toBe('abcde');
 });
