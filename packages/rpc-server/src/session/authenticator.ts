@@ -169,15 +169,18 @@ export class Authenticator {
    */
   async recheck(checked: readonly Rechecked[]): Promise<(Identity | undefined)[]> {
     const { users, tokens, now } = this.#options;
-    const tokenIds = checked.flatMap(({ identity }) => identity.tokenId ?? []);
+    // Each once: one user may have a hundred sockets with the same token.
+    const userIds = [...new Set(checked.map(({ identity }) => identity.userId))];
+    const tokenIds = [...new Set(checked.flatMap(({ identity }) => identity.tokenId ?? []))];
     const [foundUsers, foundTokens] = await Promise.all([
-      users.byIds(checked.map(({ identity }) => identity.userId)),
+      users.byIds(userIds),
       tokens.byIds(tokenIds),
     ]);
     const live = new Map(foundTokens.flatMap((token) => (token ? [[token.id, token]] : [])));
-    return checked.map(({ identity, nextGenerations }, at) => {
-      const { tokenId, tokenHash, sessionGeneration } = identity;
-      const user = foundUsers[at];
+    const userOf = new Map(userIds.map((id, at) => [id, foundUsers[at]]));
+    return checked.map(({ identity, nextGenerations }) => {
+      const { userId, tokenId, tokenHash, sessionGeneration } = identity;
+      const user = userOf.get(userId);
       if (user === undefined) return undefined;
       if (tokenId === undefined) {
         const { sessionGeneration: current } = user;
